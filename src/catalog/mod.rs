@@ -1,0 +1,1 @@
+//! Templates become variants; rules are compiled; everything is checked at load.

@@ -1,0 +1,1 @@
+//! The SMTP client session: phases, deadlines, replies, and the pool over it.

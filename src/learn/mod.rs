@@ -1,0 +1,1 @@
+//! From decisions and rewards back to a model, and evaluation of any policy on any log.

@@ -1,0 +1,45 @@
+//! One-to-one email, from a customer's history to their inbox.
+//!
+//! # Layout, in reading order
+//!
+//! Data flows one way; the middle (`history`, `stage`, `catalog`, `select`, `render`) is pure: values in,
+//! values out, with time and randomness as arguments.
+//!
+//! - [`clock`], [`config`]: what the process is told from outside.
+//! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`]: the nouns.
+//! - [`history`], [`stage`]: what a person's events say about them.
+//! - [`ingest`]: files and request bodies become nouns.
+//! - [`catalog`]: templates become variants; rules are compiled; everything is checked at load.
+//! - [`select`]: one variant for one person, with its exact propensity.
+//! - [`render`]: the chosen variant becomes subject, HTML and text.
+//! - [`deliver`]: the mail becomes bytes, is signed, and goes out over SMTP or into a folder.
+//! - [`store`]: the only SQL, on SQLite and PostgreSQL.
+//! - [`worker`]: plan, gate, and the loop that sends.
+//! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
+//! - [`report`], [`preview`], [`explain`]: what people look at.
+//! - [`cli`]: one role per subcommand.
+
+pub mod clock;
+pub mod config;
+
+pub mod campaign;
+pub mod decision;
+pub mod event;
+pub mod product;
+pub mod profile;
+pub mod send;
+
+pub mod catalog;
+pub mod cli;
+pub mod deliver;
+pub mod explain;
+pub mod history;
+pub mod ingest;
+pub mod learn;
+pub mod preview;
+pub mod render;
+pub mod report;
+pub mod select;
+pub mod stage;
+pub mod store;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! The chosen variant becomes subject, HTML and text.

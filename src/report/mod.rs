@@ -1,0 +1,1 @@
+//! One file a report, one line in the table.

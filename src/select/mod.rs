@@ -1,0 +1,1 @@
+//! One variant for one person, with its exact propensity.

@@ -1,0 +1,1 @@
+//! Plan, gate, and the loop that sends.
