@@ -1,1 +1,3 @@
 //! From decisions and rewards back to a model, and evaluation of any policy on any log.
+
+pub mod table;
