@@ -1,1 +1,50 @@
-//! clock
+//! Time is an argument everywhere; this is where it comes from.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering;
+
+use jiff::Timestamp;
+
+/// The wall clock, or a clock that a test moves by hand.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's wall clock.
+    #[default]
+    System,
+    /// Milliseconds since the Unix epoch, shared by all clones, moved only by [`Clock::set`].
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `at` until it is moved.
+    pub fn fixed(at: Timestamp) -> Self {
+        Self::Fixed(Arc::new(AtomicI64::new(at.as_millisecond())))
+    }
+
+    /// The time now, cut to whole milliseconds: what the database keeps is what the program saw.
+    pub fn now(&self) -> Timestamp {
+        let milliseconds = match self {
+            #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+            Self::System => Timestamp::now().as_millisecond(),
+            Self::Fixed(at) => at.load(Ordering::SeqCst),
+        };
+        from_millisecond(milliseconds)
+    }
+
+    /// Moves a fixed clock to `at`. The system clock cannot be moved and stays as it is.
+    pub fn set(&self, at: Timestamp) {
+        if let Self::Fixed(now) = self {
+            now.store(at.as_millisecond(), Ordering::SeqCst);
+        }
+    }
+}
+
+/// The time of a stored count of milliseconds; what lies outside the calendar is clamped to its end.
+pub fn from_millisecond(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(if milliseconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}

@@ -5,7 +5,7 @@
 //! Data flows one way; the middle (`history`, `stage`, `catalog`, `select`, `render`) is pure: values in,
 //! values out, with time and randomness as arguments.
 //!
-//! - [`clock`], [`config`]: what the process is told from outside.
+//! - [`clock`], [`config`], [`fault`]: what the process is told from outside, and how it says what is wrong.
 //! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`]: the nouns.
 //! - [`history`], [`stage`]: what a person's events say about them.
 //! - [`ingest`]: files and request bodies become nouns.
@@ -21,6 +21,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod fault;
 
 pub mod campaign;
 pub mod decision;

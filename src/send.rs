@@ -1,1 +1,259 @@
-//! send
+//! The row to be done, its states, and what became of an attempt.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::campaign::CampaignId;
+use crate::campaign::Guarantee;
+use crate::campaign::Kind;
+use crate::profile::EmailAddress;
+use crate::profile::ProfileId;
+
+/// Names a send for ever: 32 lower-case hex digits, in order of time. The Message-ID is made from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SendId(String);
+
+impl SendId {
+    /// The id of one occurrence: 48 bits of time, then 80 bits of a hash over what makes the send unique, so that
+    /// planning the same thing at the same time gives the same id.
+    pub fn derive(at: Timestamp, campaign: &CampaignId, profile: &ProfileId, occurrence: &str) -> Self {
+        let mut hash = Sha256::new();
+        for part in [campaign.as_str(), profile.as_str(), occurrence] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        let digest = hash.finalize();
+        let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
+        let mut text = format!("{milliseconds:012x}");
+        for byte in &digest[..10] {
+            use fmt::Write as _;
+            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        Self(text)
+    }
+
+    /// Reads an id; `None` when it is not 32 lower-case hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        well_formed.then(|| Self(text.to_owned()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The row to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScheduledSend {
+    /// Its name for ever.
+    pub id: SendId,
+    /// Which campaign.
+    pub campaign: CampaignId,
+    /// Copied from the campaign when the send was planned.
+    pub kind: Kind,
+    /// Copied from the campaign when the send was planned.
+    pub guarantee: Guarantee,
+    /// To whom.
+    pub profile: ProfileId,
+    /// What makes it unique within campaign and profile: a local date, an event's id …
+    pub occurrence: String,
+    /// Not before this time.
+    pub due_at: Timestamp,
+    /// Not after this time: it expires.
+    pub expires_at: Timestamp,
+    /// Where it stands.
+    pub state: State,
+    /// Claims so far, this one included. Faults that are the relay's are not counted.
+    pub attempt: u32,
+    /// How often a worker died while it held this send.
+    pub orphaned: u32,
+    /// What a transactional request, or the starting event, brought along: `data` in templates.
+    pub data: Map<String, Value>,
+    /// An address that overrides the profile's (transactional requests, test sends).
+    pub to: Option<EmailAddress>,
+}
+
+/// Where a send stands. `scheduled → leased → submitting → sent | deferred (→ scheduled) | failed | …`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its time.
+    Scheduled,
+    /// A worker holds it.
+    Leased,
+    /// Its body may be on the wire.
+    Submitting,
+    /// Waits for another attempt, or for the end of quiet hours.
+    Deferred,
+    /// A relay has taken responsibility for it.
+    Sent,
+    /// It will not be tried again.
+    Failed,
+    /// Its address must not be written to.
+    Suppressed,
+    /// Not sent on purpose: no consent, cap, holdout, no eligible variant, NO SEND.
+    Skipped,
+    /// At-most-once, and nobody can tell whether it was taken.
+    Unknown,
+    /// Its deadline passed.
+    Expired,
+    /// Somebody, or an event, called it off.
+    Canceled,
+}
+
+impl State {
+    /// All of them, open ones first.
+    pub const ALL: [Self; 11] = [
+        Self::Scheduled,
+        Self::Leased,
+        Self::Submitting,
+        Self::Deferred,
+        Self::Sent,
+        Self::Failed,
+        Self::Suppressed,
+        Self::Skipped,
+        Self::Unknown,
+        Self::Expired,
+        Self::Canceled,
+    ];
+
+    /// The word that exports and the database use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Leased => "leased",
+            Self::Submitting => "submitting",
+            Self::Deferred => "deferred",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+            Self::Suppressed => "suppressed",
+            Self::Skipped => "skipped",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// Reads [`State::as_str`] back.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Scheduled | Self::Leased | Self::Submitting | Self::Deferred)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A worker's hold on sends: a fencing token. A write with a token that is no longer the row's changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LeaseToken(pub String);
+
+/// What became of an attempt. Data, never an `Err`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The new state.
+    pub state: State,
+    /// One machine word (`hard_bounce`, `quiet_hours`, `cap` …) under which reports count it.
+    pub reason: String,
+    /// The relay's reply, or a sentence for people.
+    pub detail: String,
+    /// When to try again; only with [`State::Deferred`].
+    pub retry_at: Option<Timestamp>,
+    /// Whether this attempt counts.
+    pub attempt: AttemptCount,
+    /// Whether the address must not be written to again.
+    pub suppress: Suppress,
+    /// Which relay took or refused it.
+    pub relay: Option<String>,
+}
+
+/// Whether an attempt counts towards backoff.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptCount {
+    /// It does.
+    Spent,
+    /// It was not the mail's fault: quiet hours, a paused relay, a rate limit.
+    NotSpent,
+}
+
+/// Whether an outcome suppresses its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Suppress {
+    /// No.
+    No,
+    /// Hard bounce: the address does not exist.
+    HardBounce,
+    /// Counts towards N soft bounces in 30 days.
+    CountSoft,
+}
+
+impl Outcome {
+    /// A terminal outcome without a relay: skipped, expired, canceled, suppressed, failed before the wire.
+    pub fn terminal(state: State, reason: &str, detail: impl Into<String>) -> Self {
+        Self {
+            state,
+            reason: reason.to_owned(),
+            detail: detail.into(),
+            retry_at: None,
+            attempt: AttemptCount::Spent,
+            suppress: Suppress::No,
+            relay: None,
+        }
+    }
+
+    /// Waits until `retry_at`; the attempt is not spent.
+    pub fn later(reason: &str, detail: impl Into<String>, retry_at: Timestamp) -> Self {
+        Self {
+            state: State::Deferred,
+            reason: reason.to_owned(),
+            detail: detail.into(),
+            retry_at: Some(retry_at),
+            attempt: AttemptCount::NotSpent,
+            suppress: Suppress::No,
+            relay: None,
+        }
+    }
+}
+
+/// An address we must not write to: why, since when, for which topic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suppression {
+    /// [`EmailAddress::key`] of the address.
+    pub address: String,
+    /// `*` for everything (hard bounce, manual, erased), [`LIFECYCLE_TOPIC`] for all but transactional, or a topic.
+    pub topic: String,
+    /// `hard_bounce`, `soft_bounces`, `complaint`, `unsubscribe`, `manual`, `erased`.
+    pub reason: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// The send whose bounce, complaint or link it came by.
+    pub send: Option<SendId>,
+}
+
+/// The topic of a suppression that stops everything, transactional mail too.
+pub const EVERY_TOPIC: &str = "*";
+/// The topic of a suppression that stops all but transactional mail.
+pub const LIFECYCLE_TOPIC: &str = "lifecycle";
