@@ -5,12 +5,19 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+pub mod context;
 pub mod evaluate;
+pub mod shell;
+
+use context::Globals;
 
 /// One-to-one email, from a customer's history to their inbox.
 #[derive(Debug, Parser)]
-#[command(name = "bespoke", version, about, propagate_version = true)]
+#[command(name = "bespoke", version, about, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Start with `bespoke demo`, or `bespoke init DIR` for a folder of your own.")]
 pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
 }
@@ -20,13 +27,21 @@ enum Command {
     /// Checks claims on a log: what a policy, a campaign or a model is worth.
     #[command(subcommand)]
     Evaluate(evaluate::EvaluateCommand),
+    /// Prints a completion script for a shell.
+    Completions(shell::Completions),
+    /// Prints the manual page, or writes one per subcommand into a folder.
+    Man(shell::Man),
 }
 
 impl Cli {
     /// Runs the role that was asked for. The exit code is 0 when it did its work, 1 when it could not.
     pub fn run(self) -> ExitCode {
+        #[expect(unused_variables, reason = "roles that need the configuration take it")]
+        let globals = self.globals;
         let done = match self.command {
             Command::Evaluate(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         };
         done.unwrap_or_else(|error| {
             eprintln!("bespoke: {error:#}");

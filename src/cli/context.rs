@@ -1,0 +1,93 @@
+//! What every role needs: the configuration, the clock, and from them the store and the catalogue.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::Environment;
+use crate::config::LogFormat;
+use crate::config::Overrides;
+
+/// The file that is read where none is named and it is there.
+const DEFAULT_FILE: &str = "bespoke.toml";
+
+/// Flags of every role.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Globals {
+    /// The configuration file [default: bespoke.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "BESPOKE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// `sqlite://PATH` or `postgres://…`, instead of the configured one
+    #[arg(long, global = true, value_name = "URL")]
+    pub database: Option<String>,
+    /// The folder of the templates, instead of the configured one; `builtin` for those of the binary
+    #[arg(long, global = true, value_name = "DIR")]
+    pub templates: Option<String>,
+    /// Logs more: -v info, -vv debug
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What every role needs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The configuration, checked.
+    pub config: Config,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Globals {
+    /// Reads the configuration and starts the log. Called once per process.
+    pub fn context(&self) -> anyhow::Result<Context> {
+        let file = match &self.config {
+            Some(file) => Some(file.as_path()),
+            None => Some(Path::new(DEFAULT_FILE)).filter(|file| file.exists()),
+        };
+        let mut flags = Overrides::default();
+        let mut flag = |path: &str, value: &Option<String>| {
+            flags.0.extend(value.as_ref().map(|value| (path.to_owned(), value.clone())));
+        };
+        flag("database.url", &self.database);
+        flag("templates.folder", &self.templates);
+        flag(
+            "log.level",
+            &match self.verbose {
+                0 => None,
+                1 => Some("info".to_owned()),
+                _ => Some("bespoke=debug".to_owned()),
+            },
+        );
+        let config = Config::load(file, &Environment::of_process(), &flags)
+            .map_err(|errors| anyhow::anyhow!("the configuration cannot be used\n{errors}"))?;
+        start_log(&config)?;
+        Ok(Context { config, clock: Clock::System })
+    }
+}
+
+/// Runs an async role to its end on all cores.
+pub fn block_on<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(role)
+}
+
+/// Logs go to stderr, so that what a role prints can be piped.
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse(&config.log.level)
+        .with_context(|| format!("log.level {:?} cannot be read", config.log.level))?;
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}

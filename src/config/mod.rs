@@ -1,0 +1,12 @@
+//! What the process is told from outside: `bespoke.toml` < `BESPOKE_…` < flags, typed, checked once.
+
+mod environment;
+mod load;
+mod sections;
+
+pub use environment::ALIASES;
+pub use environment::Environment;
+pub use environment::set_path;
+pub use load::ConfigErrors;
+pub use load::Overrides;
+pub use sections::*;

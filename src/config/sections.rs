@@ -1,0 +1,422 @@
+//! The sections of `bespoke.toml`. Every key has a default, a unit in its name where it has one, and a sentence.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// All of `bespoke.toml`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where everything is kept.
+    pub database: Database,
+    /// The folder of the templates, relative to the folder of the file.
+    pub templates: Templates,
+    /// What templates know of the shop: `shop.name`, `shop.url` … Free form.
+    pub shop: toml::Table,
+    /// Traits that templates and rules may use: `first_name = "string"`.
+    pub traits: BTreeMap<String, TraitType>,
+    /// Event names of your own that rules may ask for, beside Segment's.
+    pub events: Events,
+    /// Whom mail is from.
+    pub sender: Sender,
+    /// How mail leaves.
+    pub transport: Transport,
+    /// Relays, with weights; the first is used where only one is stated.
+    pub relay: Vec<RelaySection>,
+    /// DKIM keys; every mail is signed with each.
+    pub dkim: Vec<DkimSection>,
+    /// How fast mail may leave.
+    pub rates: Rates,
+    /// How much mail one person may get.
+    pub cap: Cap,
+    /// When not to disturb people.
+    pub quiet_hours: QuietHours,
+    /// Loops, leases, limits.
+    pub worker: Worker,
+    /// Public address and links.
+    pub public: Public,
+    /// Bounces that are not for ever.
+    pub soft_bounces: SoftBounces,
+    /// Profiles that get no lifecycle mail at all, so that the whole programme can be measured.
+    pub holdout: Holdout,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `sqlite://path` or `postgres://user:password@host/name`.
+    pub url: SecretString,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: "sqlite://bespoke.db".into() }
+    }
+}
+
+/// `[templates]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Templates {
+    /// The folder; the templates inside the binary are used where it is `builtin`.
+    pub folder: PathBuf,
+    /// Locale of files without a locale suffix.
+    pub default_locale: String,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self { folder: "templates".into(), default_locale: "en".to_owned() }
+    }
+}
+
+/// The type of a trait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraitType {
+    /// Text.
+    String,
+    /// A number.
+    Number,
+    /// True or false.
+    Bool,
+    /// `1990-04-23`.
+    Date,
+}
+
+/// `[events]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Names beside Segment's, such as `"Quote Requested"`.
+    pub known: Vec<String>,
+}
+
+/// `[sender]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sender {
+    /// `Shop <hello@shop.example>`.
+    pub from: String,
+    /// Where answers go; `from` where none is stated.
+    pub reply_to: Option<String>,
+    /// Domain of Message-IDs; the domain of `from` where none is stated.
+    pub message_id_domain: Option<String>,
+    /// Domain of the return path, to which bounces come (VERP); the domain of `from` where none is stated.
+    pub return_path_domain: Option<String>,
+    /// `List-Id` of lifecycle mail is `<topic.list_id>`; the domain of `from` where none is stated.
+    pub list_id: Option<String>,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self {
+            from: "bespoke <hello@localhost.test>".to_owned(),
+            reply_to: None,
+            message_id_domain: None,
+            return_path_domain: None,
+            list_id: None,
+        }
+    }
+}
+
+/// `[transport]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Transport {
+    /// `smtp`, or `directory` to write .eml files instead.
+    pub kind: TransportKind,
+    /// Where the .eml files go.
+    pub directory: Option<PathBuf>,
+}
+
+/// How mail leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportKind {
+    /// Over SMTP, by the relays.
+    #[default]
+    Smtp,
+    /// Into a folder, as .eml files.
+    Directory,
+}
+
+/// `[[relay]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySection {
+    /// Under which logs and rates know it; the host where none is stated.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// `smtp://`, `smtp+starttls://` or `smtps://`, with user and password.
+    pub url: SecretString,
+    /// Share of the mail, against the other relays; 0 = only when the others are away.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// Open connections at most.
+    #[serde(default = "default_connections")]
+    pub max_connections: usize,
+    /// A connection is closed after this many mails.
+    #[serde(default = "default_messages")]
+    pub max_messages_per_connection: u32,
+    /// A connection is closed at this age.
+    #[serde(default = "default_age")]
+    pub max_connection_age_seconds: u64,
+    /// PEM file of the authority that signed the relay's certificate, beside the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// What the relay is told in EHLO; the machine's host name where none is stated.
+    #[serde(default)]
+    pub ehlo_name: Option<String>,
+    /// `plain`, `login` or `xoauth2`; the best that the relay offers where none is stated.
+    #[serde(default)]
+    pub auth: Option<String>,
+    /// Mails per second over this relay.
+    #[serde(default)]
+    pub per_second: Option<f64>,
+    /// Deadlines of the phases, in seconds.
+    #[serde(default)]
+    pub deadline_seconds: BTreeMap<String, f64>,
+}
+
+fn one() -> u32 {
+    1
+}
+fn default_connections() -> usize {
+    50
+}
+fn default_messages() -> u32 {
+    1_000
+}
+fn default_age() -> u64 {
+    300
+}
+
+/// `[[dkim]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimSection {
+    /// The signing domain (`d=`); aligned with the sender's domain for DMARC.
+    pub domain: String,
+    /// The selector (`s=`).
+    pub selector: String,
+    /// PKCS#8 PEM file of an RSA (2048 bits or more) or Ed25519 key.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// The same as text, for the environment.
+    #[serde(default)]
+    pub key: Option<SecretString>,
+}
+
+/// `[rates]`: never a concurrency; the worker finds the concurrency that holds the rate.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rates {
+    /// All mail of this database, per second.
+    pub per_second: Option<f64>,
+    /// All mail of this database, per minute.
+    pub per_minute: Option<f64>,
+    /// All mail of this database, per hour.
+    pub per_hour: Option<f64>,
+    /// All mail of this database, per day.
+    pub per_day: Option<f64>,
+    /// By group of recipient domains: `[rates.domain.gmail] per_second = 20`.
+    pub domain: BTreeMap<String, DomainRate>,
+}
+
+impl Rates {
+    /// Every stated rate with its key.
+    pub fn all(&self) -> Vec<(String, f64)> {
+        let own = [
+            ("rates.per_second".to_owned(), self.per_second),
+            ("rates.per_minute".to_owned(), self.per_minute),
+            ("rates.per_hour".to_owned(), self.per_hour),
+            ("rates.per_day".to_owned(), self.per_day),
+        ];
+        let domains = self.domain.iter().flat_map(|(name, rate)| {
+            [
+                (format!("rates.domain.{name}.per_second"), rate.per_second),
+                (format!("rates.domain.{name}.per_minute"), rate.per_minute),
+                (format!("rates.domain.{name}.per_hour"), rate.per_hour),
+                (format!("rates.domain.{name}.per_day"), rate.per_day),
+            ]
+        });
+        own.into_iter().chain(domains).filter_map(|(key, rate)| Some((key, rate?))).collect()
+    }
+}
+
+/// `[rates.domain.NAME]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DomainRate {
+    /// The domains of the group; `NAME` itself where none is stated.
+    pub domains: Vec<String>,
+    /// Mails per second.
+    pub per_second: Option<f64>,
+    /// Mails per minute.
+    pub per_minute: Option<f64>,
+    /// Mails per hour.
+    pub per_hour: Option<f64>,
+    /// Mails per day.
+    pub per_day: Option<f64>,
+}
+
+/// `[cap]`: lifecycle mails per person, across all campaigns.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cap {
+    /// At most this many …
+    pub lifecycle_mails: u32,
+    /// … within this many days.
+    pub days: u32,
+}
+
+impl Default for Cap {
+    fn default() -> Self {
+        Self { lifecycle_mails: 3, days: 7 }
+    }
+}
+
+/// `[quiet_hours]`: lifecycle mail waits until their end, in the recipient's zone.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuietHours {
+    /// `HH:MM`, local. Equal to `end`: no quiet hours.
+    pub start: String,
+    /// `HH:MM`, local; may lie on the next day.
+    pub end: String,
+    /// IANA name of the zone of people who state none.
+    pub default_time_zone: String,
+}
+
+impl Default for QuietHours {
+    fn default() -> Self {
+        Self { start: "21:00".to_owned(), end: "08:00".to_owned(), default_time_zone: "UTC".to_owned() }
+    }
+}
+
+/// `[worker]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// Sends in work at once, at most.
+    pub in_flight: usize,
+    /// Sends claimed at once, at most.
+    pub batch: usize,
+    /// How long a worker holds a send without renewing its hold.
+    pub lease_seconds: u32,
+    /// Added to the lease and the relay's last deadline before a send whose body was on the wire is settled.
+    pub orphan_margin_seconds: u32,
+    /// Outcomes and marks gather for this long before they are committed together.
+    pub group_commit_ms: u64,
+    /// How often an idle worker looks for work.
+    pub poll_ms: u64,
+    /// How long a stopping worker waits for replies.
+    pub grace_seconds: u64,
+    /// A deferred send is tried again after these many minutes, the last one for ever after, with ±20 % jitter.
+    pub retry_minutes: Vec<u32>,
+    /// A send is given up after this many counted attempts, whatever its deadline.
+    pub attempts_max: u32,
+    /// A campaign pauses when over this percent of 100 of its sends fail by policy (5.7.x, 554).
+    pub policy_failure_percent: f64,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            in_flight: 50,
+            batch: 200,
+            lease_seconds: 60,
+            orphan_margin_seconds: 60,
+            group_commit_ms: 5,
+            poll_ms: 500,
+            grace_seconds: 30,
+            retry_minutes: vec![1, 5, 15, 60, 120, 240],
+            attempts_max: 30,
+            policy_failure_percent: 5.0,
+        }
+    }
+}
+
+/// `[public]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Public {
+    /// `https://mail.shop.example`, under which `bespoke serve` is reached. Clicks and opens are tracked, and
+    /// one-click unsubscribe works, where it is stated.
+    pub url: Option<String>,
+    /// The key that signs links and return paths; at least 32 characters. Made, and kept in the database, where none is stated.
+    pub secret: Option<SecretString>,
+    /// Earlier keys that are still believed.
+    pub previous_secrets: Vec<SecretString>,
+    /// Clicks and opens are tracked at all.
+    pub tracking: crate::campaign::Tracking,
+}
+
+impl Default for Public {
+    fn default() -> Self {
+        Self {
+            url: None,
+            secret: None,
+            previous_secrets: Vec::new(),
+            tracking: crate::campaign::Tracking::On,
+        }
+    }
+}
+
+/// `[soft_bounces]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SoftBounces {
+    /// An address is suppressed after this many …
+    pub limit: u32,
+    /// … within this many days.
+    pub days: u32,
+}
+
+impl Default for SoftBounces {
+    fn default() -> Self {
+        Self { limit: 5, days: 30 }
+    }
+}
+
+/// `[holdout]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Holdout {
+    /// Percent of profiles, by stable hash, over all lifecycle campaigns.
+    pub percent: f64,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, or directives such as `bespoke::worker=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "warn".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one object a line.
+    Json,
+}

@@ -1,0 +1,120 @@
+//! The configuration: what is read, what is laid over it, and what is said of faults.
+
+use bespoke::config::Config;
+use bespoke::config::Environment;
+use bespoke::config::Overrides;
+use secrecy::ExposeSecret as _;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bespoke.toml");
+    std::fs::write(&path, file).unwrap();
+    let environment =
+        Environment::from_pairs(environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    Config::load(Some(&path), &environment, &Overrides::default())
+        .map_err(|errors| errors.to_string().replace(&folder.path().display().to_string(), "DIR"))
+}
+
+#[test]
+fn all_faults_are_reported_at_once_each_with_its_line() {
+    let file = "\
+[database]
+urls = \"sqlite://x.db\"
+
+[worker]
+in_flight = \"many\"
+batch = 10
+
+[quiet]
+start = \"21:00\"
+
+[[relay]]
+url = \"smtp://localhost\"
+wieght = 3
+";
+    let errors = load(file, &[]).unwrap_err();
+    for expected in [
+        "bespoke.toml:2:1",
+        "unknown field `urls`",
+        "bespoke.toml:5:13",
+        "invalid type: string \"many\"",
+        "bespoke.toml:8:2",
+        "unknown field `quiet`",
+        "bespoke.toml:13:1",
+        "unknown field `wieght`",
+    ] {
+        assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
+    }
+}
+
+#[test]
+fn what_types_cannot_say_is_checked_with_its_place_and_its_help() {
+    let file = "\
+[database]
+url = \"mysql://x\"
+[quiet_hours]
+start = \"25:00\"
+default_time_zone = \"Europe/Nowhere\"
+[sender]
+from = \"nobody\"
+[rates]
+per_second = -1.0
+";
+    let errors = load(file, &[]).unwrap_err();
+    for expected in [
+        "database.url is neither SQLite nor PostgreSQL",
+        "bespoke.toml:2:",
+        "quiet_hours.start is no time of day",
+        "bespoke.toml:4:",
+        "there is no time zone \"Europe/Nowhere\"",
+        "bespoke.toml:5:",
+        "sender.from is no mailbox",
+        "bespoke.toml:7:",
+        "rates.per_second must be greater than 0",
+        "bespoke.toml:9:",
+        "write HH:MM, such as 21:00",
+    ] {
+        assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
+    }
+}
+
+#[test]
+fn two_variables_suffice_to_point_it_elsewhere() {
+    let environment =
+        [("BESPOKE_DATABASE_URL", "postgres://me:pw@db/x"), ("BESPOKE_SMTP_URL", "smtps://u:p@mail.test")];
+    let config = load("[[relay]]\nurl = \"smtp://localhost\"\n", &environment).unwrap();
+    assert_eq!(config.database.url.expose_secret(), "postgres://me:pw@db/x");
+    assert_eq!(config.relay.len(), 1);
+    assert_eq!(config.relay[0].url.expose_secret(), "smtps://u:p@mail.test");
+}
+
+#[test]
+fn any_key_can_be_set_by_the_environment_and_an_unknown_variable_is_a_fault() {
+    let config = load("", &[("BESPOKE_WORKER__IN_FLIGHT", "7"), ("BESPOKE_CAP__DAYS", "3")]).unwrap();
+    assert_eq!((config.worker.in_flight, config.cap.days), (7, 3));
+    let errors = load("", &[("BESPOKE_DATABSE_URL", "x"), ("BESPOKE_WORKER__INFLIGHT", "7")]).unwrap_err();
+    assert!(errors.contains("unknown variable BESPOKE_DATABSE_URL"), "{errors}");
+    assert!(errors.contains("BESPOKE_WORKER__INFLIGHT: unknown field `inflight`"), "{errors}");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let environment =
+        [("BESPOKE_SMTP_URL", "smtps://u:hunter2@mail.test"), ("BESPOKE_SECRET", &"k".repeat(40))];
+    let config = load("[database]\nurl = \"postgres://me:hunter2@db/x\"\n", &environment).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("kkkk"), "{shown}");
+}
+
+#[test]
+fn relative_paths_are_taken_from_the_folder_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bespoke.toml");
+    std::fs::write(&path, "[database]\nurl = \"sqlite://a.db\"\n").unwrap();
+    let config = Config::load(Some(&path), &Environment::default(), &Overrides::default()).unwrap();
+    assert_eq!(
+        config.database.url.expose_secret(),
+        &format!("sqlite://{}", folder.path().join("a.db").display())
+    );
+    assert_eq!(config.templates.folder, folder.path().join("templates"));
+}
