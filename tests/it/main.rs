@@ -1,2 +1,4 @@
 //! The one integration test binary.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
+
 mod config;
