@@ -1,1 +1,4 @@
-//! Templates become variants; rules are compiled; everything is checked at load.
+//! Templates become variants: load, expand slots, compile rules, check.
+
+pub mod contract;
+pub mod nearest;
