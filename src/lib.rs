@@ -7,6 +7,7 @@
 //!
 //! - [`clock`], [`config`], [`fault`]: what the process is told from outside, and how it says what is wrong.
 //! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`]: the nouns.
+//! - [`token`]: what our links and return paths are signed with.
 //! - [`history`], [`stage`]: what a person's events say about them.
 //! - [`ingest`]: files and request bodies become nouns.
 //! - [`catalog`]: templates become variants; rules are compiled; everything is checked at load.
@@ -43,4 +44,5 @@ pub mod report;
 pub mod select;
 pub mod stage;
 pub mod store;
+pub mod token;
 pub mod worker;
