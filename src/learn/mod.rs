@@ -1,3 +1,5 @@
 //! From decisions and rewards back to a model, and evaluation of any policy on any log.
 
+pub mod ope;
+pub mod stats;
 pub mod table;

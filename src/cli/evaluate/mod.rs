@@ -4,15 +4,24 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub mod ope;
 pub mod output;
+
+/// The exit code of an evaluation that the data cannot carry.
+pub const REFUSED: u8 = 3;
 
 /// Checks claims on a log: what a policy, a campaign or a model is worth.
 #[derive(Debug, Subcommand)]
-pub enum EvaluateCommand {}
+pub enum EvaluateCommand {
+    /// What another policy would have earned, from the log of the one that ran.
+    Ope(ope::OpeArgs),
+}
 
 impl EvaluateCommand {
     /// Runs the evaluation that was asked for. 0: figures; 3: refused, because the data cannot carry an answer.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        match self {}
+        match self {
+            Self::Ope(args) => args.run(),
+        }
     }
 }
