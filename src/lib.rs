@@ -8,7 +8,7 @@
 //! - [`clock`], [`config`], [`fault`]: what the process is told from outside, and how it says what is wrong.
 //! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`]: the nouns.
 //! - [`token`]: what our links and return paths are signed with.
-//! - [`history`], [`stage`]: what a person's events say about them.
+//! - [`history`], [`stage`], [`facts`]: what a person's events say about them, and all that templates may name.
 //! - [`ingest`]: files and request bodies become nouns.
 //! - [`catalog`]: templates become variants; rules are compiled; everything is checked at load.
 //! - [`select`]: one variant for one person, with its exact propensity.
@@ -35,6 +35,7 @@ pub mod catalog;
 pub mod cli;
 pub mod deliver;
 pub mod explain;
+pub mod facts;
 pub mod history;
 pub mod ingest;
 pub mod learn;

@@ -6,6 +6,10 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
+mod index;
+
+pub use index::ProductIndex;
+
 /// What may be bought. Prices are in minor units (cents) of [`Product::currency`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Product {

@@ -1,1 +1,3 @@
 //! One variant for one person, with its exact propensity.
+
+pub mod recommend;
