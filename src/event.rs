@@ -39,6 +39,8 @@ pub mod name {
     pub const PRODUCT_ADDED: &str = "Product Added";
     /// Taken out of the cart; `product_id`, `quantity`.
     pub const PRODUCT_REMOVED: &str = "Product Removed";
+    /// The whole cart was emptied at once.
+    pub const CART_CLEARED: &str = "Cart Cleared";
     /// Put on the wish list; `product_id`.
     pub const PRODUCT_ADDED_TO_WISHLIST: &str = "Product Added to Wishlist";
     /// Taken off the wish list; `product_id`.
@@ -79,6 +81,7 @@ pub mod name {
         PRODUCTS_SEARCHED,
         PRODUCT_ADDED,
         PRODUCT_REMOVED,
+        CART_CLEARED,
         PRODUCT_ADDED_TO_WISHLIST,
         PRODUCT_REMOVED_FROM_WISHLIST,
         PRODUCT_COMPARED,

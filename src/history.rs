@@ -10,6 +10,17 @@ use crate::campaign::CampaignId;
 use crate::decision::VariantId;
 use crate::send::SendId;
 
+mod fold;
+mod mails;
+mod orders;
+mod properties;
+#[cfg(test)]
+mod tests;
+mod things;
+
+pub use fold::FoldContext;
+pub use fold::fold;
+
 /// Events older than this many, counted from the newest, are not read.
 pub const EVENTS_PER_PROFILE_MAX: usize = 5_000;
 /// Mails older than this many, counted from the newest, are not read.
@@ -21,8 +32,12 @@ pub const MAILS_PER_PROFILE_MAX: usize = 50;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
-    /// By slug of the event's name: `history.events.product_viewed.count_30d`. Every known event has an entry.
+    /// By slug of the event's name: `history.events.product_viewed.count_30d`. Every known and every declared event
+    /// has an entry. `order_completed` counts distinct orders, however many events each came in; opens and clicks
+    /// are counted when a person made them.
     pub events: BTreeMap<String, EventCounts>,
+    /// Views of a product that was viewed before within 30 days: the mark of somebody who weighs.
+    pub repeat_views: EventCounts,
     /// When anything at all was first seen, milliseconds.
     pub first_seen_at: Option<i64>,
     /// When anything at all was last done by the person, milliseconds.
@@ -53,15 +68,19 @@ pub struct History {
     pub favourite_products: Vec<String>,
     /// Product ids lately looked at, newest first, each once, at most 20.
     pub viewed_products: Vec<String>,
+    /// Distinct products looked at in the last 7 days.
+    pub viewed_products_7d: u32,
+    /// Distinct products looked at in the last 30 days.
+    pub viewed_products_30d: u32,
     /// Products bought, newest first, each once, at most 100.
     pub purchased: Vec<Purchased>,
-    /// What lies in the cart now: added, not removed, not bought since.
+    /// What lies in the cart now: added, not removed, not bought since; newest first, at most 50 lines.
     pub cart: Vec<CartLine>,
     /// Worth of the cart.
     pub cart_value: i64,
-    /// Hours since the cart last changed.
+    /// Hours since the cart last changed; absent when it is empty.
     pub cart_age_hours: Option<i64>,
-    /// Product ids on the wish list, newest first.
+    /// Product ids on the wish list and not bought since, newest first, at most 50.
     pub wish_list: Vec<String>,
     /// What we sent, and what came of it.
     pub mails: MailHistory,
@@ -85,6 +104,8 @@ pub struct EventCounts {
     pub count_90d: u32,
     /// In the last 365 days.
     pub count_365d: u32,
+    /// Decayed count: one of this moment is 1, one of a half-life ago ½ ([`crate::stage::StageWeights::half_life_days`]).
+    pub recent: f64,
     /// Whole days since the last one.
     pub days_since: Option<i64>,
 }
@@ -167,4 +188,9 @@ pub struct CustomerValue {
     pub expected_orders_365d: f64,
     /// Their worth, in minor units.
     pub clv_365d: i64,
+}
+
+/// A number of things held in memory, for a fact: over four thousand million cannot be.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

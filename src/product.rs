@@ -7,6 +7,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 mod index;
+pub mod money;
 
 pub use index::ProductIndex;
 
