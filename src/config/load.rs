@@ -161,6 +161,9 @@ impl Config {
                 );
             }
         }
+        for problem in self.stage.problems(&self.events.known) {
+            fault("", "", problem, "leave it out to get the default");
+        }
         for (key, rate) in self.rates.all() {
             if !(rate.is_finite() && rate > 0.0) {
                 fault(

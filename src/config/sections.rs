@@ -20,6 +20,8 @@ pub struct Config {
     pub traits: BTreeMap<String, TraitType>,
     /// Event names of your own that rules may ask for, beside Segment's.
     pub events: Events,
+    /// How much each deed says about where a person stands on the journey.
+    pub stage: crate::stage::StageWeights,
     /// Whom mail is from.
     pub sender: Sender,
     /// How mail leaves.

@@ -28,11 +28,13 @@ pub(super) fn full<'a>(event_names: impl Iterator<Item = &'a str>) -> History {
         count_30d: 1,
         count_90d: 1,
         count_365d: 1,
+        recent: 1.0,
         days_since: Some(1),
     };
     let text = || vec!["sample".to_owned()];
     History {
         events: event_names.map(|name| (event::slug(name), counts.clone())).collect(),
+        repeat_views: counts.clone(),
         first_seen_at: Some(1),
         last_seen_at: Some(1),
         tenure_days: 1,
@@ -48,6 +50,8 @@ pub(super) fn full<'a>(event_names: impl Iterator<Item = &'a str>) -> History {
         favourite_categories: text(),
         favourite_products: text(),
         viewed_products: text(),
+        viewed_products_7d: 1,
+        viewed_products_30d: 1,
         purchased: vec![Purchased { product_id: "sample".to_owned(), quantity: 1, orders: 1, days_since: 1 }],
         cart: vec![CartLine { product_id: "sample".to_owned(), quantity: 1, price: 1 }],
         cart_value: 1,
