@@ -1,6 +1,9 @@
 //! The mail becomes bytes, is signed, and leaves: over SMTP or into a folder.
 
+pub mod directory;
 pub mod dkim;
+pub mod domain;
+pub mod limit;
 pub mod message;
 pub mod quoted_printable;
 pub mod smtp;
