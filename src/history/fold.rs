@@ -14,7 +14,7 @@ use super::things::Things;
 use crate::event::Event;
 use crate::event::name;
 use crate::event::slug;
-use crate::product::Product;
+use crate::product::ProductIndex;
 use crate::product::money;
 use crate::stage::StageWeights;
 
@@ -112,11 +112,11 @@ impl EventCounts {
 ///
 /// Events and mails may come in any order; of each, what is dated after `now` has not happened yet, and beyond
 /// [`super::EVENTS_PER_PROFILE_MAX`] and [`super::MAILS_PER_PROFILE_MAX`] only the newest are read. No event may come
-/// twice. `product_of` looks up the catalogue, for categories and for prices that cart events do not state.
+/// twice. `products` is asked for categories, and for prices that cart events do not state.
 /// Linear, but for sorting what does not come in order of time.
 pub fn fold<'a>(
     context: &FoldContext,
-    product_of: &'a dyn Fn(&str) -> Option<&'a Product>,
+    products: &'a ProductIndex,
     profile_created_at: Timestamp,
     events: &'a [Event],
     mails: &[Mail],
@@ -130,7 +130,7 @@ pub fn fold<'a>(
     let mut history = History::default();
     let mut counts = vec![EventCounts::default(); context.slugs.len()];
     let mut orders = Orders::default();
-    let mut things = Things::new(product_of);
+    let mut things = Things::new(products);
     for event in past {
         let at_ms = event.at.as_millisecond();
         history.first_seen_at.get_or_insert(at_ms);

@@ -9,6 +9,7 @@ use super::*;
 use crate::campaign::Kind;
 use crate::event::Event;
 use crate::product::Product;
+use crate::product::ProductIndex;
 use crate::profile::ProfileId;
 use crate::stage::StageWeights;
 
@@ -38,10 +39,9 @@ fn product(id: &str, category: &str, price_minor: i64) -> Product {
 }
 
 fn folded(list: &[(f64, &str, Value)]) -> History {
-    let products = [product("tea", "Drinks", 450), product("mug", "Kitchen", 1200)];
+    let products = ProductIndex::from_iter([product("tea", "Drinks", 450), product("mug", "Kitchen", 1200)]);
     let context = FoldContext::new(&["Quiz Done".to_owned()], "GBP", &StageWeights::default());
-    let product_of = |id: &str| products.iter().find(|product| product.id == id);
-    fold(&context, &product_of, ago(400.0), &events(list), &[], now())
+    fold(&context, &products, ago(400.0), &events(list), &[], now())
 }
 
 /// Checks one fact of a history, found by its JSON pointer.
@@ -234,7 +234,7 @@ fn mails_are_counted_newest_first_and_the_click_rate_is_shrunk() {
     };
     let mails = [mail(1, 40.0, None), mail(2, 3.0, Some(2.0)), mail(3, 20.0, None), mail(4, -1.0, None)];
     let context = FoldContext::new(&[], "GBP", &StageWeights::default());
-    let told = fold(&context, &|_| None, ago(1.0), &[], &mails, now()).mails;
+    let told = fold(&context, &ProductIndex::default(), ago(1.0), &[], &mails, now()).mails;
     let expected = MailHistory {
         sent: 3,
         sent_7d: 1,

@@ -13,7 +13,7 @@ use super::orders::Order;
 use super::properties;
 use crate::event::Event;
 use crate::event::name;
-use crate::product::Product;
+use crate::product::ProductIndex;
 use crate::product::money;
 
 const FAVOURITE_CATEGORIES_MAX: usize = 5;
@@ -71,20 +71,19 @@ pub(super) struct Things<'a> {
     by_id: HashMap<Cow<'a, str>, usize>,
     /// Interest in categories shown or read about without a product.
     category_interest: Vec<(&'a str, f64)>,
-    product_of: &'a dyn Fn(&str) -> Option<&'a Product>,
+    products: &'a ProductIndex,
     cart_changed_ms: i64,
     /// Number of the event being read.
     step: usize,
 }
 
 impl<'a> Things<'a> {
-    /// `product_of` looks a product up in the catalogue.
-    pub(super) fn new(product_of: &'a dyn Fn(&str) -> Option<&'a Product>) -> Self {
+    pub(super) fn new(products: &'a ProductIndex) -> Self {
         Self {
             list: Vec::new(),
             by_id: HashMap::new(),
             category_interest: Vec::new(),
-            product_of,
+            products,
             cart_changed_ms: 0,
             step: 0,
         }
@@ -97,7 +96,7 @@ impl<'a> Things<'a> {
             thing.category = thing.category.or(stated_category);
             return *index;
         }
-        let product = (self.product_of)(&id);
+        let product = self.products.get(&id);
         let category = product.map(|product| product.category.as_str()).filter(|name| !name.is_empty());
         self.list.push(Thing {
             id: id.clone(),

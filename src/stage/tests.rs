@@ -8,6 +8,7 @@ use super::*;
 use crate::event::Event;
 use crate::history::FoldContext;
 use crate::history::fold;
+use crate::product::ProductIndex;
 use crate::profile::ProfileId;
 
 fn now() -> Timestamp {
@@ -29,8 +30,14 @@ fn placed(list: &[(i64, &str, &str)], previous: Option<Stage>) -> Placement {
     };
     let events: Vec<Event> = list.iter().enumerate().map(event).collect();
     let weights = StageWeights::default();
-    let history =
-        fold(&FoldContext::new(&[], "EUR", &weights), &|_| None, days_ago(500), &events, &[], now());
+    let history = fold(
+        &FoldContext::new(&[], "EUR", &weights),
+        &ProductIndex::default(),
+        days_ago(500),
+        &events,
+        &[],
+        now(),
+    );
     let previous =
         previous.map(|stage| StageRecord { stage, since: days_ago(20), reason: "earlier".to_owned() });
     place(&history, previous.as_ref(), &weights, now())

@@ -3,3 +3,4 @@
 
 mod config;
 mod evaluate;
+mod history;
