@@ -1,5 +1,7 @@
 //! The mail becomes bytes, is signed, and leaves: over SMTP or into a folder.
 
+pub mod catcher;
+pub mod classify;
 pub mod directory;
 pub mod dkim;
 pub mod domain;

@@ -4,3 +4,4 @@
 mod config;
 mod evaluate;
 mod history;
+mod smtp;

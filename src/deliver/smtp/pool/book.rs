@@ -1,0 +1,398 @@
+//! Who may use which relay now: the pool's state, without sockets and without a clock of its own.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{NoRelay, NoRelayKind, RelayCondition, RelayStatus};
+use crate::deliver::smtp::relay::Relay;
+
+/// Pauses and back-offs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSettings {
+    /// First pause of a relay whose host or account is at fault; doubles with each fault that follows.
+    pub pause_first_ms: u64,
+    /// Longest pause.
+    pub pause_max_ms: u64,
+    /// First wait before another connection is tried, after one failed; doubles.
+    pub backoff_first_ms: u64,
+    /// Longest such wait.
+    pub backoff_max_ms: u64,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self {
+            pause_first_ms: 60_000,
+            pause_max_ms: 3_600_000,
+            backoff_first_ms: 1_000,
+            backoff_max_ms: 60_000,
+        }
+    }
+}
+
+/// What a caller who wants a session does next.
+#[derive(Debug)]
+pub(super) enum Take<S> {
+    /// Use this one.
+    Reuse(usize, Birth, S),
+    /// Open one.
+    Open(usize, Birth),
+    /// Wait for a change of one of these relays, or until the time.
+    Wait(Vec<usize>, Option<Instant>),
+    /// There is none.
+    None(NoRelay),
+}
+
+/// When a session was opened, counted in changes of its relay's standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Birth {
+    generation: u64,
+    /// Whether this is the one connection that tries out a relay of unknown standing.
+    pub(super) probe: bool,
+}
+
+/// All relays. `S` is the session; tests use something simpler.
+///
+/// Invariant: for each relay, sessions in use and idle together are at most its `max_connections`.
+#[derive(Debug)]
+pub(super) struct Book<S> {
+    relays: Vec<Entry<S>>,
+    settings: PoolSettings,
+    pub(super) closed: bool,
+}
+
+#[derive(Debug)]
+struct Entry<S> {
+    name: String,
+    weight: u32,
+    connections_max: usize,
+    idle_max: Duration,
+    /// Parked sessions, the last used at the end: it is taken first, so that surplus ones grow old and go.
+    idle: Vec<Idle<S>>,
+    /// Sessions checked out, being opened, or being ended.
+    in_use: usize,
+    /// Smooth weighted round-robin: the relay with the largest goes next.
+    turn: i64,
+    /// Whether a login succeeded since the last fault. Until then one connection at a time is tried, so that a
+    /// wrong password is refused once and not once per waiting task.
+    proven: bool,
+    probing: bool,
+    block: Option<Block>,
+    generation: u64,
+    faults: u32,
+    backoffs: u32,
+    opened_count: u64,
+    reused_count: u64,
+}
+
+#[derive(Debug)]
+struct Idle<S> {
+    birth: Birth,
+    session: S,
+    since: Instant,
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    kind: NoRelayKind,
+    until: Instant,
+    reason: String,
+}
+
+/// What one relay can do for a caller now.
+enum Ready {
+    Reuse,
+    Open,
+    Busy(Option<Instant>),
+    Blocked(Block),
+}
+
+impl<S> Book<S> {
+    pub(super) fn new<'a>(relays: impl Iterator<Item = &'a Relay>, settings: PoolSettings) -> Self {
+        let relays = relays.map(Entry::new).collect();
+        Self { relays, settings, closed: false }
+    }
+
+    /// Gives a session, or the right to open one; either takes a slot that [`Book::release`] or [`Book::park`]
+    /// gives back.
+    pub(super) fn take(&mut self, now: Instant, eligible: &dyn Fn(&str) -> bool) -> Take<S> {
+        if self.closed {
+            return Take::None(NoRelay::closed());
+        }
+        let mut blocks = Vec::new();
+        // Relays of weight 0 come second: they serve only while no other is usable.
+        for weighted in [true, false] {
+            let (mut waiting, mut until, mut best) = (Vec::new(), None, None);
+            let mut total = 0;
+            for index in 0..self.relays.len() {
+                let entry = &mut self.relays[index];
+                if (entry.weight > 0) != weighted || !eligible(&entry.name) {
+                    continue;
+                }
+                match entry.ready(now) {
+                    Ready::Reuse | Ready::Open => {
+                        let weight = i64::from(entry.weight.max(1));
+                        total += weight;
+                        entry.turn += weight;
+                        if best.is_none_or(|(_, turn)| entry.turn > turn) {
+                            best = Some((index, entry.turn));
+                        }
+                    }
+                    Ready::Busy(end) => {
+                        waiting.push(index);
+                        until = until.into_iter().chain(end).min();
+                    }
+                    Ready::Blocked(block) => blocks.push((index, block)),
+                }
+            }
+            if let Some((index, _)) = best {
+                self.relays[index].turn -= total;
+                return self.relays[index].take(index);
+            }
+            if !waiting.is_empty() {
+                return Take::Wait(waiting, until);
+            }
+        }
+        Take::None(self.no_relay(now, &blocks))
+    }
+
+    fn no_relay(&self, now: Instant, blocks: &[(usize, Block)]) -> NoRelay {
+        let paused = blocks.iter().any(|(_, block)| block.kind == NoRelayKind::Paused);
+        let reasons: Vec<_> = blocks
+            .iter()
+            .map(|(index, block)| format!("{}: {}", self.relays[*index].name, block.reason))
+            .collect();
+        let until = blocks.iter().map(|(_, block)| block.until).min();
+        match until {
+            None => NoRelay {
+                kind: NoRelayKind::NoneEligible,
+                reason: "no relay may be used for this".to_owned(),
+                retry_after: Duration::from_millis(self.settings.backoff_first_ms),
+            },
+            Some(until) => NoRelay {
+                kind: if paused { NoRelayKind::Paused } else { NoRelayKind::BackingOff },
+                reason: reasons.join("; "),
+                retry_after: until.saturating_duration_since(now),
+            },
+        }
+    }
+
+    /// Whether a session that holds a slot of `relay` may be replaced by a new connection now.
+    pub(super) fn take_replacement(&mut self, relay: usize, now: Instant) -> Take<S> {
+        let entry = &mut self.relays[relay];
+        match entry.opening(now) {
+            Ready::Open => Take::Open(relay, entry.open()),
+            Ready::Busy(until) => Take::Wait(vec![relay], until),
+            Ready::Blocked(block) => Take::None(self.no_relay(now, &[(relay, block)])),
+            Ready::Reuse => Take::Wait(vec![relay], None),
+        }
+    }
+
+    /// A login succeeded.
+    pub(super) fn opened(&mut self, relay: usize, birth: Birth) {
+        let entry = &mut self.relays[relay];
+        entry.opened_count += 1;
+        if birth.probe {
+            entry.probing = false;
+        }
+        if birth.generation == entry.generation {
+            entry.proven = true;
+            entry.block = None;
+            entry.backoffs = 0;
+        }
+    }
+
+    /// A connection could not be opened, and the right to open it ends; the slot is released separately.
+    pub(super) fn not_opened(&mut self, relay: usize, birth: Birth) {
+        if birth.probe {
+            self.relays[relay].probing = false;
+        }
+    }
+
+    /// Blocks a relay after a fault: wholly when paused, else only for new connections.
+    pub(super) fn block(&mut self, relay: usize, kind: NoRelayKind, reason: String, now: Instant) {
+        let settings = self.settings;
+        let entry = &mut self.relays[relay];
+        let current = entry.block.as_ref().filter(|block| block.until > now).map(|block| block.kind);
+        // Of many connections that fail together only the first counts.
+        if current == Some(kind) || current == Some(NoRelayKind::Paused) {
+            return;
+        }
+        let wait_ms = if kind == NoRelayKind::Paused {
+            entry.faults += 1;
+            doubled(settings.pause_first_ms, entry.faults, settings.pause_max_ms)
+        } else {
+            entry.backoffs += 1;
+            doubled(settings.backoff_first_ms, entry.backoffs, settings.backoff_max_ms)
+        };
+        entry.block = Some(Block { kind, until: now + Duration::from_millis(wait_ms), reason });
+        entry.distrust();
+        if kind == NoRelayKind::Paused {
+            entry.idle.clear();
+        }
+    }
+
+    /// A parked session turned out to be closed: the relay may have restarted, so the next login is tried alone.
+    pub(super) fn was_stale(&mut self, relay: usize, birth: Birth) {
+        let entry = &mut self.relays[relay];
+        if birth.generation == entry.generation && entry.proven {
+            entry.distrust();
+        }
+    }
+
+    /// Lifts a pause or back-off.
+    pub(super) fn resume(&mut self, name: &str) -> Option<usize> {
+        let index = self.relays.iter().position(|entry| entry.name == name)?;
+        self.relays[index].block = None;
+        Some(index)
+    }
+
+    /// Takes a session back for the next caller.
+    pub(super) fn park(&mut self, relay: usize, birth: Birth, session: S, now: Instant) {
+        let entry = &mut self.relays[relay];
+        entry.in_use = entry.in_use.saturating_sub(1);
+        entry.faults = 0;
+        entry.idle.push(Idle { birth, session, since: now });
+    }
+
+    /// Gives a slot back without its session.
+    pub(super) fn release(&mut self, relay: usize) {
+        let entry = &mut self.relays[relay];
+        entry.in_use = entry.in_use.saturating_sub(1);
+    }
+
+    /// Takes out the sessions that were idle for too long, or all; each keeps its slot until it is released.
+    pub(super) fn take_idle(&mut self, which: Which, now: Instant) -> Vec<(usize, S)> {
+        let mut taken = Vec::new();
+        for (index, entry) in self.relays.iter_mut().enumerate() {
+            let old = match which {
+                Which::All => entry.idle.len(),
+                // Parked in the order of time, so the old ones are in front.
+                Which::Expired => entry.idle.partition_point(|idle| idle.since + entry.idle_max <= now),
+            };
+            entry.in_use += old;
+            taken.extend(entry.idle.drain(..old).map(|idle| (index, idle.session)));
+        }
+        taken
+    }
+
+    /// When the next idle session will have been idle for too long.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.relays.iter().filter_map(|entry| Some(entry.idle.first()?.since + entry.idle_max)).min()
+    }
+
+    pub(super) fn status(&self, now: Instant) -> Vec<RelayStatus> {
+        let status = |entry: &Entry<S>| {
+            let block = entry.block.as_ref().filter(|block| block.until > now);
+            let condition = match block {
+                None => RelayCondition::Up,
+                Some(block) => {
+                    let (reason, for_at_most) = (block.reason.clone(), block.until - now);
+                    match block.kind {
+                        NoRelayKind::Paused => RelayCondition::Paused { reason, for_at_most },
+                        _ => RelayCondition::BackingOff { reason, for_at_most },
+                    }
+                }
+            };
+            RelayStatus {
+                name: entry.name.clone(),
+                open: entry.in_use + entry.idle.len(),
+                idle: entry.idle.len(),
+                connections_max: entry.connections_max,
+                opened_count: entry.opened_count,
+                reused_count: entry.reused_count,
+                condition,
+            }
+        };
+        self.relays.iter().map(status).collect()
+    }
+}
+
+/// Which idle sessions to take out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Which {
+    All,
+    Expired,
+}
+
+impl<S> Entry<S> {
+    fn new(relay: &Relay) -> Self {
+        Self {
+            name: relay.name.clone(),
+            weight: relay.weight,
+            connections_max: relay.max_connections,
+            idle_max: Duration::from_millis(relay.max_idle_ms),
+            idle: Vec::new(),
+            in_use: 0,
+            turn: 0,
+            proven: false,
+            probing: false,
+            block: None,
+            generation: 0,
+            faults: 0,
+            backoffs: 0,
+            opened_count: 0,
+            reused_count: 0,
+        }
+    }
+
+    fn ready(&self, now: Instant) -> Ready {
+        if let Some(block) = self.block_of(NoRelayKind::Paused, now) {
+            return Ready::Blocked(block.clone());
+        }
+        if !self.idle.is_empty() {
+            return Ready::Reuse;
+        }
+        if self.in_use >= self.connections_max {
+            return Ready::Busy(None);
+        }
+        match self.opening(now) {
+            // Somebody may bring a session back before new ones may be opened.
+            Ready::Blocked(block) if self.in_use > 0 => Ready::Busy(Some(block.until)),
+            ready => ready,
+        }
+    }
+
+    /// Whether a new connection may be opened, apart from the cap.
+    fn opening(&self, now: Instant) -> Ready {
+        match self.block.as_ref().filter(|block| block.until > now) {
+            Some(block) => Ready::Blocked(block.clone()),
+            None if !self.proven && self.probing => Ready::Busy(None),
+            None => Ready::Open,
+        }
+    }
+
+    fn block_of(&self, kind: NoRelayKind, now: Instant) -> Option<&Block> {
+        self.block.as_ref().filter(|block| block.kind == kind && block.until > now)
+    }
+
+    fn take(&mut self, index: usize) -> Take<S> {
+        self.in_use += 1;
+        match self.idle.pop() {
+            Some(idle) => {
+                self.reused_count += 1;
+                Take::Reuse(index, idle.birth, idle.session)
+            }
+            None => Take::Open(index, self.open()),
+        }
+    }
+
+    fn open(&mut self) -> Birth {
+        let probe = !self.proven;
+        self.probing |= probe;
+        Birth { generation: self.generation, probe }
+    }
+
+    fn distrust(&mut self) {
+        self.proven = false;
+        self.generation += 1;
+    }
+}
+
+/// `first` doubled for each time after the first, at most `max`.
+fn doubled(first_ms: u64, times: u32, max_ms: u64) -> u64 {
+    let factor = 1_u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
+    first_ms.saturating_mul(factor).min(max_ms)
+}

@@ -1,0 +1,229 @@
+//! A session out of the pool, and the slot that it holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::address::Envelope;
+use tokio::time::Instant;
+
+use super::book::{Birth, Take};
+use super::{Connecting, Inner, Pool};
+use crate::deliver::smtp::failure::{Cause, Failure, Phase};
+use crate::deliver::smtp::prepare::Prepared;
+use crate::deliver::smtp::session::Session;
+use crate::deliver::smtp::transaction::Begun;
+
+/// The right to one connection with one relay; given back when dropped, wherever a future is abandoned.
+#[derive(Debug)]
+pub(super) struct Slot {
+    inner: Arc<Inner>,
+    relay: usize,
+    birth: Option<Birth>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A connection is being opened.
+    Opening,
+    /// It is open, or being ended.
+    Held,
+    /// The slot went back with its session.
+    Parked,
+}
+
+impl Slot {
+    pub(super) fn new(inner: &Arc<Inner>, relay: usize, birth: Birth) -> Self {
+        Self { inner: Arc::clone(inner), relay, birth: Some(birth), stage: Stage::Held }
+    }
+
+    pub(super) fn opening(inner: &Arc<Inner>, relay: usize, birth: Birth) -> Self {
+        Self { inner: Arc::clone(inner), relay, birth: Some(birth), stage: Stage::Opening }
+    }
+
+    pub(super) fn ending(inner: &Arc<Inner>, relay: usize) -> Self {
+        Self { inner: Arc::clone(inner), relay, birth: None, stage: Stage::Held }
+    }
+
+    /// Opens the connection this slot was given for, and tells the book how it went.
+    pub(super) async fn connect(mut self) -> Result<(Self, Session), Failure> {
+        match Session::connect(&self.inner.connectors[self.relay]).await {
+            Ok(session) => {
+                self.stage = Stage::Held;
+                if let Some(birth) = self.birth {
+                    self.inner.book().opened(self.relay, birth);
+                    if birth.probe {
+                        self.inner.changed[self.relay].notify_waiters();
+                    }
+                }
+                Ok((self, session))
+            }
+            Err(failure) => {
+                self.inner.note_failure(self.relay, &failure, Connecting::Yes);
+                Err(failure)
+            }
+        }
+    }
+
+    fn park(mut self, session: Session) {
+        let Some(birth) = self.birth else { return };
+        self.stage = Stage::Parked;
+        self.inner.book().park(self.relay, birth, session, Instant::now());
+        self.inner.changed[self.relay].notify_one();
+        self.inner.start_reaper();
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.stage == Stage::Parked {
+            return;
+        }
+        {
+            let mut book = self.inner.book();
+            if let (Stage::Opening, Some(birth)) = (self.stage, self.birth) {
+                book.not_opened(self.relay, birth);
+            }
+            book.release(self.relay);
+        }
+        self.inner.changed[self.relay].notify_one();
+    }
+}
+
+/// A session checked out of a [`Pool`]. It goes back only by [`PooledSession::give_back`]; dropped, it is closed.
+#[derive(Debug)]
+pub struct PooledSession {
+    slot: Slot,
+    /// `None` only while a stale session is being replaced.
+    session: Option<Session>,
+    reused: Reused,
+}
+
+/// Whether the session was used before this checkout, and so may have been closed meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reused {
+    Yes,
+    No,
+}
+
+impl PooledSession {
+    pub(super) fn reused(slot: Slot, session: Session) -> Self {
+        Self { slot, session: Some(session), reused: Reused::Yes }
+    }
+
+    pub(super) fn fresh(slot: Slot, session: Session) -> Self {
+        Self { slot, session: Some(session), reused: Reused::No }
+    }
+
+    /// The relay's name.
+    pub fn relay_name(&self) -> &str {
+        &self.slot.inner.connectors[self.slot.relay].relay().name
+    }
+
+    /// [`Session::begin`]; a session from the pool that the server closed meanwhile is replaced once by a new one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::begin`]; of a phase before MAIL when the replacement could not be opened.
+    pub async fn begin<'a>(
+        &'a mut self,
+        envelope: &Envelope,
+        message: &'a Prepared,
+    ) -> Result<Begun<'a>, Failure> {
+        let connection = match self.session_mut()?.invite(envelope, message).await {
+            Err(failure) if self.reused == Reused::Yes && is_stale(&failure) => {
+                self.replace(failure).await?;
+                self.session_mut()?.invite(envelope, message).await
+            }
+            other => other,
+        };
+        match connection {
+            Ok(connection) => {
+                // From here on something was said over it: what breaks now is no leftover of the last message.
+                self.reused = Reused::No;
+                Ok(Begun::new(self.session_mut()?, connection, message))
+            }
+            Err(failure) => {
+                self.note_session_failure();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens another connection on the same slot, as soon as the relay may be connected to.
+    async fn replace(&mut self, stale: Failure) -> Result<(), Failure> {
+        self.session = None;
+        let (inner, relay) = (Arc::clone(&self.slot.inner), self.slot.relay);
+        if let Some(birth) = self.slot.birth {
+            inner.book().was_stale(relay, birth);
+        }
+        let pool = Pool(Arc::clone(&inner));
+        let Take::Open(_, birth) = pool.take(|book, now| book.take_replacement(relay, now)).await else {
+            return Err(stale);
+        };
+        // The slot is ours already; only the opening is new, and ends with this guard if we are dropped.
+        let opening = Opening { inner: &inner, relay, birth };
+        let result = Session::connect(&inner.connectors[relay]).await;
+        drop(opening);
+        let session = result.inspect_err(|failure| inner.note_failure(relay, failure, Connecting::Yes))?;
+        inner.book().opened(relay, birth);
+        inner.changed[relay].notify_waiters();
+        self.slot.birth = Some(birth);
+        self.session = Some(session);
+        self.reused = Reused::No;
+        Ok(())
+    }
+
+    /// Puts the session back for the next checkout. To be called whenever the outcome is known, after a refusal
+    /// too: only a session in a known state goes back, and one that has carried enough messages or is old enough
+    /// says QUIT in the background instead.
+    pub fn give_back(mut self) {
+        self.note_session_failure();
+        let Self { slot, session, .. } = self;
+        let Some(session) = session.filter(Session::is_usable) else { return };
+        let relay = slot.inner.connectors[slot.relay].relay();
+        let worn = session.messages_count() >= relay.max_messages_per_connection
+            || session.age() >= Duration::from_millis(relay.max_connection_age_ms);
+        if !worn && !slot.inner.book().closed {
+            return slot.park(session);
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                session.quit().await;
+                drop(slot);
+            });
+        }
+    }
+
+    fn note_session_failure(&mut self) {
+        if let Some(failure) = self.session.as_mut().and_then(|session| session.last_failure.take()) {
+            self.slot.inner.note_failure(self.slot.relay, &failure, Connecting::No);
+        }
+    }
+
+    fn session_mut(&mut self) -> Result<&mut Session, Failure> {
+        self.session.as_mut().ok_or(Failure::Broken { phase: Phase::Mail, cause: Cause::Closed })
+    }
+}
+
+/// The right to open a replacement, while it is being opened.
+struct Opening<'a> {
+    inner: &'a Inner,
+    relay: usize,
+    birth: Birth,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.inner.book().not_opened(self.relay, self.birth);
+    }
+}
+
+/// Whether a reused session was closed by the server before it took MAIL: nothing of the message was said.
+fn is_stale(failure: &Failure) -> bool {
+    match failure {
+        Failure::Broken { phase: Phase::Mail, cause } => !matches!(cause, Cause::Timeout(_)),
+        Failure::Refused { phase: Phase::Mail, reply } => reply.code == 421,
+        _ => false,
+    }
+}
