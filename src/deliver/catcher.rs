@@ -31,6 +31,9 @@ const CONNECTIONS_MAX: usize = 1_000;
 /// Commands and breaches that are kept for [`Catcher::commands`] and [`Catcher::violations`], each.
 const NOTES_MAX: usize = 100_000;
 
+/// Called with each message that a catcher accepts.
+pub type OnMessage = Arc<dyn Fn(&Caught) + Send + Sync>;
+
 /// How a catcher behaves.
 #[derive(Clone)]
 pub struct CatcherOptions {
@@ -45,7 +48,7 @@ pub struct CatcherOptions {
     /// Bytes of messages kept in memory; later ones are counted and not kept.
     pub keep_bytes_max: usize,
     /// Called with each message, after it is recorded and before its 250.
-    pub on_message: Option<Arc<dyn Fn(&Caught) + Send + Sync>>,
+    pub on_message: Option<OnMessage>,
 }
 
 impl Default for CatcherOptions {

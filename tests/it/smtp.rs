@@ -1,4 +1,5 @@
 //! The SMTP client against servers that behave, misbehave, and lie.
 
+mod faults;
 mod helpers;
 mod transaction;

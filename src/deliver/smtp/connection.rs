@@ -161,7 +161,7 @@ impl Connection {
                 if let Poll::Ready(wrote) = self.stream.poll_write(context, &wire[*written..]) {
                     return Poll::Ready(wrote.map(Some));
                 }
-                self.poll_fill(context).map_ok(|_| None)
+                self.poll_fill(context).map_ok(|()| None)
             })
             .await;
             match wrote {

@@ -261,7 +261,9 @@ mod tests {
     use super::*;
     use secrecy::ExposeSecret;
 
-    fn read(url: &str) -> Result<(String, u16, Security, Option<(String, String)>), String> {
+    type Read = (String, u16, Security, Option<(String, String)>);
+
+    fn read(url: &str) -> Result<Read, String> {
         let relay = Relay::from_url(url).map_err(|error| error.problem)?;
         let login = relay.credentials.map(|c| (c.user, c.secret.expose_secret().to_owned()));
         Ok((relay.host, relay.port, relay.security, login))

@@ -215,23 +215,31 @@ mod tests {
         at_once
     }
 
-    fn reply(code: u16, enhanced: Option<(u8, u16, u16)>, text: &str) -> Result<Option<Reply>, String> {
+    fn reply(code: u16, enhanced: Option<(u8, u16, u16)>, text: &str) -> Reply {
         let enhanced = enhanced.map(|(class, subject, detail)| EnhancedCode { class, subject, detail });
-        Ok(Some(Reply { code, enhanced, text: text.to_owned() }))
+        Reply { code, enhanced, text: text.to_owned() }
     }
 
     #[test]
     fn replies_of_real_servers_are_read() {
-        assert_eq!(parse(b"250 2.1.0 Ok\r\n"), reply(250, Some((2, 1, 0)), "2.1.0 Ok"));
-        assert_eq!(parse(b"250\r\n"), reply(250, None, ""));
-        assert_eq!(parse(b"250 \n"), reply(250, None, ""));
-        assert_eq!(parse(b"354 go ahead\n"), reply(354, None, "go ahead"));
+        assert_eq!(parse(b"250 2.1.0 Ok\r\n").unwrap().unwrap(), reply(250, Some((2, 1, 0)), "2.1.0 Ok"));
+        assert_eq!(parse(b"250\r\n").unwrap().unwrap(), reply(250, None, ""));
+        assert_eq!(parse(b"250 \n").unwrap().unwrap(), reply(250, None, ""));
+        assert_eq!(parse(b"354 go ahead\n").unwrap().unwrap(), reply(354, None, "go ahead"));
         assert_eq!(
-            parse(b"550-5.1.1 The email account\r\n550-5.1.1 does not exist.\r\n550 5.1.1 x\r\n"),
+            parse(b"550-5.1.1 The email account\r\n550-5.1.1 does not exist.\r\n550 5.1.1 x\r\n")
+                .unwrap()
+                .unwrap(),
             reply(550, Some((5, 1, 1)), "5.1.1 The email account\n5.1.1 does not exist.\n5.1.1 x")
         );
-        assert_eq!(parse(b"550 5.7.515: denied\r\n"), reply(550, Some((5, 7, 515)), "5.7.515: denied"));
-        assert_eq!(parse(b"250 \xb3\xc9\xb9\xa6\r\n"), reply(250, None, "\u{fffd}\u{279}\u{fffd}"));
+        assert_eq!(
+            parse(b"550 5.7.515: denied\r\n").unwrap(),
+            reply(550, Some((5, 7, 515)), "5.7.515: denied")
+        );
+        assert_eq!(
+            parse(b"250 \xb3\xc9\xb9\xa6\r\n").unwrap().unwrap(),
+            reply(250, None, "\u{fffd}\u{279}\u{fffd}")
+        );
     }
 
     #[test]

@@ -69,18 +69,14 @@ impl Connector {
 impl Tls {
     fn new(relay: &Relay) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        match &relay.ca_file {
-            Some(path) => add_from_file(&mut roots, path)?,
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    return Err(
-                        "this system has no certificate authorities; install ca-certificates or set \
-                                ca_file"
-                            .to_owned(),
-                    );
-                }
+        if let Some(path) = &relay.ca_file {
+            add_from_file(&mut roots, path)?;
+        } else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                let problem =
+                    "this system has no certificate authorities; install ca-certificates or set ca_file";
+                return Err(problem.to_owned());
             }
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

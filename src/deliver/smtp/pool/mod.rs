@@ -27,7 +27,7 @@ use crate::deliver::classify::{Disposition, classify};
 pub const RELAYS_MAX: usize = 64;
 
 /// Wakes a waiter whose relay changes no more; waiters look again by themselves after this.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Sessions with the relays of one worker. Clones share it.
 #[derive(Debug, Clone)]
