@@ -233,7 +233,7 @@ mod tests {
             reply(550, Some((5, 1, 1)), "5.1.1 The email account\n5.1.1 does not exist.\n5.1.1 x")
         );
         assert_eq!(
-            parse(b"550 5.7.515: denied\r\n").unwrap(),
+            parse(b"550 5.7.515: denied\r\n").unwrap().unwrap(),
             reply(550, Some((5, 7, 515)), "5.7.515: denied")
         );
         assert_eq!(
