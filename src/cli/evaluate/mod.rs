@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub mod clv;
 pub mod ope;
 pub mod output;
 
@@ -15,6 +16,8 @@ pub const REFUSED: u8 = 3;
 pub enum EvaluateCommand {
     /// What another policy would have earned, from the log of the one that ran.
     Ope(ope::OpeArgs),
+    /// Customer lifetime value by BG/NBD and Gamma-Gamma, with a back-test on the time after a split.
+    Clv(clv::ClvArgs),
 }
 
 impl EvaluateCommand {
@@ -22,6 +25,7 @@ impl EvaluateCommand {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Ope(args) => args.run(),
+            Self::Clv(args) => args.run(),
         }
     }
 }
