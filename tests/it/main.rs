@@ -4,4 +4,5 @@
 mod config;
 mod evaluate;
 mod history;
+mod message;
 mod smtp;
