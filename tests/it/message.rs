@@ -89,7 +89,7 @@ fn a_lifecycle_mail_has_just_the_headers_that_it_should() {
             "Date",
             "Feedback-ID",
             "From",
-            "List-Id",
+            "List-ID",
             "List-Unsubscribe",
             "List-Unsubscribe-Post",
             "MIME-Version",
