@@ -1,1 +1,49 @@
 //! The chosen variant becomes subject, HTML and text.
+//!
+//! - [`compile`]: MJML with Tera tags becomes HTML with Tera tags, once, when the catalogue loads. Everything that
+//!   can be wrong with a template is found here, each fault with its place in the author's text.
+//! - [`Renderer`]: per recipient only Tera runs, with links signed and every size limited.
+//!
+//! *Invariant:* no I/O, no clock, no randomness; a value from a profile is data, never template.
+
+mod address;
+mod body;
+mod check;
+mod compile;
+mod engine;
+mod entities;
+mod explain;
+mod fault;
+mod filters;
+mod links;
+mod lint;
+mod mask;
+mod output;
+mod renderer;
+mod text;
+mod tree;
+mod values;
+
+pub use address::ADDRESS_BYTES_MAX;
+pub use compile::Compiled;
+pub use compile::CompiledTemplate;
+pub use compile::GMAIL_CLIP_BYTES;
+pub use compile::SOURCE_BYTES_MAX;
+pub use compile::SourceMap;
+pub use compile::TemplateParts;
+pub use compile::compile;
+pub use engine::LinkSigner;
+pub use fault::CompileFault;
+pub use fault::Part;
+pub use fault::RenderFault;
+pub use links::LINKS_PER_TEMPLATE_MAX;
+pub use links::Link;
+pub use links::LinkKind;
+pub use renderer::HTML_BYTES_MAX;
+pub use renderer::LINE_BYTES_MAX;
+pub use renderer::LOOP_ROUNDS_MAX;
+pub use renderer::LinkContext;
+pub use renderer::Rendered;
+pub use renderer::Renderer;
+pub use renderer::TEXT_BYTES_MAX;
+pub use tree::NESTING_LEVELS_MAX;

@@ -5,4 +5,5 @@ mod config;
 mod evaluate;
 mod history;
 mod message;
+mod render;
 mod smtp;

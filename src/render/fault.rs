@@ -1,0 +1,173 @@
+//! What is wrong with a template, and why a mail could not be rendered.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::fault::Severity;
+
+/// The parts of a template, each with its own source text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The subject line.
+    Subject,
+    /// What mail programs show beside the subject.
+    Preheader,
+    /// The MJML, and the HTML that comes from it.
+    Body,
+    /// The plain text.
+    Text,
+}
+
+impl Part {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Preheader => "preheader",
+            Self::Body => "body",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing that an author has to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileFault {
+    /// Which of the sources `span` counts in.
+    pub part: Part,
+    /// Bytes of that source.
+    pub span: Range<usize>,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Errors keep the template out; warnings do not.
+    pub severity: Severity,
+}
+
+impl CompileFault {
+    /// An error at `span` of `part`.
+    pub(super) fn new(part: Part, span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { part, span, message: message.into(), help: None, severity: Severity::Error }
+    }
+
+    /// Says what to write instead.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Makes it a warning.
+    pub(super) fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+}
+
+/// Why one mail could not be rendered. It is data for the worker: the send is skipped, or gets its fallback variant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderFault {
+    /// The renderer holds no such template.
+    #[error("no template {hash} is loaded; load the catalogue again, or add the stored template")]
+    UnknownTemplate {
+        /// What was asked for.
+        hash: String,
+    },
+    /// A stored template is not one that this program compiled.
+    #[error("{template}: the stored template cannot be loaded: {message}; compile it again")]
+    BadTemplate {
+        /// The template's name.
+        template: String,
+        /// What the template engine said.
+        message: String,
+    },
+    /// The facts are not an object.
+    #[error("{template}: the facts are not an object; they must hold `profile`, `shop` and so on")]
+    BadFacts {
+        /// The template's name.
+        template: String,
+    },
+    /// A fact that the template prints, or asks more of, is absent.
+    #[error(
+        "{template}: `{variable}` is missing in the {part}; name it under `inputs`, ask `{{% if {variable} %}}`, or \
+         write `{{{{ {variable} or \"…\" }}}}`"
+    )]
+    MissingVariable {
+        /// The template's name.
+        template: String,
+        /// Where.
+        part: Part,
+        /// Bytes of the compiled part; [`super::SourceMap::locate`] finds the author's text.
+        span: Range<usize>,
+        /// As written in the template.
+        variable: String,
+    },
+    /// A filter was given what it cannot use, numbers were divided by zero, and so on.
+    #[error("{template}: `{expression}` in the {part} cannot be worked out: {message}")]
+    Expression {
+        /// The template's name.
+        template: String,
+        /// Where.
+        part: Part,
+        /// Bytes of the compiled part; [`super::SourceMap::locate`] finds the author's text.
+        span: Range<usize>,
+        /// As written in the template.
+        expression: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The address of a link or picture is none that may stand in a mail.
+    #[error("{template}: {message} ({label}, in the {part}); correct the fact it comes from")]
+    BadAddress {
+        /// The template's name.
+        template: String,
+        /// Where.
+        part: Part,
+        /// Bytes of the compiled part; [`super::SourceMap::locate`] finds the author's text.
+        span: Range<usize>,
+        /// Which link or picture.
+        label: String,
+        /// What is wrong with its address; it never holds the address itself.
+        message: String,
+    },
+    /// A part grew over its limit.
+    #[error("{template}: the {part} is over {limit_bytes} bytes; show fewer things in its loops")]
+    TooLarge {
+        /// The template's name.
+        template: String,
+        /// Which part.
+        part: Part,
+        /// The limit it is over.
+        limit_bytes: usize,
+    },
+    /// The loops of a part went round too often.
+    #[error(
+        "{template}: the loops of the {part} go round more than {limit} times; show fewer things in them"
+    )]
+    TooManyRounds {
+        /// The template's name.
+        template: String,
+        /// Which part.
+        part: Part,
+        /// The limit.
+        limit: usize,
+    },
+    /// A part came out empty.
+    #[error("{template}: the {part} is empty; write one that says something for every profile")]
+    Empty {
+        /// The template's name.
+        template: String,
+        /// Which part.
+        part: Part,
+    },
+}

@@ -1,0 +1,294 @@
+//! Links and pictures: at load every address becomes an expression that is checked, and signed, when a mail is rendered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::entities;
+use super::fault::CompileFault;
+use super::fault::Part;
+use super::mask::Edited;
+use super::mask::Tag;
+use super::mask::TagKind;
+use super::mask::Word;
+use super::mask::Words;
+use super::tree::Element;
+use super::tree::Node;
+use super::tree::Value;
+
+/// Most links in one template; each needs a row in reports.
+pub const LINKS_PER_TEMPLATE_MAX: usize = 200;
+/// Longest label of a link, in characters.
+const LABEL_CHARS_MAX: usize = 80;
+
+/// One link of a template, in the order of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its number, from 0: what a click is counted under.
+    pub index: u32,
+    /// What the recipient sees: its text, or its picture's alternative text.
+    pub label: String,
+    /// The address as written in the template.
+    pub target: String,
+    /// Whether it is counted.
+    pub kind: LinkKind,
+}
+
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// To the shop: counted where the campaign tracks.
+    Tracked,
+    /// `links.unsubscribe`: never counted.
+    Unsubscribe,
+    /// `links.preferences`: never counted.
+    Preferences,
+    /// `links.view`: never counted.
+    View,
+    /// `mailto:`, `tel:` or `#`: as written.
+    Plain,
+}
+
+/// Attributes that hold the address of a link.
+fn is_link(element: &str, attribute: &str) -> bool {
+    attribute == "href"
+        && matches!(
+            element,
+            "a" | "area"
+                | "mj-button"
+                | "mj-image"
+                | "mj-navbar-link"
+                | "mj-social-element"
+                | "mj-carousel-image"
+        )
+}
+
+/// Attributes that hold the address of a picture.
+fn is_picture(attribute: &str) -> bool {
+    matches!(attribute, "src" | "background" | "background-url" | "thumbnails-src")
+        || attribute.ends_with("wrapped-url")
+        || matches!(attribute, "left-icon" | "right-icon")
+}
+
+/// What the rewriting gives.
+#[derive(Debug, Default)]
+pub(super) struct Rewritten {
+    /// Places of the masked text and the words that go there, in order.
+    pub(super) edits: BTreeMap<usize, (Range<usize>, String)>,
+    pub(super) links: Vec<Link>,
+    pub(super) faults: Vec<CompileFault>,
+}
+
+/// Rewrites the links and pictures of the body.
+pub(super) fn rewrite(
+    body: &Element<'_>,
+    source: &str,
+    masked: &Edited,
+    tags: &[Tag],
+    words: &mut Words,
+) -> Rewritten {
+    let mut rewriter = Rewriter { source, masked, tags, words, out: Rewritten::default() };
+    body.walk(&mut |element, _| {
+        for attribute in &element.attributes {
+            let Some(value) = &attribute.value else { continue };
+            if is_link(element.name, attribute.name) {
+                rewriter.link(element, value);
+            } else if is_picture(attribute.name) {
+                rewriter.picture(element, value);
+            }
+        }
+    });
+    rewriter.out
+}
+
+struct Rewriter<'a> {
+    source: &'a str,
+    masked: &'a Edited,
+    tags: &'a [Tag],
+    words: &'a mut Words,
+    out: Rewritten,
+}
+
+impl Rewriter<'_> {
+    fn fault(&mut self, value: &Value<'_>, message: &str, help: &str) {
+        let span = self.masked.source(&value.range);
+        self.out.faults.push(CompileFault::new(Part::Body, span, message).help(help));
+    }
+
+    fn link(&mut self, element: &Element<'_>, value: &Value<'_>) {
+        if self.out.links.len() >= LINKS_PER_TEMPLATE_MAX {
+            let message = format!("there are over {LINKS_PER_TEMPLATE_MAX} links");
+            return self.fault(value, &message, "show fewer");
+        }
+        let target = self.source[self.masked.source(&value.range)].trim().to_owned();
+        let Some((kind, expression)) = self.address(value, Role::Link) else { return };
+        let index = u32::try_from(self.out.links.len()).unwrap_or(u32::MAX);
+        let label = self.label(element, &target);
+        self.out.links.push(Link { index, label, target, kind });
+        if kind == LinkKind::Tracked {
+            self.replace(value, format!("{{{{ __link(n={index}, to={expression}) }}}}"));
+        }
+    }
+
+    fn picture(&mut self, element: &Element<'_>, value: &Value<'_>) {
+        let Some((_, expression)) = self.address(value, Role::Picture) else { return };
+        if !expression.is_empty() && self.words.find(value.text).next().is_some() {
+            let what = element.value("alt").map_or(element.name, |alt| alt.trim());
+            let what: String = self.unmasked(what).chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+            self.replace(value, format!("{{{{ __picture(of=\"{}\", to={expression}) }}}}", shorten(&what)));
+        }
+    }
+
+    /// The expression that gives the address; empty where it stays as written. Says what is wrong with it otherwise.
+    fn address(&mut self, value: &Value<'_>, role: Role) -> Option<(LinkKind, String)> {
+        let found: Vec<(Range<usize>, usize)> = self.words.find(value.text).collect();
+        let first = found.first().map_or(value.text.len(), |(range, _)| range.start);
+        let start = value.text[..first].trim_start().to_ascii_lowercase();
+        if found.iter().any(|(_, index)| self.tags[*index].kind != TagKind::Expression) {
+            let help = "write `{{ a if condition else b }}`, or two links with `{% if %}` around each";
+            self.fault(value, "an address may hold `{{ }}` only", help);
+            return None;
+        }
+        if value.text.trim().is_empty() {
+            self.fault(value, "the address is empty", "write where it leads");
+            return None;
+        }
+        let own =
+            start.is_empty().then(|| found.first().and_then(|(_, index)| self.own_link(*index))).flatten();
+        let kind = match (role, own) {
+            (_, Some(kind)) => return Some((kind, String::new())),
+            (Role::Link, _) if ["mailto:", "tel:", "#"].iter().any(|scheme| start.starts_with(scheme)) => {
+                return Some((LinkKind::Plain, String::new()));
+            }
+            _ => LinkKind::Tracked,
+        };
+        let whole = ["https://", "http://"].iter().any(|scheme| {
+            start.strip_prefix(scheme).is_some_and(|host| !host.is_empty() || !found.is_empty())
+        });
+        if !(whole || start.is_empty()) {
+            let (message, help) = role.wrong_scheme(&start);
+            self.fault(value, &message, help);
+            return None;
+        }
+        let expression = self.expression(value, &found)?;
+        Some((kind, expression))
+    }
+
+    /// `links.unsubscribe` and the like: made for this mail, signed already.
+    fn own_link(&self, tag: usize) -> Option<LinkKind> {
+        match self.source[self.tags[tag].inner.clone()].trim() {
+            "links.unsubscribe" => Some(LinkKind::Unsubscribe),
+            "links.preferences" => Some(LinkKind::Preferences),
+            "links.view" => Some(LinkKind::View),
+            _ => None,
+        }
+    }
+
+    /// `"https://shop.example/" ~ (product.id)`.
+    fn expression(&mut self, value: &Value<'_>, found: &[(Range<usize>, usize)]) -> Option<String> {
+        let mut out = String::new();
+        let mut at = value.text.len() - value.text.trim_start().len();
+        let end = value.text.trim_end().len();
+        let join = |out: &mut String, piece: std::fmt::Arguments<'_>| {
+            let tilde = if out.is_empty() { "" } else { " ~ " };
+            write!(out, "{tilde}{piece}").is_ok()
+        };
+        for (range, tag) in found {
+            if at < range.start {
+                join(&mut out, format_args!("\"{}\"", literal(&value.text[at..range.start])));
+            }
+            join(&mut out, format_args!("({})", self.source[self.tags[*tag].inner.clone()].trim()));
+            at = range.end;
+        }
+        if at < end {
+            join(&mut out, format_args!("\"{}\"", literal(&value.text[at..end])));
+        }
+        let fixed = value.text[..end].trim_start();
+        if fixed.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            self.fault(value, "there is a space in this address", "write `%20`, or take it away");
+            return None;
+        }
+        Some(out)
+    }
+
+    fn replace(&mut self, value: &Value<'_>, restored: String) {
+        let indices: Vec<usize> = self.words.find(value.text).map(|(_, index)| index).collect();
+        let tags =
+            indices.first().map_or(0..0, |first| *first..indices.last().map_or(*first, |last| last + 1));
+        let word = self.words.add(Word { restored, source: self.masked.source(&value.range), tags });
+        self.out.edits.insert(value.range.start, (value.range.clone(), word));
+    }
+
+    fn label(&self, element: &Element<'_>, target: &str) -> String {
+        let mut text = String::new();
+        collect_text(element, &self.masked.text, &mut text);
+        for name in ["alt", "title", "name"] {
+            if text.trim().is_empty() {
+                element.value(name).unwrap_or_default().clone_into(&mut text);
+            }
+        }
+        let text = entities::decode(&self.unmasked(&text));
+        let label = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        shorten(if label.is_empty() { target } else { &label })
+    }
+
+    fn unmasked(&self, text: &str) -> String {
+        self.words.restore(text).text
+    }
+}
+
+/// What an address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Link,
+    Picture,
+}
+
+impl Role {
+    fn wrong_scheme(self, start: &str) -> (String, &'static str) {
+        let scheme = start.split_once(':').map(|(scheme, _)| scheme);
+        match (self, scheme) {
+            (_, Some(scheme)) if !scheme.contains(['/', '?', '.']) => {
+                let help = match self {
+                    Self::Link => "use `https://`, `mailto:` or `tel:`",
+                    Self::Picture => "put the picture on the web and write its `https://` address",
+                };
+                (format!("`{scheme}:` may not stand in a mail"), help)
+            }
+            _ => (
+                "this address is not whole; mail programs do not know where it starts from".to_owned(),
+                "write it with `https://` and the host",
+            ),
+        }
+    }
+}
+
+/// A piece of an address as the inside of a Tera string.
+fn literal(masked: &str) -> String {
+    entities::decode(masked).replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(LABEL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
+fn collect_text(element: &Element<'_>, text: &str, out: &mut String) {
+    for child in &element.children {
+        match child {
+            Node::Text(range) => out.push_str(&text[range.clone()]),
+            Node::Element(child) => {
+                out.push(' ');
+                out.push_str(child.value("alt").unwrap_or_default());
+                collect_text(child, text, out);
+            }
+            Node::Comment(_) | Node::ConditionStart(_) | Node::ConditionEnd => {}
+        }
+    }
+}

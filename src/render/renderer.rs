@@ -1,0 +1,245 @@
+//! One mail for one person, from a compiled template and facts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Map;
+use serde_json::Value as Json;
+use tera::Context;
+use tera::Tera;
+use tera::Value;
+
+use super::compile::CompiledTemplate;
+use super::compile::GMAIL_CLIP_BYTES;
+use super::engine;
+use super::engine::LinkSigner;
+use super::engine::names;
+use super::explain;
+use super::fault::Part;
+use super::fault::RenderFault;
+use super::output::CappedWriter;
+use super::output::single_line;
+use super::output::tidy_text;
+use super::values;
+use crate::campaign::Tracking;
+use crate::decision::TemplateHash;
+
+/// Largest HTML of one mail, in bytes.
+pub const HTML_BYTES_MAX: usize = 1_000_000;
+/// Largest plain text of one mail, in bytes.
+pub const TEXT_BYTES_MAX: usize = 500_000;
+/// Largest subject or preheader, in bytes.
+pub const LINE_BYTES_MAX: usize = 64_000;
+/// How often all loops of one part may go round together.
+pub const LOOP_ROUNDS_MAX: usize = 10_000;
+
+/// What a mail's own links need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkContext<'a> {
+    /// The send's id: clicks and opens are counted under it.
+    pub send: &'a str,
+    /// Whether clicks and opens are counted.
+    pub tracking: Tracking,
+    /// `links.unsubscribe`: a signed address.
+    pub unsubscribe: &'a str,
+    /// `links.preferences`: a signed address.
+    pub preferences: &'a str,
+    /// `links.view`: a signed address.
+    pub view: &'a str,
+    /// An address that no person sees: what follows it is a machine.
+    pub honeypot: Option<&'a str>,
+}
+
+/// A rendered mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// One line without control characters, never empty.
+    pub subject: String,
+    /// One line without control characters, or empty.
+    pub preheader: String,
+    /// The HTML part, never empty.
+    pub html: String,
+    /// The plain-text part, never empty; ends with a line end.
+    pub text: String,
+}
+
+impl Rendered {
+    /// Whether Gmail would hide the end of this mail.
+    pub fn is_clipped_by_gmail(&self) -> bool {
+        self.html.len() > GMAIL_CLIP_BYTES
+    }
+}
+
+/// Holds compiled templates, and renders them.
+#[derive(Clone)]
+pub struct Renderer {
+    tera: Tera,
+    signer: Arc<dyn LinkSigner>,
+    templates: HashMap<TemplateHash, Arc<Loaded>>,
+}
+
+impl fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renderer").field("templates", &self.templates.len()).finish_non_exhaustive()
+    }
+}
+
+/// A template with the names of its parts in the engine.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// For messages: the variant's name.
+    pub(super) name: String,
+    pub(super) template: Arc<CompiledTemplate>,
+    subject: String,
+    preheader: String,
+    html: String,
+    text: String,
+}
+
+impl Loaded {
+    fn new(name: String, template: Arc<CompiledTemplate>) -> Self {
+        let hash = &template.hash.0;
+        Self {
+            subject: format!("{hash}.subject.txt"),
+            preheader: format!("{hash}.preheader.txt"),
+            html: format!("{hash}.html"),
+            text: format!("{hash}.txt"),
+            name,
+            template,
+        }
+    }
+
+    /// What the engine calls a part, and its source. Only `.html` is escaped.
+    pub(super) fn part(&self, part: Part) -> (&str, &str) {
+        match part {
+            Part::Subject => (&self.subject, &self.template.subject),
+            Part::Preheader => (&self.preheader, &self.template.preheader),
+            Part::Body => (&self.html, &self.template.html),
+            Part::Text => (&self.text, &self.template.text),
+        }
+    }
+}
+
+const PARTS: [Part; 4] = [Part::Subject, Part::Preheader, Part::Body, Part::Text];
+
+impl Renderer {
+    /// A renderer without templates. `globals` are facts that every mail sees, such as `shop`; a send's own facts of
+    /// the same name win.
+    pub fn new(signer: Arc<dyn LinkSigner>, globals: &Map<String, Json>) -> Self {
+        let mut tera = engine::new(&signer);
+        for (name, value) in globals {
+            tera.global_context().insert_value(name.clone(), values::convert(value));
+        }
+        Self { tera, signer, templates: HashMap::new() }
+    }
+
+    /// Adds templates, each under the name that messages use (the variant's); those of a known hash are kept as they
+    /// are. All are added, or none.
+    pub fn add(
+        &mut self,
+        templates: impl IntoIterator<Item = (String, Arc<CompiledTemplate>)>,
+    ) -> Result<(), RenderFault> {
+        let mut new: HashMap<TemplateHash, Arc<Loaded>> = HashMap::new();
+        for (name, template) in templates {
+            if !self.templates.contains_key(&template.hash) {
+                new.entry(template.hash.clone()).or_insert_with(|| Arc::new(Loaded::new(name, template)));
+            }
+        }
+        let sources = new.values().flat_map(|loaded| PARTS.map(|part| loaded.part(part)));
+        self.tera.add_raw_templates(sources).map_err(|error| RenderFault::BadTemplate {
+            template: new.values().map(|loaded| loaded.name.as_str()).min().unwrap_or_default().to_owned(),
+            message: error.to_string(),
+        })?;
+        self.templates.extend(new);
+        Ok(())
+    }
+
+    /// A renderer of the same signer and globals that holds this template alone: for a retry whose template is no
+    /// longer in the catalogue.
+    pub fn with_stored(&self, name: String, template: Arc<CompiledTemplate>) -> Result<Self, RenderFault> {
+        let mut tera = engine::new(&self.signer);
+        let mut globals = self.tera.clone();
+        tera.global_context().extend(std::mem::take(globals.global_context()));
+        let mut renderer = Self { tera, signer: Arc::clone(&self.signer), templates: HashMap::new() };
+        renderer.add([(name, template)])?;
+        Ok(renderer)
+    }
+
+    /// Whether this template is loaded.
+    pub fn contains(&self, hash: &TemplateHash) -> bool {
+        self.templates.contains_key(hash)
+    }
+
+    /// Renders one mail. The same arguments give the same bytes.
+    pub fn render(
+        &self,
+        hash: &TemplateHash,
+        facts: &Json,
+        links: &LinkContext<'_>,
+    ) -> Result<Rendered, RenderFault> {
+        let loaded =
+            self.templates.get(hash).ok_or_else(|| RenderFault::UnknownTemplate { hash: hash.0.clone() })?;
+        let Json::Object(facts) = facts else {
+            return Err(RenderFault::BadFacts { template: loaded.name.clone() });
+        };
+        let mut context = self.context(facts, links);
+        let subject = single_line(&self.part(loaded, Part::Subject, &context)?);
+        not_empty(loaded, Part::Subject, &subject)?;
+        let preheader = single_line(&self.part(loaded, Part::Preheader, &context)?);
+        context.insert_value(names::SUBJECT, Value::from(subject.as_str()));
+        context.insert_value(names::PREHEADER, Value::from(preheader.as_str()));
+        let html = self.part(loaded, Part::Body, &context)?;
+        not_empty(loaded, Part::Body, &html)?;
+        let text = tidy_text(&self.part(loaded, Part::Text, &context)?);
+        not_empty(loaded, Part::Text, &text)?;
+        Ok(Rendered { subject, preheader, html, text })
+    }
+
+    fn context(&self, facts: &Map<String, Json>, links: &LinkContext<'_>) -> Context {
+        let mut context = Context::new();
+        for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_null()) {
+            context.insert_value(name.clone(), values::convert(fact));
+        }
+        let mut own = tera::Map::with_capacity(3);
+        for (name, address) in
+            [("unsubscribe", links.unsubscribe), ("preferences", links.preferences), ("view", links.view)]
+        {
+            own.insert(name.into(), Value::from(address));
+        }
+        context.insert_value("links", Value::from(own));
+        let open = match links.tracking {
+            Tracking::On => {
+                context.insert_value(names::TRACKED_SEND, Value::from(links.send));
+                self.signer.open(links.send)
+            }
+            Tracking::Off => String::new(),
+        };
+        context.insert_value(names::OPEN, Value::from(open));
+        context.insert_value(names::HONEYPOT, Value::from(links.honeypot.unwrap_or_default()));
+        context
+    }
+
+    fn part(&self, loaded: &Loaded, part: Part, context: &Context) -> Result<String, RenderFault> {
+        let bytes_max = match part {
+            Part::Subject | Part::Preheader => LINE_BYTES_MAX,
+            Part::Body => HTML_BYTES_MAX,
+            Part::Text => TEXT_BYTES_MAX,
+        };
+        let (name, source) = loaded.part(part);
+        let mut writer = CappedWriter::new(source.len() + source.len() / 4, bytes_max, LOOP_ROUNDS_MAX);
+        let result = self.tera.render_to(name, context, &mut writer);
+        if let Some(excess) = writer.excess {
+            return Err(explain::excess(loaded, part, excess, bytes_max, LOOP_ROUNDS_MAX));
+        }
+        result.map_err(|error| explain::error(loaded, part, &error))?;
+        writer.into_text().map_err(|error| explain::message(loaded, part, &error.to_string()))
+    }
+}
+
+fn not_empty(loaded: &Loaded, part: Part, text: &str) -> Result<(), RenderFault> {
+    if text.trim().is_empty() {
+        return Err(RenderFault::Empty { template: loaded.name.clone(), part });
+    }
+    Ok(())
+}

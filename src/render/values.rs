@@ -1,0 +1,104 @@
+//! Facts as template values: cleaned of what has no place in a mail.
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+use tera::Map;
+use tera::Value;
+
+use super::output::is_bidi_control;
+
+/// Turns a fact into a template value.
+///
+/// - `null` in an object is as good as absent, so that it is never printed as nothing.
+/// - Control characters other than tab and line end, and characters that turn the direction of the text after them,
+///   are taken out of texts; all line ends become `\n`.
+/// - Whole numbers stay whole when they were written `5.0`.
+pub(super) fn convert(fact: &Json) -> Value {
+    match fact {
+        Json::Null => Value::none(),
+        Json::Bool(flag) => Value::from(*flag),
+        Json::Number(number) => convert_number(number),
+        Json::String(text) => Value::from(clean(text).as_ref()),
+        Json::Array(items) => Value::from(items.iter().map(convert).collect::<Vec<Value>>()),
+        Json::Object(fields) => {
+            let mut map = Map::with_capacity(fields.len());
+            for (name, value) in fields {
+                if !value.is_null() {
+                    map.insert(name.clone().into(), convert(value));
+                }
+            }
+            Value::from(map)
+        }
+    }
+}
+
+fn convert_number(number: &serde_json::Number) -> Value {
+    if let Some(whole) = number.as_i64() {
+        return Value::from(whole);
+    }
+    if let Some(whole) = number.as_u64() {
+        return Value::from(whole);
+    }
+    let float = number.as_f64().unwrap_or_default();
+    // Below 2^53 every whole float is exact.
+    if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
+        return Value::from(float as i64);
+    }
+    Value::from(float)
+}
+
+fn clean(text: &str) -> Cow<'_, str> {
+    let unclean = |c: char| (c.is_control() && !matches!(c, '\t' | '\n')) || is_bidi_control(c);
+    // Nearly every text is plain: look at bytes first. 0xc2 starts the C1 controls, 0xe2 the direction controls.
+    let suspicious =
+        |byte: u8| (byte < b' ' && byte != b'\t' && byte != b'\n') || matches!(byte, 0x7f | 0xc2 | 0xe2);
+    if !text.bytes().any(suspicious) || !text.chars().any(unclean) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        if c == '\r' {
+            if characters.peek() != Some(&'\n') {
+                out.push('\n');
+            }
+        } else if !unclean(c) {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_cleaned_and_everything_printable_stays() {
+        for (text, expected) in [
+            ("a\u{0}\u{1}\u{7f}\u{9b}b", "ab"),
+            ("a\r\nb\rc\td", "a\nb\nc\td"),
+            ("\u{202e}evil\u{2066}", "evil"),
+            ("👩‍👧 שלום é «“”»", "👩‍👧 שלום é «“”»"),
+            ("{{ 7*7 }}<script>", "{{ 7*7 }}<script>"),
+        ] {
+            assert_eq!(clean(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn null_is_absent_and_whole_numbers_are_whole() {
+        let value = convert(&json!({"a": null, "b": 5.0, "c": 5.5, "d": u64::MAX, "e": [null, true]}));
+        let map = value.as_map().expect("a map");
+        assert!(map.get(&"a".into()).is_none());
+        let shown: Vec<String> = ["b", "c", "d", "e"]
+            .into_iter()
+            .map(|name| map.get(&name.into()).expect("a field").to_string())
+            .collect();
+        assert_eq!(shown, ["5", "5.5", "18446744073709551615", "[, true]"]);
+    }
+}
