@@ -2,4 +2,8 @@
 
 mod faults;
 mod helpers;
+mod login;
+mod pool;
+mod python;
+mod raw;
 mod transaction;

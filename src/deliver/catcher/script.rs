@@ -80,7 +80,7 @@ pub enum Action {
 /// One fault: `stage[@part][#nth|%every]=action`.
 ///
 /// `part` must occur in the command, or for `body`, `dot` and `reply` in the recipients and the message. `#3` is the
-/// third match only, `%3` every third. Actions: `ok`, a reply such as `450 4.2.0 later`, `drop`, `rst`, `stall`,
+/// third match only, `%3` every third, counting only what no earlier rule struck. Actions: `ok`, a reply such as `450 4.2.0 later`, `drop`, `rst`, `stall`,
 /// `delay:SECONDS`, `slow:SECONDS`, `garbage`, `nonutf8`, `huge`, `inject`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
