@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 mod clv;
+mod lift;
 mod ope;
 
 /// A file of the shared data, or `None` with a loud line when it is not there.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub mod clv;
+pub mod lift;
 pub mod ope;
 pub mod output;
 
@@ -16,6 +17,8 @@ pub const REFUSED: u8 = 3;
 pub enum EvaluateCommand {
     /// What another policy would have earned, from the log of the one that ran.
     Ope(ope::OpeArgs),
+    /// What a campaign changed: every arm against control, everybody as assigned.
+    Lift(lift::LiftArgs),
     /// Customer lifetime value by BG/NBD and Gamma-Gamma, with a back-test on the time after a split.
     Clv(clv::ClvArgs),
 }
@@ -25,6 +28,7 @@ impl EvaluateCommand {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Ope(args) => args.run(),
+            Self::Lift(args) => args.run(),
             Self::Clv(args) => args.run(),
         }
     }
