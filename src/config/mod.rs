@@ -1,9 +1,11 @@
 //! What the process is told from outside: `bespoke.toml` < `BESPOKE_…` < flags, typed, checked once.
 
+mod delivery;
 mod environment;
 mod load;
 mod sections;
 
+pub use delivery::*;
 pub use environment::ALIASES;
 pub use environment::Environment;
 pub use environment::set_path;

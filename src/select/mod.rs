@@ -1,3 +1,4 @@
 //! One variant for one person, with its exact propensity.
 
+pub mod policy;
 pub mod recommend;

@@ -7,3 +7,4 @@ mod history;
 mod message;
 mod render;
 mod smtp;
+mod tidy;
