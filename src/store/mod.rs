@@ -1,1 +1,104 @@
-//! The only SQL, on SQLite and PostgreSQL.
+//! The only SQL: everything that outlives a process, on SQLite and PostgreSQL.
+//!
+//! Each statement is written once, in the subset that both databases understand (`$1`, `on conflict`, `returning`;
+//! ids are text, times are milliseconds, JSON is text); [`dialect`] lists the few words that differ. A batch is bound
+//! as one JSON text. Writing methods are one transaction each, as short as the statement allows; none is open while
+//! anything is rendered or sent. Every method is in the conformance suite (`tests/it/store*.rs`), which runs on both.
+//!
+//! On SQLite times come from the caller; on PostgreSQL the database's clock decides due times and leases, so `now`
+//! arguments are only kept as records there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+mod arrival;
+mod batch;
+mod connection;
+mod dialect;
+mod error;
+mod events;
+mod locks;
+mod migrate;
+mod open;
+mod products;
+mod profiles;
+mod sends;
+mod stages;
+mod suppressions;
+mod wake;
+
+pub use arrival::Arrival;
+pub use error::Error;
+pub use locks::Leadership;
+pub use locks::Role;
+pub use locks::SoleWorker;
+pub use locks::WorkerLock;
+pub use profiles::Upserted;
+pub use sends::Attempt;
+pub use sends::CLAIM_ROWS_MAX;
+pub use sends::Cap;
+pub use sends::Claimed;
+pub use sends::DETAIL_BYTES_MAX;
+pub use sends::GroupCommit;
+pub use sends::Mark;
+pub use sends::Marked;
+pub use sends::Refusal;
+pub use sends::SOFT_BOUNCE_WINDOW_MS;
+pub use sends::SendFilter;
+pub use sends::Settled;
+pub use sends::Settlement;
+pub use sends::StateCount;
+pub use sends::StoredSend;
+pub use wake::WakeUp;
+pub use wake::Woken;
+
+use batch::Arg;
+use connection::Pools;
+use dialect::Sql;
+
+/// The database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pools: Pools,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The SQLite file; `None` on PostgreSQL.
+    path: Option<PathBuf>,
+    /// Changes whenever this process plans sends.
+    work: watch::Sender<()>,
+}
+
+impl Store {
+    /// Opens `sqlite://PATH` (created when missing; its folder must exist) or `postgres://USER:PASSWORD@HOST/NAME`
+    /// (`?options[search_path]=SCHEMA` chooses a schema). Nothing is migrated: that is [`Store::migrate`].
+    ///
+    /// # Errors
+    /// [`Error::Open`] with what to do about it: a wrong URL, a folder that is missing, a server that cannot be
+    /// reached, is too old, or may forget commits.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let (pools, path) = open::open(url).await?;
+        Ok(Self { pools, shared: Arc::new(Shared { path, work: watch::Sender::new(()) }) })
+    }
+
+    /// Closes all connections and waits until that is done. Calls after it fail.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The one number that a statement gives.
+    async fn count(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, Error> {
+        let row: Option<(i64,)> = self.pools.first(sql, args).await?;
+        Ok(row.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)))
+    }
+}

@@ -7,4 +7,7 @@ mod history;
 mod message;
 mod render;
 mod smtp;
+mod store_people;
+mod store_sends;
+mod support;
 mod tidy;

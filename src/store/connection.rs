@@ -1,0 +1,203 @@
+//! One statement, either database: the only place that knows both drivers.
+
+use std::time::Duration;
+
+use sqlx::FromRow;
+use sqlx::PgPool;
+use sqlx::Postgres;
+use sqlx::Sqlite;
+use sqlx::SqlitePool;
+use sqlx::Transaction;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+
+use super::Error;
+use super::batch::Arg;
+use super::dialect::Dialect;
+use super::dialect::Sql;
+
+/// Longest wait for a free connection before a call fails as transient.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A row that can be read from both databases.
+pub(super) trait Record:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// The open database.
+#[derive(Debug, Clone)]
+pub(super) enum Pools {
+    /// One writer, because SQLite has one; readers beside it.
+    Sqlite {
+        /// The only connection that writes.
+        writer: SqlitePool,
+        /// Read-only connections.
+        readers: SqlitePool,
+    },
+    /// One pool for all.
+    Postgres(PgPool),
+}
+
+/// Binds all arguments, in order.
+macro_rules! bound {
+    ($query:expr, $args:expr) => {{
+        let mut query = $query;
+        for arg in $args {
+            query = match arg {
+                Arg::Text(value) => query.bind(value),
+                Arg::Integer(value) => query.bind(value),
+                Arg::Real(value) => query.bind(value),
+            };
+        }
+        query
+    }};
+}
+
+/// Expands one query for a reader of either database.
+macro_rules! on_pool {
+    ($pools:expr, $pool:ident => $query:expr) => {
+        match $pools {
+            Pools::Sqlite { readers: $pool, .. } => $query,
+            Pools::Postgres($pool) => $query,
+        }
+    };
+}
+
+/// Expands one query for a transaction on either database.
+macro_rules! on_transaction {
+    ($tx:expr, $connection:ident => $query:expr) => {
+        match $tx {
+            Tx::Sqlite(tx) => {
+                let $connection = &mut **tx;
+                $query
+            }
+            Tx::Postgres(tx) => {
+                let $connection = &mut **tx;
+                $query
+            }
+        }
+    };
+}
+
+impl Pools {
+    /// Which words the database wants.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Reads all rows, outside of any transaction.
+    pub(super) async fn all<T: Record>(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<T>, Error> {
+        let text = self.dialect().statement(sql.into());
+        Ok(on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)?)
+    }
+
+    /// Reads the first row, if there is one, outside of any transaction.
+    pub(super) async fn first<T: Record>(
+        &self,
+        sql: impl Into<Sql>,
+        args: Vec<Arg>,
+    ) -> Result<Option<T>, Error> {
+        let text = self.dialect().statement(sql.into());
+        Ok(on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)?)
+    }
+
+    /// Opens a transaction that writes. On SQLite it takes the write lock at once: a transaction that begins by
+    /// reading and writes later fails at once when another wrote in between, whatever the busy timeout.
+    pub(super) async fn begin(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Opens a transaction that only reads.
+    pub(super) async fn begin_reading(&self) -> Result<Tx, Error> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// One statement that writes, in a transaction of its own. Returns how many rows it changed.
+    pub(super) async fn run(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, Error> {
+        let text = self.dialect().statement(sql.into());
+        Ok(match self {
+            Self::Sqlite { writer, .. } => {
+                bound!(sqlx::query(text), args).execute(writer).await?.rows_affected()
+            }
+            Self::Postgres(pool) => bound!(sqlx::query(text), args).execute(pool).await?.rows_affected(),
+        })
+    }
+}
+
+/// An open transaction; dropped without [`Tx::commit`], it leaves nothing behind.
+#[derive(Debug)]
+pub(super) enum Tx {
+    /// Holds the write lock.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// Read committed: every statement sees what was committed before it began.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Tx {
+    /// Which words the database wants.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Reads all rows, also those that a writing statement returns; in no stated order on SQLite.
+    pub(super) async fn all<T: Record>(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, Error> {
+        let text = self.dialect().statement(sql.into());
+        let rows = on_transaction!(self, connection => {
+            bound!(sqlx::query_as::<_, T>(text), args).fetch_all(connection).await
+        })?;
+        Ok(rows)
+    }
+
+    /// Reads the first row, if there is one.
+    pub(super) async fn first<T: Record>(
+        &mut self,
+        sql: impl Into<Sql>,
+        args: Vec<Arg>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.all(sql, args).await?.into_iter().next())
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, Error> {
+        let text = self.dialect().statement(sql.into());
+        let changed = on_transaction!(self, connection => {
+            bound!(sqlx::query(text), args).execute(connection).await?.rows_affected()
+        });
+        Ok(changed)
+    }
+
+    /// Runs several statements without arguments (migrations).
+    pub(super) async fn script(&mut self, text: String) -> Result<(), Error> {
+        let text = sqlx::AssertSqlSafe(text);
+        on_transaction!(self, connection => sqlx::raw_sql(text).execute(connection).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Makes it last.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}

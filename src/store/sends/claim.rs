@@ -1,0 +1,187 @@
+//! Claims: a worker takes sends that are due, for a while.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::row::SEND_COLUMNS;
+use super::row::SendRow;
+use crate::campaign::Kind;
+use crate::send::LeaseToken;
+use crate::send::ScheduledSend;
+use crate::send::SendId;
+use crate::send::State;
+use crate::store::Error;
+use crate::store::Store;
+use crate::store::batch::Rows;
+use crate::store::batch::args;
+use crate::store::connection::Tx;
+
+/// Most sends of one claim.
+pub const CLAIM_ROWS_MAX: usize = 5_000;
+
+/// A send that this worker holds until its lease ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The send; its attempt includes this claim.
+    pub send: ScheduledSend,
+    /// To be shown with every write.
+    pub token: LeaseToken,
+}
+
+impl Store {
+    /// Takes up to `limit` sends that are due, transactional ones first, then by due time. Each is leased for
+    /// `lease_ms`, its attempt is counted, and both are committed before this returns. No other worker gets them
+    /// until the lease has ended and [`Store::reap`] has given them back.
+    ///
+    /// `token` must be new for every claim. Sends of a paused campaign that come due are put aside until
+    /// [`Store::resume_campaign`]; they cost later claims nothing.
+    pub async fn claim(
+        &self,
+        now: Timestamp,
+        lease_ms: i64,
+        limit: usize,
+        token: &LeaseToken,
+    ) -> Result<Vec<Claimed>, Error> {
+        let limit = limit.min(CLAIM_ROWS_MAX);
+        let mut claimed = Vec::new();
+        loop {
+            let mut held = 0;
+            let mut tx = self.pools.begin().await?;
+            for kind in [Kind::Transactional, Kind::Lifecycle] {
+                let wanted = limit - claimed.len();
+                if wanted > 0 {
+                    let batch = claim_kind(&mut tx, kind, now, lease_ms, wanted, token).await?;
+                    claimed.extend(batch.claimed);
+                    held += batch.held;
+                }
+            }
+            tx.commit().await?;
+            // What was put aside does not come due again, so this ends with the backlog of paused campaigns.
+            if held == 0 || !claimed.is_empty() {
+                break;
+            }
+        }
+        // RETURNING has no order; this is the order of the claim.
+        claimed.sort_by(|a, b| {
+            (a.send.kind.priority(), a.send.due_at, &a.send.id).cmp(&(
+                b.send.kind.priority(),
+                b.send.due_at,
+                &b.send.id,
+            ))
+        });
+        Ok(claimed)
+    }
+
+    /// Prolongs the lease of these sends to `lease_ms` from now and returns those that are still held under `token`.
+    /// A send that is not among them is somebody else's: drop it.
+    pub async fn renew_leases(
+        &self,
+        sends: &[SendId],
+        token: &LeaseToken,
+        now: Timestamp,
+        lease_ms: i64,
+    ) -> Result<Vec<SendId>, Error> {
+        let mut tx = self.pools.begin().await?;
+        let rows: Vec<(String,)> = tx
+            .all(
+                "update sends set lease_until = {now} + $3 from {rows}
+                 where id = value->>0 and lease_token = $4 and state in ('leased', 'submitting') returning id",
+                args![send_rows(sends), now, lease_ms, token.0.as_str()],
+            )
+            .await?;
+        tx.commit().await?;
+        let mut held: Vec<SendId> = rows.iter().filter_map(|(id,)| SendId::parse(id)).collect();
+        held.sort();
+        Ok(held)
+    }
+
+    /// Gives sends back that were claimed and not begun: due again at `due_at`, the attempt not counted. Returns how
+    /// many were still held under their token.
+    pub async fn release(&self, held: &[(SendId, LeaseToken)], due_at: Timestamp) -> Result<u64, Error> {
+        let rows: Vec<HeldRow<'_>> =
+            held.iter().map(|(id, token)| HeldRow { id: id.as_str(), token: &token.0 }).collect();
+        let mut tx = self.pools.begin().await?;
+        let released = tx
+            .run(
+                "update sends set state = 'scheduled', due_at = $2, attempt = attempt - 1, lease_token = null,
+                   lease_until = null
+                 from {rows} where id = value->>'id' and lease_token = value->>'token' and state = 'leased'",
+                args![Rows::of(&rows), due_at],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(released)
+    }
+}
+
+#[derive(Serialize)]
+struct HeldRow<'a> {
+    id: &'a str,
+    token: &'a str,
+}
+
+/// A batch of ids, each a list of one.
+pub(super) fn send_rows(ids: &[SendId]) -> Rows {
+    let rows: Vec<[&str; 1]> = ids.iter().map(|id| [id.as_str()]).collect();
+    Rows::of(&rows)
+}
+
+struct Batch {
+    claimed: Vec<Claimed>,
+    held: usize,
+}
+
+/// One batch of one kind. Its rows are leased, or held where their campaign does not run.
+async fn claim_kind(
+    tx: &mut Tx,
+    kind: Kind,
+    now: Timestamp,
+    lease_ms: i64,
+    wanted: usize,
+    token: &LeaseToken,
+) -> Result<Batch, Error> {
+    let sql = format!(
+        "with due as materialized (
+           select id as due_id, case when exists (
+               select 1 from campaign_states as c where c.campaign = sends.campaign and c.state <> 'running'
+             ) then 1 else 0 end as stopped
+           from sends
+           where state in ('scheduled', 'deferred') and held = 0 and priority = $3 and due_at <= {{now}}
+           order by due_at, id limit $4 {{skip_locked}}
+         )
+         update sends set
+           held = stopped,
+           state = case when stopped = 1 then state else 'leased' end,
+           attempt = attempt + 1 - stopped,
+           lease_token = case when stopped = 1 then null else $1 end,
+           lease_until = case when stopped = 1 then null else {{now}} + $5 end
+         from due where id = due_id
+         returning {SEND_COLUMNS}"
+    );
+    let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
+    let rows: Vec<SendRow> = tx.all(sql, args).await?;
+    let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
+    for row in rows {
+        let id = row.id.clone();
+        match ScheduledSend::try_from(row) {
+            Ok(send) if send.state == State::Leased => {
+                batch.claimed.push(Claimed { send, token: token.clone() });
+            }
+            Ok(_) => batch.held += 1,
+            // One row that nobody can read must not stop all others behind it.
+            Err(fault) => fail_unreadable(tx, &id, now, &fault).await?,
+        }
+    }
+    Ok(batch)
+}
+
+async fn fail_unreadable(tx: &mut Tx, id: &str, now: Timestamp, fault: &Error) -> Result<(), Error> {
+    tx.run(
+        "update sends set state = 'failed', reason = 'unreadable', detail = $3, finished_at = {now},
+           lease_token = null, lease_until = null
+         where id = $1",
+        args![id, now, fault.to_string().as_str()],
+    )
+    .await?;
+    Ok(())
+}

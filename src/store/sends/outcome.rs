@@ -1,0 +1,247 @@
+//! Outcomes: what became of attempts, and everything that follows from them, in one transaction.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::mark::Cap;
+use super::mark::Mark;
+use super::mark::Marked;
+use super::mark::mark;
+use crate::profile::EmailAddress;
+use crate::send::AttemptCount;
+use crate::send::LIFECYCLE_TOPIC;
+use crate::send::LeaseToken;
+use crate::send::Outcome;
+use crate::send::SendId;
+use crate::send::State;
+use crate::send::Suppress;
+use crate::send::Suppression;
+use crate::store::Error;
+use crate::store::Store;
+use crate::store::batch::Rows;
+use crate::store::batch::args;
+use crate::store::connection::Tx;
+use crate::store::suppressions;
+
+/// Longest detail that is kept, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 1_000;
+/// The time in which soft bounces are counted: 30 days.
+pub const SOFT_BOUNCE_WINDOW_MS: i64 = 30 * 24 * 3_600 * 1_000;
+
+/// What became of one attempt.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Of which send.
+    pub send: SendId,
+    /// The lease under which the caller holds it.
+    pub token: LeaseToken,
+    /// Where it went, or should have gone; needed where the outcome suppresses.
+    pub to: Option<EmailAddress>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What recording outcomes did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Recorded.
+    pub recorded: HashSet<SendId>,
+    /// Not recorded: the lease is lost, somebody else has the say.
+    pub lost: HashSet<SendId>,
+}
+
+/// Marks and outcomes of many sends that share one transaction, and with it one wait for the disk.
+#[derive(Debug, Clone, Default)]
+pub struct GroupCommit {
+    /// Sends about to go on the wire.
+    pub marks: Vec<Mark>,
+    /// Attempts that came to an end.
+    pub settlements: Vec<Settlement>,
+}
+
+#[derive(Serialize)]
+struct OutcomeRow<'a> {
+    id: &'a str,
+    token: &'a str,
+    state: &'static str,
+    reason: &'a str,
+    detail: &'a str,
+    relay: Option<&'a str>,
+    retry_at: Option<i64>,
+    finished_at: Option<i64>,
+    unspent: i64,
+    taken: i64,
+}
+
+#[derive(Serialize)]
+struct AttemptRow<'a> {
+    send: &'a str,
+    attempt: i64,
+    outcome: &'a OutcomeRow<'a>,
+}
+
+impl Store {
+    /// Records what became of attempts: state, reason, reply, next time; suppressions and soft bounces that follow;
+    /// a line in `attempts` for everything but a success at the first. A write under a lost lease changes nothing.
+    ///
+    /// An address that has bounced softly `soft_bounces_max` times within [`SOFT_BOUNCE_WINDOW_MS`] gets no more
+    /// lifecycle mail; transactional mail still goes there, because the mailbox exists.
+    pub async fn record_outcomes(
+        &self,
+        settlements: &[Settlement],
+        soft_bounces_max: u32,
+        now: Timestamp,
+    ) -> Result<Settled, Error> {
+        let mut tx = self.pools.begin().await?;
+        let settled = settle(&mut tx, settlements, soft_bounces_max, now).await?;
+        tx.commit().await?;
+        Ok(settled)
+    }
+
+    /// [`Store::record_outcomes`], then [`Store::mark_submitting`], in one transaction.
+    pub async fn commit_group(
+        &self,
+        group: &GroupCommit,
+        caps: &[Cap],
+        soft_bounces_max: u32,
+        now: Timestamp,
+    ) -> Result<(Settled, Marked), Error> {
+        let mut tx = self.pools.begin().await?;
+        let settled = settle(&mut tx, &group.settlements, soft_bounces_max, now).await?;
+        let marked = mark(&mut tx, &group.marks, caps, now).await?;
+        tx.commit().await?;
+        Ok((settled, marked))
+    }
+}
+
+async fn settle(
+    tx: &mut Tx,
+    settlements: &[Settlement],
+    soft_bounces_max: u32,
+    now: Timestamp,
+) -> Result<Settled, Error> {
+    if settlements.is_empty() {
+        return Ok(Settled::default());
+    }
+    let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(|s| OutcomeRow::of(s, now)).collect();
+    rows.sort_by_key(|row| row.id);
+    let recorded = write(tx, &rows, now).await?;
+    write_attempts(tx, &rows, &recorded, now).await?;
+    let recorded: HashSet<SendId> = recorded.iter().filter_map(|(id, _)| SendId::parse(id)).collect();
+    let valid: Vec<&Settlement> = settlements.iter().filter(|s| recorded.contains(&s.send)).collect();
+    suppress(tx, &valid, soft_bounces_max, now).await?;
+    let lost = settlements.iter().map(|s| &s.send).filter(|id| !recorded.contains(id)).cloned().collect();
+    Ok(Settled { recorded, lost })
+}
+
+impl<'a> OutcomeRow<'a> {
+    fn of(settlement: &'a Settlement, now: Timestamp) -> Self {
+        let outcome = &settlement.outcome;
+        Self {
+            id: settlement.send.as_str(),
+            token: &settlement.token.0,
+            state: outcome.state.as_str(),
+            reason: &outcome.reason,
+            detail: shortened(&outcome.detail),
+            relay: outcome.relay.as_deref(),
+            retry_at: outcome.retry_at.map(Timestamp::as_millisecond),
+            finished_at: outcome.state.is_terminal().then(|| now.as_millisecond()),
+            unspent: i64::from(outcome.attempt == AttemptCount::NotSpent),
+            taken: i64::from(matches!(outcome.state, State::Sent | State::Unknown)),
+        }
+    }
+}
+
+fn shortened(detail: &str) -> &str {
+    &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
+}
+
+/// Writes all rows whose lease holds; their ids and attempts come back.
+async fn write(tx: &mut Tx, rows: &[OutcomeRow<'_>], now: Timestamp) -> Result<Vec<(String, i64)>, Error> {
+    tx.all(
+        "update sends set
+           state = value->>'state', reason = value->>'reason', detail = value->>'detail',
+           relay = coalesce(value->>'relay', relay),
+           due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
+           finished_at = cast(value->>'finished_at' as bigint),
+           attempt = attempt - cast(value->>'unspent' as bigint),
+           submitted_at = case when cast(value->>'taken' as bigint) = 1 then coalesce(submitted_at, {now}) end,
+           lease_token = null, lease_until = null
+         from {rows}
+         where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')
+         returning id, attempt",
+        args![Rows::of(rows), now],
+    )
+    .await
+}
+
+async fn write_attempts(
+    tx: &mut Tx,
+    rows: &[OutcomeRow<'_>],
+    recorded: &[(String, i64)],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut attempts: Vec<AttemptRow<'_>> = Vec::new();
+    for (id, attempt) in recorded {
+        let Ok(index) = rows.binary_search_by_key(&id.as_str(), |row| row.id) else { continue };
+        let outcome = &rows[index];
+        if outcome.state != State::Sent.as_str() || *attempt > 1 {
+            attempts.push(AttemptRow { send: id, attempt: *attempt, outcome });
+        }
+    }
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    tx.run(
+        "insert into attempts (send_id, attempt, reason, at, times, state, detail, relay)
+         select value->>'send', cast(value->>'attempt' as bigint), value->'outcome'->>'reason', $2, 1,
+           value->'outcome'->>'state', value->'outcome'->>'detail', value->'outcome'->>'relay'
+         from {rows} where true
+         on conflict (send_id, attempt, reason) do update set at = excluded.at, times = attempts.times + 1,
+           state = excluded.state, detail = excluded.detail, relay = excluded.relay",
+        args![Rows::of(&attempts), now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Suppressions that follow from outcomes that were recorded.
+async fn suppress(
+    tx: &mut Tx,
+    settlements: &[&Settlement],
+    soft_bounces_max: u32,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut hard = Vec::new();
+    let mut soft = Vec::new();
+    for settlement in settlements {
+        let Some(to) = &settlement.to else { continue };
+        match settlement.outcome.suppress {
+            Suppress::No => {}
+            Suppress::HardBounce => hard.push(Suppression {
+                address: to.key(),
+                topic: crate::send::EVERY_TOPIC.to_owned(),
+                reason: "hard_bounce".to_owned(),
+                at: now,
+                send: Some(settlement.send.clone()),
+            }),
+            Suppress::CountSoft => soft.push((to.key(), settlement.send.clone())),
+        }
+    }
+    if !soft.is_empty() {
+        let full = suppressions::count_soft_bounces(tx, &soft, soft_bounces_max, now).await?;
+        hard.extend(full.into_iter().map(|(address, send)| Suppression {
+            address,
+            topic: LIFECYCLE_TOPIC.to_owned(),
+            reason: "soft_bounces".to_owned(),
+            at: now,
+            send: Some(send),
+        }));
+    }
+    if !hard.is_empty() {
+        suppressions::add(tx, &hard).await?;
+    }
+    Ok(())
+}

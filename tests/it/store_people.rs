@@ -1,0 +1,157 @@
+//! Conformance of the store, both databases: profiles, events, products.
+
+use std::collections::HashMap;
+
+use bespoke::event::Event;
+use bespoke::profile::Consent;
+use bespoke::profile::EmailAddress;
+use bespoke::profile::Profile;
+use bespoke::profile::ProfileId;
+use bespoke::store::Arrival;
+use bespoke::store::Upserted;
+use jiff::Timestamp;
+use jiff::ToSpan;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::database::start;
+use crate::support::stores;
+
+pub(crate) fn id(text: &str) -> ProfileId {
+    ProfileId::parse(text).unwrap()
+}
+
+pub(crate) fn profile(name: &str) -> Profile {
+    Profile {
+        id: id(name),
+        address: Some(EmailAddress::parse(&format!("{name}@example.test")).unwrap()),
+        traits: serde_json::Map::new(),
+        locale: None,
+        time_zone: None,
+        consent: Consent::Granted,
+        created_at: start(),
+        updated_at: start(),
+    }
+}
+
+pub(crate) fn event(profile: &str, message: &str, name: &str, at: Timestamp) -> Event {
+    let Value::Object(properties) = json!({"product_id": "p1", "note": "a \u{0} \"quoted\" ümlaut"}) else {
+        unreachable!()
+    };
+    Event { id: message.to_owned(), profile: id(profile), name: name.to_owned(), at, properties }
+}
+
+#[tokio::test]
+async fn profiles_are_added_once_and_merged_after() {
+    for database in stores().await {
+        let store = &database.store;
+        let mut ana = profile("ana");
+        ana.traits = json!({"first_name": "Ana", "vip": true}).as_object().unwrap().clone();
+        let first = store.upsert_profiles(&[ana.clone(), profile("bo")], start()).await.unwrap();
+        assert_eq!(first, Upserted { inserted: 2, updated: 0, unchanged: 0 });
+        let again = store.upsert_profiles(&[ana.clone(), profile("bo")], start()).await.unwrap();
+        assert_eq!(again, Upserted { inserted: 0, updated: 0, unchanged: 2 });
+
+        let later = start() + 1.hour();
+        let mut news = profile("ana");
+        news.address = None;
+        news.locale = Some("de-AT".to_owned());
+        news.traits = json!({"vip": null, "city": "Wien"}).as_object().unwrap().clone();
+        news.created_at = later;
+        let merged = store.upsert_profiles(&[news], later).await.unwrap();
+        assert_eq!(merged, Upserted { inserted: 0, updated: 1, unchanged: 0 });
+        let expected = Profile {
+            traits: json!({"first_name": "Ana", "city": "Wien"}).as_object().unwrap().clone(),
+            locale: Some("de-AT".to_owned()),
+            updated_at: later,
+            ..ana
+        };
+        assert_eq!(store.profile(&id("ana")).await.unwrap(), Some(expected), "{}", database.name());
+        assert_eq!(store.profile(&id("nobody")).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn an_import_does_not_bring_back_who_unsubscribed() {
+    for database in stores().await {
+        let store = &database.store;
+        let mut ana = profile("ana");
+        ana.consent = Consent::Withdrawn;
+        store.upsert_profiles(&[ana], start()).await.unwrap();
+        store.upsert_profiles(&[profile("ana")], start()).await.unwrap();
+        assert_eq!(store.profile(&id("ana")).await.unwrap().unwrap().consent, Consent::Withdrawn);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_profiles_cover_everybody_once() {
+    for database in stores().await {
+        let store = &database.store;
+        let names: Vec<String> = (0..2_500).map(|n| format!("p-{n:04}")).collect();
+        let all: Vec<Profile> = names.iter().map(|name| profile(name)).collect();
+        assert_eq!(store.upsert_profiles(&all, start()).await.unwrap().inserted, 2_500);
+        let mut seen = Vec::new();
+        let mut after: Option<ProfileId> = None;
+        loop {
+            let page = store.profiles_after(after.as_ref(), 700).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some(last.id.clone());
+            seen.extend(page.into_iter().map(|profile| profile.id.to_string()));
+        }
+        assert_eq!(seen, names);
+        assert_eq!(store.count_profiles().await.unwrap(), 2_500);
+        let some = store.profiles(&[id("p-0007"), id("p-2499"), id("missing")]).await.unwrap();
+        assert_eq!(some.len(), 2);
+        let address = EmailAddress::parse("P-0007@EXAMPLE.test").unwrap();
+        assert_eq!(store.profiles_by_address(&address).await.unwrap(), [profile("p-0007")]);
+    }
+}
+
+#[tokio::test]
+async fn the_same_event_twice_is_one_event() {
+    for database in stores().await {
+        let store = &database.store;
+        let events = [
+            event("ana", "m1", "Product Viewed", start() - 2.hours()),
+            event("ana", "m2", "Product Viewed", start() - 1.hour()),
+            event("bo", "m1", "Order Completed", start()),
+        ];
+        assert_eq!(store.insert_events(&events).await.unwrap(), 3);
+        assert_eq!(store.insert_events(&events).await.unwrap(), 0);
+        assert_eq!(store.count_events().await.unwrap(), 3);
+        let of = store.events_of(&[id("ana"), id("bo"), id("nobody")]).await.unwrap();
+        let expected = HashMap::from([
+            (id("ana"), vec![events[1].clone(), events[0].clone()]),
+            (id("bo"), vec![events[2].clone()]),
+        ]);
+        assert_eq!(of, expected, "{}", database.name());
+        let latest = store.latest_event(&id("ana"), "Product Viewed").await.unwrap();
+        assert_eq!(latest, Some(events[1].clone()));
+        assert_eq!(store.latest_event(&id("bo"), "Product Viewed").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_by_arrival_misses_no_late_event() {
+    for database in stores().await {
+        let store = &database.store;
+        store.insert_events(&[event("ana", "old", "Signed Up", start())]).await.unwrap();
+        let mut place = store.events_end().await.unwrap();
+        assert_eq!(Arrival::parse(&place.to_string()), Some(place));
+        assert_eq!(store.events_after(&["Signed Up"], place, 10).await.unwrap(), []);
+
+        // It happened long before everything known, and arrives now.
+        let late = event("bo", "late", "Signed Up", start() - 1_000.hours());
+        store.insert_events(&[late.clone(), event("bo", "x", "Page Viewed", start())]).await.unwrap();
+        let other = event("cy", "m", "Order Completed", start());
+        store.insert_events(std::slice::from_ref(&other)).await.unwrap();
+        let mut seen = Vec::new();
+        loop {
+            let page = store.events_after(&["Signed Up", "Order Completed"], place, 1).await.unwrap();
+            let Some((next, event)) = page.into_iter().next() else { break };
+            place = next;
+            seen.push(event);
+        }
+        assert_eq!(seen, [late, other], "{}", database.name());
+    }
+}

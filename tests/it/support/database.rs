@@ -1,0 +1,117 @@
+//! A fresh database of each kind for a test: a file in a folder of its own, and a schema of its own.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use bespoke::store::Store;
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+use sqlx::Connection;
+use sqlx::PgConnection;
+use sqlx::SqliteConnection;
+
+use super::postgres;
+
+/// When tests begin: 2026-03-02 09:00 UTC, a Monday.
+pub(crate) fn start() -> Timestamp {
+    "2026-03-02T09:00:00Z".parse().unwrap()
+}
+
+/// A migrated store, and what it stands on.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// The store under test.
+    pub(crate) store: Store,
+    /// Its URL, for a second process or a second store.
+    pub(crate) url: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Sqlite { folder: tempfile::TempDir },
+    Postgres { server: String, schema: String },
+}
+
+/// A store on SQLite and, where there is a server, one on PostgreSQL. Both have been migrated.
+///
+/// PostgreSQL goes by its own clock; there a test's database has a clock that stands at [`start`] until
+/// [`Database::set_now`] moves it.
+pub(crate) async fn stores() -> Vec<Database> {
+    let mut all = vec![Database::sqlite().await];
+    all.extend(Database::postgres().await);
+    all
+}
+
+impl Database {
+    /// On SQLite only.
+    pub(crate) async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());
+        Self::migrated(url, Place::Sqlite { folder }).await
+    }
+
+    /// On PostgreSQL, where there is one.
+    pub(crate) async fn postgres() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let server = postgres::url()?;
+        let schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        execute_postgres(&server, format!("create schema {schema}")).await;
+        let joint = if server.contains('?') { '&' } else { '?' };
+        let url = format!("{server}{joint}options[search_path]={schema}");
+        let database = Self::migrated(url, Place::Postgres { server, schema }).await;
+        database
+            .execute(
+                "create table test_clock (now bigint not null);
+                 insert into test_clock values (0);
+                 create or replace function bespoke_now() returns bigint language sql stable as
+                   'select now from test_clock';",
+            )
+            .await;
+        database.set_now(start()).await;
+        Some(database)
+    }
+
+    async fn migrated(url: String, place: Place) -> Self {
+        let store = Store::open(&url).await.unwrap();
+        store.migrate(start()).await.unwrap();
+        Self { store, url, place }
+    }
+
+    /// `sqlite` or `postgres`, for messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.place {
+            Place::Sqlite { .. } => "sqlite",
+            Place::Postgres { .. } => "postgres",
+        }
+    }
+
+    /// Moves the database's clock, where it has one of its own.
+    pub(crate) async fn set_now(&self, now: Timestamp) {
+        if let Place::Postgres { .. } = self.place {
+            self.execute(&format!("update test_clock set now = {}", now.as_millisecond())).await;
+        }
+    }
+
+    /// Runs statements behind the store's back.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match &self.place {
+            Place::Postgres { server, schema } => {
+                execute_postgres(server, format!("set search_path to {schema}; {sql}")).await;
+            }
+            Place::Sqlite { folder } => {
+                let path = folder.path().join("bespoke.db");
+                let mut connection =
+                    SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+}
+
+async fn execute_postgres(server: &str, sql: String) {
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
