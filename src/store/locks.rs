@@ -73,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Held`] when another process works on the same file.
-    pub async fn worker_lock(&self) -> Result<WorkerLock, Error> {
+    pub fn worker_lock(&self) -> Result<WorkerLock, Error> {
         let Some(database) = &self.shared.path else { return Ok(WorkerLock::OneOfMany) };
         match lock_file(&beside(database, "worker"))? {
             Some(file) => Ok(WorkerLock::Sole(SoleWorker { _file: file })),
@@ -132,8 +132,12 @@ fn beside(database: &Path, name: &str) -> PathBuf {
 
 fn lock_file(path: &Path) -> Result<Option<File>, Error> {
     let failed = |error: &std::io::Error| Error::Open(format!("cannot lock {}: {error}", path.display()));
-    let file =
-        File::options().create(true).truncate(false).write(true).open(path).map_err(|error| failed(&error))?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(|error| failed(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -52,8 +52,11 @@ impl Store {
                 )
                 .await?;
             for (profile, stage, since, reason) in rows {
-                let record =
-                    StageRecord { stage: read_stage(&profile, &stage)?, since: from_millisecond(since), reason };
+                let record = StageRecord {
+                    stage: read_stage(&profile, &stage)?,
+                    since: from_millisecond(since),
+                    reason,
+                };
                 found.insert(read_profile(&profile)?, record);
             }
         }

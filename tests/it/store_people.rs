@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use bespoke::event::Event;
+use bespoke::product::Product;
 use bespoke::profile::Consent;
 use bespoke::profile::EmailAddress;
 use bespoke::profile::Profile;
 use bespoke::profile::ProfileId;
+use bespoke::stage::Stage;
+use bespoke::stage::StageRecord;
+use bespoke::stage::Transition;
 use bespoke::store::Arrival;
 use bespoke::store::Upserted;
 use jiff::Timestamp;
@@ -153,5 +157,52 @@ async fn a_reader_by_arrival_misses_no_late_event() {
             seen.push(event);
         }
         assert_eq!(seen, [late, other], "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn a_profile_stands_where_its_newest_step_led() {
+    for database in stores().await {
+        let store = &database.store;
+        let step = |from: Option<Stage>, to: Stage, hours: i64| {
+            (id("ana"), Transition { from, to, at: start() + hours.hours(), reason: format!("step {hours}") })
+        };
+        let steps = [step(None, Stage::Discover, 0), step(Some(Stage::Discover), Stage::Compare, 2)];
+        store.record_transitions(&steps).await.unwrap();
+        store.record_transitions(&steps).await.unwrap();
+        // A worker that was slow records an older step: it is kept, and moves nobody back.
+        store.record_transitions(&[step(Some(Stage::Discover), Stage::Educate, 1)]).await.unwrap();
+        let stages = store.stages_of(&[id("ana"), id("bo")]).await.unwrap();
+        let expected =
+            StageRecord { stage: Stage::Compare, since: start() + 2.hours(), reason: "step 2".to_owned() };
+        assert_eq!(stages, HashMap::from([(id("ana"), expected)]), "{}", database.name());
+
+        let entered = store.transitions_after(Stage::Compare, Arrival::default(), 10).await.unwrap();
+        let (place, profile, transition) = &entered[0];
+        assert_eq!((entered.len(), profile, transition), (1, &id("ana"), &steps[1].1));
+        assert_eq!(store.transitions_after(Stage::Compare, *place, 10).await.unwrap(), []);
+        let end = store.transitions_end().await.unwrap();
+        store.record_transitions(&[step(Some(Stage::Educate), Stage::Compare, 3)]).await.unwrap();
+        assert_eq!(store.transitions_after(Stage::Compare, end, 10).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn products_are_replaced_as_a_whole() {
+    for database in stores().await {
+        let store = &database.store;
+        let product = |id: &str, name: &str| -> Product {
+            serde_json::from_value(json!({"id": id, "name": name, "price_minor": 1_295, "currency": "EUR"}))
+                .unwrap()
+        };
+        let (boots, socks) = (product("b", "Boots"), product("s", "Socks"));
+        assert_eq!(store.upsert_products(&[socks.clone(), boots.clone()], start()).await.unwrap(), 2);
+        assert_eq!(store.upsert_products(&[socks.clone(), boots.clone()], start()).await.unwrap(), 0);
+        let renamed = product("b", "Winter boots");
+        let changed = store.upsert_products(&[boots, renamed.clone()], start()).await.unwrap();
+        assert_eq!(changed, 1, "the last of an id counts");
+        assert_eq!(store.all_products().await.unwrap(), [renamed, socks.clone()], "{}", database.name());
+        let found = store.products(&["s", "missing"]).await.unwrap();
+        assert_eq!(found, HashMap::from([("s".to_owned(), socks)]));
     }
 }

@@ -124,13 +124,14 @@ async fn claims_take_what_is_due_transactional_first_and_nothing_twice() {
         let first = send("bo", "1", Kind::Lifecycle, start() - 2.hours());
         let urgent = send("cy", "3", Kind::Transactional, start());
         let future = send("di", "4", Kind::Transactional, start() + 1.second());
-        store.plan(&[second.clone(), first.clone(), urgent.clone(), future.clone()]).await.unwrap();
+        let all = [&second, &first, &urgent, &future].map(Clone::clone);
+        store.plan(&all).await.unwrap();
 
         let claimed = claim(&database, start(), 2, "a").await;
         assert_eq!(ids(&claimed), [urgent.id.clone(), first.id.clone()], "{}", database.name());
         let expected = ScheduledSend { state: State::Leased, attempt: 1, ..urgent.clone() };
         assert_eq!(claimed[0].send, expected);
-        assert_eq!(ids(&claim(&database, start(), 10, "b").await), [second.id.clone()]);
+        assert_eq!(ids(&claim(&database, start(), 10, "b").await), [second.id]);
         assert_eq!(claim(&database, start(), 10, "c").await, []);
         database.set_now(start() + 1.second()).await;
         assert_eq!(ids(&claim(&database, start() + 1.second(), 10, "d").await), [future.id]);
@@ -215,12 +216,16 @@ async fn a_late_token_writes_nothing() {
         assert_eq!(settled.recorded, HashSet::new());
         assert_eq!(marked.refused.get(&late.send.id), Some(&Refusal::LeaseLost));
         assert_eq!(store.release(&[(late.send.id.clone(), late.token.clone())], start()).await.unwrap(), 0);
-        let renewed =
-            store.renew_leases(&[late.send.id.clone()], &late.token, start(), LEASE_MS).await.unwrap();
+        let renewed = store
+            .renew_leases(std::slice::from_ref(&late.send.id), &late.token, start(), LEASE_MS)
+            .await
+            .unwrap();
         assert_eq!(renewed, []);
         assert_eq!(store.send(&late.send.id).await.unwrap(), before, "{}", database.name());
-        let renewed =
-            store.renew_leases(&[late.send.id.clone()], &holder.token, start(), LEASE_MS).await.unwrap();
+        let renewed = store
+            .renew_leases(std::slice::from_ref(&late.send.id), &holder.token, start(), LEASE_MS)
+            .await
+            .unwrap();
         assert_eq!(renewed, std::slice::from_ref(&late.send.id));
     }
 }

@@ -46,20 +46,15 @@ pub(crate) async fn stores() -> Vec<Database> {
 impl Database {
     /// On SQLite only.
     pub(crate) async fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());
-        Self::migrated(url, Place::Sqlite { folder }).await
+        let database = Self::empty_sqlite().await;
+        database.store.migrate(start()).await.unwrap();
+        database
     }
 
     /// On PostgreSQL, where there is one.
     pub(crate) async fn postgres() -> Option<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let server = postgres::url()?;
-        let schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        execute_postgres(&server, format!("create schema {schema}")).await;
-        let joint = if server.contains('?') { '&' } else { '?' };
-        let url = format!("{server}{joint}options[search_path]={schema}");
-        let database = Self::migrated(url, Place::Postgres { server, schema }).await;
+        let database = Self::empty_postgres().await?;
+        database.store.migrate(start()).await.unwrap();
         database
             .execute(
                 "create table test_clock (now bigint not null);
@@ -72,10 +67,28 @@ impl Database {
         Some(database)
     }
 
-    async fn migrated(url: String, place: Place) -> Self {
+    /// One of each kind that nobody has migrated.
+    pub(crate) async fn empty_of_each_kind() -> Vec<Self> {
+        let mut all = vec![Self::empty_sqlite().await];
+        all.extend(Self::empty_postgres().await);
+        all
+    }
+
+    async fn empty_sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());
+        Self { store: Store::open(&url).await.unwrap(), url, place: Place::Sqlite { folder } }
+    }
+
+    async fn empty_postgres() -> Option<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let server = postgres::url()?;
+        let schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        execute_postgres(&server, format!("create schema {schema}")).await;
+        let joint = if server.contains('?') { '&' } else { '?' };
+        let url = format!("{server}{joint}options[search_path]={schema}");
         let store = Store::open(&url).await.unwrap();
-        store.migrate(start()).await.unwrap();
-        Self { store, url, place }
+        Some(Self { store, url, place: Place::Postgres { server, schema } })
     }
 
     /// `sqlite` or `postgres`, for messages.
