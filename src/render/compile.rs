@@ -37,6 +37,9 @@ pub struct TemplateParts<'a> {
     pub mjml: &'a str,
     /// Tera text; derived from the MJML where absent.
     pub text: Option<&'a str>,
+    /// BCP 47: the language that the template is written in, where it states one. Names of months and the like are
+    /// written in it; without it, in the profile's.
+    pub language: Option<&'a str>,
 }
 
 /// Tera sources, ready to be rendered. They are stored as they are: a retry renders the same bytes.
@@ -54,6 +57,9 @@ pub struct CompiledTemplate {
     pub text: String,
     /// The links of the HTML, by number.
     pub links: Vec<Link>,
+    /// BCP 47: the language that it is written in, where it states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 impl CompiledTemplate {
@@ -168,7 +174,8 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
     let preheader = mark_rounds(stated, Part::Preheader);
     let text = parts.text.map_or_else(|| body.text.clone(), |text| mark_rounds(text, Part::Text));
     let mut hash = Sha256::new();
-    for source in [&subject, &preheader, &body.html, &text] {
+    let language = parts.language.unwrap_or_default();
+    for source in [subject.as_str(), &preheader, &body.html, &text, language] {
         hash.update((source.len() as u64).to_be_bytes());
         hash.update(source.as_bytes());
     }
@@ -179,6 +186,7 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
         html: body.html.clone(),
         text,
         links: body.links.clone(),
+        language: parts.language.map(str::to_owned),
     }
 }
 

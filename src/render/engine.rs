@@ -20,6 +20,8 @@ pub(super) mod names {
     pub(in crate::render) const OPEN: &str = "__open";
     /// Address that only machines follow, or empty.
     pub(in crate::render) const HONEYPOT: &str = "__honeypot";
+    /// BCP 47: how numbers, money and dates are written.
+    pub(in crate::render) const LOCALE: &str = "__locale";
     /// The rendered subject.
     pub(in crate::render) const SUBJECT: &str = "__subject";
     /// The rendered preheader.

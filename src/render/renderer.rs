@@ -76,6 +76,8 @@ impl Rendered {
 pub struct Renderer {
     tera: Tera,
     signer: Arc<dyn LinkSigner>,
+    /// `shop.locale` of the globals.
+    shop_locale: Option<String>,
     templates: HashMap<TemplateHash, Arc<Loaded>>,
 }
 
@@ -131,7 +133,8 @@ impl Renderer {
         for (name, value) in globals {
             tera.global_context().insert_value(name.clone(), values::convert(value));
         }
-        Self { tera, signer, templates: HashMap::new() }
+        let shop_locale = globals.get("shop").and_then(|shop| shop.get("locale")).and_then(Json::as_str);
+        Self { tera, signer, shop_locale: shop_locale.map(str::to_owned), templates: HashMap::new() }
     }
 
     /// Adds templates, each under the name that messages use (the variant's); those of a known hash are kept as they
@@ -161,7 +164,12 @@ impl Renderer {
         let mut tera = engine::new(&self.signer);
         let mut globals = self.tera.clone();
         tera.global_context().extend(std::mem::take(globals.global_context()));
-        let mut renderer = Self { tera, signer: Arc::clone(&self.signer), templates: HashMap::new() };
+        let mut renderer = Self {
+            tera,
+            signer: Arc::clone(&self.signer),
+            shop_locale: self.shop_locale.clone(),
+            templates: HashMap::new(),
+        };
         renderer.add([(name, template)])?;
         Ok(renderer)
     }
@@ -184,6 +192,7 @@ impl Renderer {
             return Err(RenderFault::BadFacts { template: loaded.name.clone() });
         };
         let mut context = self.context(facts, links);
+        context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
         let subject = single_line(&self.part(loaded, Part::Subject, &context)?);
         not_empty(loaded, Part::Subject, &subject)?;
         let preheader = single_line(&self.part(loaded, Part::Preheader, &context)?);
@@ -218,6 +227,19 @@ impl Renderer {
         context.insert_value(names::OPEN, Value::from(open));
         context.insert_value(names::HONEYPOT, Value::from(links.honeypot.unwrap_or_default()));
         context
+    }
+
+    /// The template's language with the profile's region where both are of one language, else the profile's locale,
+    /// else the shop's, else English.
+    fn locale<'a>(&'a self, loaded: &'a Loaded, facts: &'a Map<String, Json>) -> &'a str {
+        let of = |root: &str| facts.get(root).and_then(|root| root.get("locale")).and_then(Json::as_str);
+        let language = |tag: &'a str| tag.split(['-', '_']).next().unwrap_or(tag);
+        match (loaded.template.language.as_deref(), of("profile")) {
+            (Some(own), Some(profile)) if language(own).eq_ignore_ascii_case(language(profile)) => profile,
+            (Some(own), _) => own,
+            (None, Some(profile)) => profile,
+            (None, None) => of("shop").or(self.shop_locale.as_deref()).unwrap_or("en"),
+        }
     }
 
     fn part(&self, loaded: &Loaded, part: Part, context: &Context) -> Result<String, RenderFault> {

@@ -68,7 +68,7 @@ pub(crate) fn mail(content: &str) -> String {
 }
 
 pub(crate) fn parts<'a>(subject: &'a str, mjml: &'a str) -> TemplateParts<'a> {
-    TemplateParts { subject, preheader: "", mjml, text: None }
+    TemplateParts { subject, preheader: "", mjml, text: None, language: None }
 }
 
 fn compiled(parts: &TemplateParts<'_>) -> Compiled {
