@@ -1,4 +1,13 @@
 //! What a failure means for the send, the address and the relay. The costly mistake is to suppress a good address.
+//!
+//! | reply | becomes | suppress |
+//! |---|---|---|
+//! | RCPT 550, 551, 553 with 5.1.1, 5.1.2, 5.1.3, 5.1.6, 5.1.10, or without a code and plainly "user unknown" | hard bounce | yes |
+//! | 552 or 5.2.x at RCPT or the dot | soft bounce | no |
+//! | 5.7.x, 554 after the dot, 5yz at MAIL or DATA, any other 5yz | policy failure | no |
+//! | 5yz at greeting, EHLO, AUTH; STARTTLS refused or missing; bad certificate; 530, 534, 535, 538 anywhere | relay fault | no |
+//! | 421, 4yz anywhere, connect refused, cut before the dot | deferred | no |
+//! | cut, timeout or garbage after the dot | ambiguous | no |
 
 use super::smtp::{Cause, EnhancedCode, Failure, Phase, Reply};
 
@@ -49,7 +58,7 @@ const NO_SUCH_USER_PHRASES: [&str; 16] = [
 const POLICY_PHRASES: [&str; 7] =
     ["blocked", "blacklist", "blocklist", "spam", "denied", "policy", "not permitted"];
 
-/// Classifies a failure by the table of reply classes in ARCHITECTURE.md.
+/// Classifies a failure by the table above.
 pub fn classify(failure: &Failure) -> Disposition {
     match failure {
         Failure::Unsendable(_) => Disposition::PolicyFailure,

@@ -128,8 +128,12 @@ impl Connection {
         }
     }
 
-    /// Says one command and reads its reply.
+    /// Says one command and reads its reply. Words that came before it was said cannot be its reply.
     pub(super) async fn exchange(&mut self, command: &[u8], phase: Phase) -> Result<Reply, Failure> {
+        if !self.buffer.is_empty() {
+            let cause = Cause::Garbage("more than it was asked for".to_owned());
+            return Err(Failure::Broken { phase, cause });
+        }
         self.write(command, phase).await?;
         self.read_reply(phase).await
     }

@@ -53,7 +53,29 @@ impl Default for Deadlines {
     }
 }
 
+/// Longest deadline, in milliseconds.
+pub const DEADLINE_MS_MAX: u64 = 3_600_000;
+
 impl Deadlines {
+    /// The first phase whose deadline is zero or over [`DEADLINE_MS_MAX`].
+    pub(super) fn first_bad(&self) -> Option<Phase> {
+        const PHASES: [Phase; 11] = [
+            Phase::Connect,
+            Phase::Greeting,
+            Phase::Tls,
+            Phase::Ehlo,
+            Phase::Auth,
+            Phase::Mail,
+            Phase::Rcpt,
+            Phase::Data,
+            Phase::Body,
+            Phase::Dot,
+            Phase::Quit,
+        ];
+        let good = Duration::from_millis(1)..=Duration::from_millis(DEADLINE_MS_MAX);
+        PHASES.into_iter().find(|phase| !good.contains(&self.of(*phase)))
+    }
+
     /// The deadline of `phase`.
     pub fn of(&self, phase: Phase) -> Duration {
         Duration::from_millis(match phase {

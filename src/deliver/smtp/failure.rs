@@ -99,6 +99,19 @@ impl Failure {
         }
     }
 
+    /// The failure without the server's words, which may hold addresses: for logs.
+    pub fn summary(&self) -> String {
+        match (self, self.reply()) {
+            (Self::Unsendable(why), _) => why.to_string(),
+            (_, Some(Reply { code, enhanced: Some(enhanced), .. })) => {
+                format!("answered {code} {enhanced} at {}", self.phase())
+            }
+            (_, Some(reply)) => format!("answered {} at {}", reply.code, self.phase()),
+            (Self::Broken { phase, cause: Cause::Garbage(_) }, _) => format!("garbage at {phase}"),
+            (failure, None) => failure.to_string(),
+        }
+    }
+
     /// The server's reply, if there was one.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
@@ -217,5 +230,27 @@ impl Display for Party {
             Self::Sender => "sender's",
             Self::Recipient => "recipient's",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::smtp::EnhancedCode;
+
+    #[test]
+    fn a_summary_has_no_word_of_the_server() {
+        let enhanced = Some(EnhancedCode { class: 5, subject: 1, detail: 1 });
+        let reply = |enhanced| Reply { code: 550, enhanced, text: "ada@x.test is unknown".to_owned() };
+        let broken = |cause| Failure::Broken { phase: Phase::Dot, cause };
+        for (failure, expected) in [
+            (Failure::Refused { phase: Phase::Rcpt, reply: reply(enhanced) }, "answered 550 5.1.1 at RCPT"),
+            (Failure::Refused { phase: Phase::Dot, reply: reply(None) }, "answered 550 at final dot"),
+            (broken(Cause::Unexpected(reply(None))), "answered 550 at final dot"),
+            (broken(Cause::Garbage("ada@x.test".to_owned())), "garbage at final dot"),
+            (broken(Cause::Closed), "connection lost at final dot: closed by the server"),
+        ] {
+            assert_eq!(failure.summary(), expected);
+        }
     }
 }

@@ -33,7 +33,7 @@ mod session;
 mod tls;
 mod transaction;
 
-pub use deadlines::Deadlines;
+pub use deadlines::{DEADLINE_MS_MAX, Deadlines};
 pub use envelope::{ADDRESS_BYTES_MAX, RECIPIENTS_MAX};
 pub use extension::Extensions;
 pub use failure::{Cause, Failure, Party, Phase, Unsendable};

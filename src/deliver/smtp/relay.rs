@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{DEADLINE_MS_MAX, Deadlines};
 
 /// Connections that one relay may be given at most, whatever the settings say.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -217,6 +217,9 @@ impl Relay {
         if self.max_messages_per_connection == 0 {
             return fail("max_messages_per_connection must be at least 1".to_owned());
         }
+        if let Some(phase) = self.deadlines.first_bad() {
+            return fail(format!("the deadline of {phase} must be 1 to {DEADLINE_MS_MAX} ms"));
+        }
         if self.credentials.is_some() && self.security == Security::None && !is_loopback(host) {
             return fail(
                 "a password would go out in clear; use smtps:// or smtp+starttls:// (plain smtp:// with a \
@@ -333,6 +336,22 @@ mod tests {
         assert_eq!(relay.deadlines, Deadlines { dot_ms: 1000, ..Deadlines::default() });
         let unknown = "name = 'main'\nhost = 'mail.test'\nport = 587\ntls = true\n";
         assert!(toml::from_str::<Relay>(unknown).is_err());
+    }
+
+    #[test]
+    fn limits_that_cannot_work_are_refused() {
+        let check = |relay: Relay, expected: &str| {
+            let error = relay.check().unwrap_err().to_string();
+            assert!(error.starts_with("relay r: ") && error.contains(expected), "{error}");
+        };
+        let relay = || Relay::new("r", "mail.test", 25, Security::None);
+        check(Relay { max_connections: 0, ..relay() }, "max_connections");
+        check(Relay { max_connections: CONNECTIONS_MAX + 1, ..relay() }, "max_connections");
+        check(Relay { max_messages_per_connection: 0, ..relay() }, "max_messages_per_connection");
+        for dot_ms in [0, u64::MAX] {
+            let deadlines = Deadlines { dot_ms, ..Deadlines::default() };
+            check(Relay { deadlines, ..relay() }, "the deadline of final dot");
+        }
     }
 
     #[test]

@@ -4,33 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::settings::{PoolSettings, WEEK_MS, doubled};
 use super::{NoRelay, NoRelayKind, RelayCondition, RelayStatus};
 use crate::deliver::smtp::relay::Relay;
-
-/// Pauses and back-offs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PoolSettings {
-    /// First pause of a relay whose host or account is at fault; doubles with each fault that follows.
-    pub pause_first_ms: u64,
-    /// Longest pause.
-    pub pause_max_ms: u64,
-    /// First wait before another connection is tried, after one failed; doubles.
-    pub backoff_first_ms: u64,
-    /// Longest such wait.
-    pub backoff_max_ms: u64,
-}
-
-impl Default for PoolSettings {
-    fn default() -> Self {
-        Self {
-            pause_first_ms: 60_000,
-            pause_max_ms: 3_600_000,
-            backoff_first_ms: 1_000,
-            backoff_max_ms: 60_000,
-        }
-    }
-}
 
 /// What a caller who wants a session does next.
 #[derive(Debug)]
@@ -323,7 +299,7 @@ impl<S> Entry<S> {
             name: relay.name.clone(),
             weight: relay.weight,
             connections_max: relay.max_connections,
-            idle_max: Duration::from_millis(relay.max_idle_ms),
+            idle_max: Duration::from_millis(relay.max_idle_ms.min(WEEK_MS)),
             idle: Vec::new(),
             in_use: 0,
             turn: 0,
@@ -389,10 +365,4 @@ impl<S> Entry<S> {
         self.proven = false;
         self.generation += 1;
     }
-}
-
-/// `first` doubled for each time after the first, at most `max`.
-fn doubled(first_ms: u64, times: u32, max_ms: u64) -> u64 {
-    let factor = 1_u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
-    first_ms.saturating_mul(factor).min(max_ms)
 }

@@ -2,6 +2,7 @@
 
 mod book;
 mod pooled;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -12,10 +13,10 @@ use futures_util::future::{join_all, select_all};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-pub use book::PoolSettings;
 use book::{Book, Take, Which};
 pub use pooled::PooledSession;
 use pooled::Slot;
+pub use settings::PoolSettings;
 
 use super::failure::Failure;
 use super::relay::{Relay, RelayError};
@@ -79,7 +80,7 @@ impl NoRelay {
         Self {
             kind: NoRelayKind::Closed,
             reason: "the pool is closed".to_owned(),
-            retry_after: Duration::MAX,
+            retry_after: Duration::from_hours(1),
         }
     }
 }
@@ -288,7 +289,7 @@ impl Inner {
             (_, Connecting::No) => return,
         };
         let name = &self.connectors[relay].relay().name;
-        tracing::warn!(relay = %name, %failure, "relay {name} is not usable for now");
+        tracing::warn!(relay = %name, "relay {name} cannot be used for now: {}", failure.summary());
         self.book().block(relay, kind, failure.to_string(), Instant::now());
         self.changed[relay].notify_waiters();
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::NoRelayKind;
-use super::book::{Birth, Book, PoolSettings, Take, Which};
+use super::book::{Birth, Book, Take, Which};
+use super::{NoRelayKind, PoolSettings};
 use crate::deliver::smtp::{Relay, RelayCondition, Security};
 
 fn relay(name: &str, weight: u32, max_connections: usize) -> Relay {
