@@ -20,9 +20,7 @@ mod lint;
 mod mask;
 mod output;
 mod renderer;
-mod scope;
 mod text;
-mod tokens;
 mod tree;
 mod values;
 

@@ -41,12 +41,7 @@ pub(crate) fn relay(port: u16) -> Relay {
 }
 
 /// The same relay with one phase whose deadline soon passes.
-pub(crate) fn impatient(relay: Relay, phase: Phase) -> Relay {
-    hurried(relay, phase, SHORT_MS)
-}
-
-/// The same relay with another deadline for one phase.
-pub(crate) fn hurried(mut relay: Relay, phase: Phase, deadline_ms: u64) -> Relay {
+pub(crate) fn impatient(mut relay: Relay, phase: Phase) -> Relay {
     let deadlines = &mut relay.deadlines;
     let deadline = match phase {
         Phase::Connect => &mut deadlines.connect_ms,
@@ -61,7 +56,7 @@ pub(crate) fn hurried(mut relay: Relay, phase: Phase, deadline_ms: u64) -> Relay
         Phase::Dot => &mut deadlines.dot_ms,
         Phase::Quit => &mut deadlines.quit_ms,
     };
-    *deadline = deadline_ms;
+    *deadline = SHORT_MS;
     relay
 }
 
