@@ -5,9 +5,12 @@
 -- PostgreSQL only. Everything about a person is keyed by profile_id.
 
 -- postgres:
--- The clock that decides due times and leases. Tests replace it by one that they move by hand.
+-- The clock that decides due times, leases and rates, in milliseconds and microseconds. Tests replace it by one that
+-- they move by hand.
 create function bespoke_now() returns bigint language sql stable as
-$$ select (extract(epoch from statement_timestamp()) * 1000)::bigint $$;
+$$ select floor(extract(epoch from statement_timestamp()) * 1000)::bigint $$;
+create function bespoke_now_us() returns bigint language sql stable as
+$$ select floor(extract(epoch from statement_timestamp()) * 1000000)::bigint $$;
 -- end
 
 -- A person we may write to.

@@ -11,6 +11,7 @@ create table sends (
   guarantee {key} not null,             -- amo, alo
   priority bigint not null,             -- less is sooner
   due_at bigint not null,
+  first_due_at bigint not null,         -- as it was planned; due_at moves with every deferral
   expires_at bigint not null,
   state {key} not null,
   held bigint not null default 0,       -- 1: its campaign was paused when it came due; not looked at until resumed

@@ -3,32 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 
 use super::nearest::nearest;
+pub use crate::config::TraitType;
 use crate::event;
 
 mod breaches;
 mod sample_history;
 #[cfg(test)]
 mod tests;
-
-/// The declared type of a trait (`[traits]` in bespoke.toml).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TraitType {
-    /// Any text.
-    String,
-    /// A whole or decimal number.
-    Number,
-    /// `true` or `false`.
-    Bool,
-    /// `1990-04-23`.
-    Date,
-}
 
 /// The type of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+pub mod check;
 pub mod context;
 pub mod evaluate;
 pub mod shell;
@@ -27,6 +28,8 @@ enum Command {
     /// Checks claims on a log: what a policy, a campaign or a model is worth.
     #[command(subcommand)]
     Evaluate(evaluate::EvaluateCommand),
+    /// Checks all templates: reads, compiles and renders every variant for every sample recipient.
+    Check(check::Check),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
     /// Prints the manual page, or writes one per subcommand into a folder.
@@ -36,10 +39,10 @@ enum Command {
 impl Cli {
     /// Runs the role that was asked for. The exit code is 0 when it did its work, 1 when it could not.
     pub fn run(self) -> ExitCode {
-        #[expect(unused_variables, reason = "roles that need the configuration take it")]
         let globals = self.globals;
         let done = match self.command {
             Command::Evaluate(command) => command.run(),
+            Command::Check(command) => command.run(&globals),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

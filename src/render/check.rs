@@ -14,6 +14,7 @@ use super::engine::LinkSigner;
 use super::fault::CompileFault;
 use super::fault::Part;
 use super::mask;
+use super::scope;
 use crate::catalog::contract::Contract;
 
 /// Checking signs nothing.
@@ -34,16 +35,21 @@ static ENGINE: LazyLock<Tera> = LazyLock::new(|| {
     engine::new(&signer)
 });
 
-/// What is wrong with the tags of one source.
-pub(super) fn source(part: Part, source: &str, _contract: &Contract) -> Vec<CompileFault> {
-    if let Err(fault) = mask::find_tags(source, part) {
-        return vec![fault];
+/// What is wrong with the tags of one source: syntax first, then names.
+pub(super) fn source(part: Part, source: &str, contract: &Contract) -> Vec<CompileFault> {
+    let tags = match mask::find_tags(source, part) {
+        Ok(tags) => tags,
+        Err(fault) => return vec![fault],
+    };
+    match parse("source.html", source) {
+        Some((span, Parsed::Syntax(message))) => vec![CompileFault::new(part, span, message)],
+        // Unknown filters and the like: the scanner knows their places.
+        Some((_, Parsed::Names(message))) => {
+            let faults = scope::check(part, source, &tags, contract);
+            if faults.is_empty() { vec![CompileFault::new(part, 0..0, message)] } else { faults }
+        }
+        None => scope::check(part, source, &tags, contract),
     }
-    let mut faults = Vec::new();
-    if let Some((span, message)) = parse("source.html", source) {
-        faults.push(CompileFault::new(part, span, message));
-    }
-    faults
 }
 
 /// What is wrong with compiled parts, although their sources were right: MJML moved something.
@@ -59,7 +65,7 @@ pub(super) fn compiled(
         (Part::Text, "compiled.txt", &template.text),
     ];
     let found = parts.into_iter().filter_map(|(part, name, source)| {
-        let (span, message) = parse(name, source)?;
+        let (span, Parsed::Syntax(message) | Parsed::Names(message)) = parse(name, source)?;
         let (part, span) = map.locate(part, &span).unwrap_or((Part::Body, 0..mjml_length.min(1)));
         let message = format!("the tags of the compiled mail do not fit together: {message}");
         Some(
@@ -70,12 +76,20 @@ pub(super) fn compiled(
     found.collect()
 }
 
-/// The first thing that Tera cannot take.
-fn parse(name: &str, source: &str) -> Option<(Range<usize>, String)> {
+/// What Tera cannot take.
+enum Parsed {
+    Syntax(String),
+    Names(String),
+}
+
+/// The first thing that Tera cannot take, and its place.
+fn parse(name: &str, source: &str) -> Option<(Range<usize>, Parsed)> {
     let mut tera = ENGINE.clone();
     let error = tera.add_raw_template(name, source).err()?;
     match error.kind() {
-        ErrorKind::SyntaxError(report) => Some((report.span().range.clone(), report.message().to_owned())),
-        other => Some((0..0, other.to_string())),
+        ErrorKind::SyntaxError(report) => {
+            Some((report.span().range.clone(), Parsed::Syntax(report.message().to_owned())))
+        }
+        other => Some((0..0, Parsed::Names(other.to_string()))),
     }
 }

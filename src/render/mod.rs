@@ -20,7 +20,9 @@ mod lint;
 mod mask;
 mod output;
 mod renderer;
+mod scope;
 mod text;
+mod tokens;
 mod tree;
 mod values;
 

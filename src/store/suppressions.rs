@@ -86,7 +86,7 @@ impl Store {
 pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64, Error> {
     let mut added = 0;
     for chunk in suppressions.chunks(ROWS_PER_STATEMENT_MAX) {
-        let rows: Vec<NewRow<'_>> = chunk
+        let mut rows: Vec<NewRow<'_>> = chunk
             .iter()
             .map(|suppression| NewRow {
                 address: &suppression.address,
@@ -96,6 +96,8 @@ pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64
                 send: suppression.send.as_ref().map(SendId::as_str),
             })
             .collect();
+        // In one order everywhere, so that two workers cannot wait for each other.
+        rows.sort_by_key(|row| (row.address, row.topic));
         added += tx
             .run(
                 "insert into suppressions (address, topic, reason, at, send_id)
@@ -118,8 +120,10 @@ pub(super) async fn count_soft_bounces(
     max: u32,
     now: Timestamp,
 ) -> Result<Vec<(String, SendId)>, Error> {
-    let rows: Vec<[&str; 2]> =
+    let mut rows: Vec<[&str; 2]> =
         bounces.iter().map(|(address, send)| [address.as_str(), send.as_str()]).collect();
+    rows.sort_unstable();
+    rows.dedup();
     let rows = Rows::of(&rows);
     tx.run(
         "insert into soft_bounces (address, send_id, at) select value->>0, value->>1, $2 from {rows} where true

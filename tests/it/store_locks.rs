@@ -9,9 +9,9 @@ use bespoke::store::Store;
 use bespoke::store::Woken;
 use bespoke::store::WorkerLock;
 
-use crate::store_sends::send;
 use crate::support::Database;
 use crate::support::database::start;
+use crate::support::given::send;
 use crate::support::stores;
 
 #[tokio::test]

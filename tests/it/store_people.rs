@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use bespoke::event::Event;
 use bespoke::product::Product;
 use bespoke::profile::Consent;
 use bespoke::profile::EmailAddress;
@@ -13,37 +12,14 @@ use bespoke::stage::StageRecord;
 use bespoke::stage::Transition;
 use bespoke::store::Arrival;
 use bespoke::store::Upserted;
-use jiff::Timestamp;
 use jiff::ToSpan;
-use serde_json::Value;
 use serde_json::json;
 
 use crate::support::database::start;
+use crate::support::given::event;
+use crate::support::given::id;
+use crate::support::given::profile;
 use crate::support::stores;
-
-pub(crate) fn id(text: &str) -> ProfileId {
-    ProfileId::parse(text).unwrap()
-}
-
-pub(crate) fn profile(name: &str) -> Profile {
-    Profile {
-        id: id(name),
-        address: Some(EmailAddress::parse(&format!("{name}@example.test")).unwrap()),
-        traits: serde_json::Map::new(),
-        locale: None,
-        time_zone: None,
-        consent: Consent::Granted,
-        created_at: start(),
-        updated_at: start(),
-    }
-}
-
-pub(crate) fn event(profile: &str, message: &str, name: &str, at: Timestamp) -> Event {
-    let Value::Object(properties) = json!({"product_id": "p1", "note": "a \u{0} \"quoted\" ümlaut"}) else {
-        unreachable!()
-    };
-    Event { id: message.to_owned(), profile: id(profile), name: name.to_owned(), at, properties }
-}
 
 #[tokio::test]
 async fn profiles_are_added_once_and_merged_after() {

@@ -3,93 +3,35 @@
 use std::collections::HashSet;
 
 use bespoke::campaign::CampaignId;
-use bespoke::campaign::Guarantee;
 use bespoke::campaign::Kind;
 use bespoke::decision::VariantId;
-use bespoke::profile::EmailAddress;
 use bespoke::send::AttemptCount;
-use bespoke::send::LeaseToken;
 use bespoke::send::Outcome;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
 use bespoke::send::State;
-use bespoke::send::Suppress;
-use bespoke::send::Suppression;
-use bespoke::store::Cap;
 use bespoke::store::Claimed;
 use bespoke::store::GroupCommit;
-use bespoke::store::Mark;
 use bespoke::store::Marked;
 use bespoke::store::Refusal;
 use bespoke::store::SendFilter;
-use bespoke::store::Settlement;
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
 use jiff::ToSpan;
-use serde_json::json;
 
-use crate::store_people::id;
-use crate::store_people::profile;
 use crate::support::Database;
 use crate::support::database::start;
+use crate::support::given::DAILY;
+use crate::support::given::LEASE_MS;
+use crate::support::given::SOFT_MAX;
+use crate::support::given::claim;
+use crate::support::given::given_people;
+use crate::support::given::id;
+use crate::support::given::mark;
+use crate::support::given::send;
+use crate::support::given::sent;
+use crate::support::given::settlement;
+use crate::support::given::token;
 use crate::support::stores;
-
-pub(crate) const LEASE_MS: i64 = 60_000;
-pub(crate) const SOFT_MAX: u32 = 3;
-pub(crate) const DAILY: Cap = Cap { count: 1, within_ms: 24 * 3_600_000 };
-
-pub(crate) fn send(profile: &str, occurrence: &str, kind: Kind, due_at: Timestamp) -> ScheduledSend {
-    let campaign = CampaignId(if kind == Kind::Lifecycle { "picks" } else { "receipt" }.to_owned());
-    ScheduledSend {
-        id: SendId::derive(due_at, &campaign, &id(profile), occurrence),
-        campaign,
-        kind,
-        guarantee: if kind == Kind::Lifecycle { Guarantee::AtMostOnce } else { Guarantee::AtLeastOnce },
-        profile: id(profile),
-        occurrence: occurrence.to_owned(),
-        due_at,
-        expires_at: due_at + 72.hours(),
-        state: State::Scheduled,
-        attempt: 0,
-        orphaned: 0,
-        data: json!({"order": {"id": "A-1", "note": "\u{0}\"é"}}).as_object().unwrap().clone(),
-        to: None,
-    }
-}
-
-pub(crate) fn token(text: &str) -> LeaseToken {
-    LeaseToken(text.to_owned())
-}
-
-pub(crate) fn mark(claimed: &Claimed) -> Mark {
-    Mark {
-        send: claimed.send.id.clone(),
-        token: claimed.token.clone(),
-        to: EmailAddress::parse(&format!("{}@example.test", claimed.send.profile)).unwrap(),
-        topic: "picks".to_owned(),
-        variant: VariantId("picks/compare/versus".to_owned()),
-        products: vec!["p1".to_owned(), "p2".to_owned()],
-        domain_group: "example.test".to_owned(),
-    }
-}
-
-pub(crate) fn settlement(claimed: &Claimed, outcome: Outcome) -> Settlement {
-    let to = Some(mark(claimed).to);
-    Settlement { send: claimed.send.id.clone(), token: claimed.token.clone(), to, outcome }
-}
-
-pub(crate) fn sent() -> Outcome {
-    Outcome { relay: Some("main".to_owned()), ..Outcome::terminal(State::Sent, "sent", "250 2.0.0 ok") }
-}
-
-pub(crate) async fn given_people(database: &Database, names: &[&str]) {
-    let people: Vec<_> = names.iter().map(|name| profile(name)).collect();
-    database.store.upsert_profiles(&people, start()).await.unwrap();
-}
-
-pub(crate) async fn claim(database: &Database, now: Timestamp, limit: usize, name: &str) -> Vec<Claimed> {
-    database.store.claim(now, LEASE_MS, limit, &token(name)).await.unwrap()
-}
 
 fn ids(claimed: &[Claimed]) -> Vec<SendId> {
     claimed.iter().map(|claimed| claimed.send.id.clone()).collect()
@@ -254,161 +196,6 @@ async fn deferred_sends_wait_and_only_spent_attempts_count() {
         let lines: Vec<_> =
             attempts.iter().map(|line| (line.attempt, line.reason.as_str(), line.times)).collect();
         assert_eq!(lines, [(0, "quiet_hours", 1), (1, "busy", 1), (2, "sent", 1)], "{}", database.name());
-    }
-}
-
-#[tokio::test]
-async fn what_was_committed_before_the_mark_is_honoured() {
-    for database in stores().await {
-        let store = &database.store;
-        let names = ["consent", "gone", "hard", "life", "topic", "other", "fine", "receipt"];
-        given_people(&database, &names[..7]).await;
-        let mut sends: Vec<_> = names[..7].iter().map(|n| send(n, "1", Kind::Lifecycle, start())).collect();
-        sends.push(send("receipt", "1", Kind::Transactional, start()));
-        sends[7].to = Some(EmailAddress::parse("receipt@example.test").unwrap());
-        store.plan(&sends).await.unwrap();
-        let claimed = claim(&database, start(), 10, "a").await;
-
-        database
-            .execute("update profiles set consent = 'withdrawn' where id = 'consent'; delete from profiles where id = 'gone';")
-            .await;
-        let suppression = |name: &str, topic: &str| Suppression {
-            address: format!("{name}@example.test"),
-            topic: topic.to_owned(),
-            reason: "manual".to_owned(),
-            at: start(),
-            send: None,
-        };
-        let suppressions = [
-            suppression("hard", "*"),
-            suppression("life", "lifecycle"),
-            suppression("topic", "picks"),
-            suppression("other", "news"),
-            suppression("receipt", "lifecycle"),
-        ];
-        assert_eq!(store.add_suppressions(&suppressions).await.unwrap(), 5);
-        let marks: Vec<_> = claimed.iter().map(mark).collect();
-        let marked = store.mark_submitting(&marks, &[DAILY], start()).await.unwrap();
-        let found = |name: &str| {
-            let claimed = claimed.iter().find(|claimed| claimed.send.profile.as_str() == name).unwrap();
-            marked.refused.get(&claimed.send.id).cloned()
-        };
-        let suppressed =
-            |topic: &str| Some(Refusal::Suppressed { topic: topic.to_owned(), reason: "manual".to_owned() });
-        assert_eq!(found("consent"), Some(Refusal::NoConsent));
-        assert_eq!(found("gone"), Some(Refusal::ProfileGone));
-        assert_eq!(found("hard"), suppressed("*"));
-        assert_eq!(found("life"), suppressed("lifecycle"));
-        assert_eq!(found("topic"), suppressed("picks"));
-        for name in ["other", "fine", "receipt"] {
-            assert_eq!(found(name), None, "{name} on {}", database.name());
-        }
-        assert_eq!(marked.accepted.len(), 3);
-    }
-}
-
-#[tokio::test]
-async fn two_sends_of_one_profile_in_one_batch_do_not_both_pass_a_cap_of_one() {
-    for database in stores().await {
-        let store = &database.store;
-        given_people(&database, &["ana"]).await;
-        store
-            .plan(&[
-                send("ana", "1", Kind::Lifecycle, start()),
-                send("ana", "2", Kind::Lifecycle, start()),
-                send("ana", "3", Kind::Transactional, start()),
-            ])
-            .await
-            .unwrap();
-        let claimed = claim(&database, start(), 10, "a").await;
-        let marks: Vec<_> = claimed.iter().map(mark).collect();
-        let marked = store.mark_submitting(&marks, &[DAILY], start()).await.unwrap();
-        assert_eq!(marked.accepted.len(), 2);
-        let refused: Vec<_> = marked.refused.values().collect();
-        assert_eq!(refused, [&Refusal::Capped { cap: DAILY, until: start() + 24.hours() }]);
-
-        // A mail that was not taken leaves room again.
-        let taken =
-            claimed.iter().find(|c| c.send.kind == Kind::Lifecycle && marked.accepted.contains(&c.send.id));
-        let refused = claimed.iter().find(|c| marked.refused.contains_key(&c.send.id)).unwrap();
-        let failed = Outcome::terminal(State::Failed, "policy", "554 no");
-        store.record_outcomes(&[settlement(taken.unwrap(), failed)], SOFT_MAX, start()).await.unwrap();
-        let marked = store.mark_submitting(&[mark(refused)], &[DAILY], start()).await.unwrap();
-        assert_eq!(marked.accepted, HashSet::from([refused.send.id.clone()]), "{}", database.name());
-    }
-}
-
-#[tokio::test]
-async fn workers_at_the_same_time_do_not_both_pass_a_cap_of_one() {
-    for database in stores().await {
-        let store = &database.store;
-        let names: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
-        given_people(&database, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-        let mut tasks = Vec::new();
-        for occurrence in 0..4 {
-            let sends: Vec<_> = names
-                .iter()
-                .map(|name| send(name, &occurrence.to_string(), Kind::Lifecycle, start()))
-                .collect();
-            store.plan(&sends).await.unwrap();
-            let claimed = claim(&database, start(), 100, &format!("w{occurrence}")).await;
-            assert_eq!(claimed.len(), 20);
-            let store = store.clone();
-            tasks.push(tokio::spawn(async move {
-                let mut marks: Vec<_> = claimed.iter().map(mark).collect();
-                if occurrence % 2 == 1 {
-                    marks.reverse();
-                }
-                store.mark_submitting(&marks, &[DAILY], start()).await.unwrap()
-            }));
-        }
-        let mut accepted = 0;
-        for task in tasks {
-            accepted += task.await.unwrap().accepted.len();
-        }
-        assert_eq!(accepted, 20, "{}", database.name());
-    }
-}
-
-#[tokio::test]
-async fn bounces_suppress_as_design_says() {
-    for database in stores().await {
-        let store = &database.store;
-        given_people(&database, &["hard", "soft"]).await;
-        let bounce = |suppress: Suppress| Outcome {
-            suppress,
-            ..Outcome::terminal(State::Failed, "bounce", "é".repeat(2_000))
-        };
-        for round in 0..3_i64 {
-            let now = start() + (round * 24).hours();
-            database.set_now(now).await;
-            let occurrence = round.to_string();
-            store.plan(&[send("soft", &occurrence, Kind::Lifecycle, now)]).await.unwrap();
-            let claimed = claim(&database, now, 1, &occurrence).await.remove(0);
-            store
-                .record_outcomes(&[settlement(&claimed, bounce(Suppress::CountSoft))], SOFT_MAX, now)
-                .await
-                .unwrap();
-            let found = store.suppressions_of(&["soft@example.test".to_owned()]).await.unwrap();
-            assert_eq!(found.len(), usize::from(round == 2), "round {round} on {}", database.name());
-        }
-        store.plan(&[send("hard", "1", Kind::Lifecycle, start())]).await.unwrap();
-        let claimed = claim(&database, start(), 1, "h").await.remove(0);
-        let bounced = settlement(&claimed, bounce(Suppress::HardBounce));
-        store.record_outcomes(&[bounced], SOFT_MAX, start()).await.unwrap();
-        let detail = store.send(&claimed.send.id).await.unwrap().unwrap().detail.unwrap();
-        assert_eq!(detail, "é".repeat(500));
-
-        let keys = ["hard@example.test".to_owned(), "soft@example.test".to_owned()];
-        let found = store.suppressions_of(&keys).await.unwrap();
-        let summary = |key: &str| {
-            let suppression = &found[key][0];
-            (suppression.topic.clone(), suppression.reason.clone(), suppression.send.is_some())
-        };
-        assert_eq!(summary("hard@example.test"), ("*".to_owned(), "hard_bounce".to_owned(), true));
-        assert_eq!(summary("soft@example.test"), ("lifecycle".to_owned(), "soft_bounces".to_owned(), true));
-        assert_eq!(store.remove_suppression("hard@example.test", "*").await.unwrap(), 1);
-        assert_eq!(store.remove_suppression("hard@example.test", "*").await.unwrap(), 0);
     }
 }
 

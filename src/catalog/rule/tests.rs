@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::*;
-use crate::catalog::contract::TraitType;
+use crate::config::TraitType;
 
 fn contract() -> Contract {
     let traits = BTreeMap::from([

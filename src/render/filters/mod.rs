@@ -30,6 +30,15 @@ pub struct Filter {
     function: fn(&Value, &Kwargs, &State<'_>) -> TeraResult<Value>,
 }
 
+impl Filter {
+    /// The names of its arguments.
+    pub fn argument_names(&self) -> impl Iterator<Item = &'static str> {
+        let names =
+            self.arguments.split(',').map(|argument| argument.split('=').next().unwrap_or_default().trim());
+        names.filter(|name| !name.is_empty())
+    }
+}
+
 /// One example of a filter.
 #[derive(Debug, Clone, Copy)]
 pub struct Example {

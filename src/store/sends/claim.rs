@@ -121,7 +121,7 @@ struct HeldRow<'a> {
 }
 
 /// A batch of ids, each a list of one.
-pub(super) fn send_rows(ids: &[SendId]) -> Rows {
+pub(in crate::store) fn send_rows(ids: &[SendId]) -> Rows {
     let rows: Vec<[&str; 1]> = ids.iter().map(|id| [id.as_str()]).collect();
     Rows::of(&rows)
 }
@@ -131,7 +131,7 @@ struct Batch {
     held: usize,
 }
 
-/// One batch of one kind. Its rows are leased, or held where their campaign does not run.
+/// One batch of one kind. Its rows are leased; where their campaign is paused, put aside; where it was canceled, too.
 async fn claim_kind(
     tx: &mut Tx,
     kind: Kind,
@@ -140,21 +140,25 @@ async fn claim_kind(
     wanted: usize,
     token: &LeaseToken,
 ) -> Result<Batch, Error> {
+    // stopped: 0 when the campaign runs, 1 when it is paused, 2 when it was canceled.
     let sql = format!(
         "with due as materialized (
-           select id as due_id, case when exists (
-               select 1 from campaign_states as c where c.campaign = sends.campaign and c.state <> 'running'
-             ) then 1 else 0 end as stopped
+           select id as due_id, coalesce((
+               select case c.state when 'paused' then 1 when 'canceled' then 2 else 0 end
+               from campaign_states as c where c.campaign = sends.campaign
+             ), 0) as stopped
            from sends
            where state in ('scheduled', 'deferred') and held = 0 and priority = $3 and due_at <= {{now}}
            order by due_at, id limit $4 {{skip_locked}}
          )
          update sends set
-           held = stopped,
-           state = case when stopped = 1 then state else 'leased' end,
-           attempt = attempt + 1 - stopped,
-           lease_token = case when stopped = 1 then null else $1 end,
-           lease_until = case when stopped = 1 then null else {{now}} + $5 end
+           held = case when stopped = 1 then 1 else 0 end,
+           state = case stopped when 0 then 'leased' when 2 then 'canceled' else state end,
+           reason = case when stopped = 2 then 'campaign_canceled' else reason end,
+           finished_at = case when stopped = 2 then {{now}} end,
+           attempt = attempt + case when stopped = 0 then 1 else 0 end,
+           lease_token = case when stopped = 0 then $1 end,
+           lease_until = case when stopped = 0 then {{now}} + $5 end
          from due where id = due_id
          returning {SEND_COLUMNS}"
     );

@@ -1,14 +1,19 @@
 //! Scheduled sends: planned, claimed, marked, settled. The states and who may change them are in design §5.
 
+mod change;
 mod claim;
 mod mark;
 mod outcome;
 mod plan;
 mod read;
+mod reap;
 mod row;
 
+pub use change::CallOff;
+pub use change::Canceled;
 pub use claim::CLAIM_ROWS_MAX;
 pub use claim::Claimed;
+pub(super) use claim::send_rows;
 pub use mark::Cap;
 pub use mark::Mark;
 pub use mark::Marked;
@@ -21,4 +26,9 @@ pub use outcome::Settlement;
 pub use read::Attempt;
 pub use read::SendFilter;
 pub use read::StateCount;
+pub use reap::DOT_REPLY_MS;
+pub use reap::ORPHANED_MAX;
+pub use reap::Orphans;
+pub use reap::Reaped;
+pub use reap::Suspects;
 pub use row::StoredSend;

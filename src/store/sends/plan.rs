@@ -69,10 +69,10 @@ pub(in crate::store) async fn plan(tx: &mut Tx, sends: &[ScheduledSend]) -> Resu
         inserted += tx
             .run(
                 "insert into sends (id, campaign, profile_id, occurrence, kind, guarantee, priority, due_at,
-                   expires_at, state, data, to_address)
+                   first_due_at, expires_at, state, data, to_address)
                  select value->>'id', value->>'campaign', value->>'profile', value->>'occurrence', value->>'kind',
                    value->>'guarantee', cast(value->>'priority' as bigint), cast(value->>'due_at' as bigint),
-                   cast(value->>'expires_at' as bigint), 'scheduled', value->>'data', value->>'to'
+                   cast(value->>'due_at' as bigint), cast(value->>'expires_at' as bigint), 'scheduled', value->>'data', value->>'to'
                  from {rows} where true
                  on conflict do nothing",
                 args![Rows::of(&rows)],

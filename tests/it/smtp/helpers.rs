@@ -41,7 +41,12 @@ pub(crate) fn relay(port: u16) -> Relay {
 }
 
 /// The same relay with one phase whose deadline soon passes.
-pub(crate) fn impatient(mut relay: Relay, phase: Phase) -> Relay {
+pub(crate) fn impatient(relay: Relay, phase: Phase) -> Relay {
+    hurried(relay, phase, SHORT_MS)
+}
+
+/// The same relay with another deadline for one phase.
+pub(crate) fn hurried(mut relay: Relay, phase: Phase, deadline_ms: u64) -> Relay {
     let deadlines = &mut relay.deadlines;
     let deadline = match phase {
         Phase::Connect => &mut deadlines.connect_ms,
@@ -56,7 +61,7 @@ pub(crate) fn impatient(mut relay: Relay, phase: Phase) -> Relay {
         Phase::Dot => &mut deadlines.dot_ms,
         Phase::Quit => &mut deadlines.quit_ms,
     };
-    *deadline = SHORT_MS;
+    *deadline = deadline_ms;
     relay
 }
 

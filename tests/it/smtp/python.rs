@@ -10,12 +10,12 @@ use bespoke::deliver::classify::{Disposition, classify};
 use bespoke::deliver::smtp::{Phase, Relay};
 use serde_json::Value;
 
-use super::helpers::{impatient, pool, relay, send};
+use super::helpers::{hurried, pool, relay, send};
 
 const RULES: [&str; 9] = [
     "mail%13=450 4.2.0 later",
     "rcpt@unknown=550 5.1.1 no such user",
-    "rcpt@late=delay:0.6",
+    "rcpt@late=delay:2",
     "data%17=drop",
     "body@halfway=drop",
     "dot@spam=554 5.7.1 spam",
@@ -72,7 +72,7 @@ impl Drop for Server {
 async fn every_result_agrees_with_the_journal_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let Some(server) = Server::start(folder.path()) else { return };
-    let pool = pool(impatient(Relay { max_connections: 4, ..relay(server.port) }, Phase::Rcpt));
+    let pool = pool(hurried(Relay { max_connections: 4, ..relay(server.port) }, Phase::Rcpt, 1500));
     let kinds = ["good", "unknown", "spam", "cut", "lost", "foreign", "halfway", "fine", "plain"];
     let mut results = BTreeMap::new();
     for number in 0..180 {

@@ -60,7 +60,9 @@ impl Database {
                 "create table test_clock (now bigint not null);
                  insert into test_clock values (0);
                  create or replace function bespoke_now() returns bigint language sql stable as
-                   'select now from test_clock';",
+                   'select now from test_clock';
+                 create or replace function bespoke_now_us() returns bigint language sql stable as
+                   'select now * 1000 from test_clock';",
             )
             .await;
         database.set_now(start()).await;

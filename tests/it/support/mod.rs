@@ -1,6 +1,7 @@
 //! What tests share: databases of both kinds, and times.
 
 pub(crate) mod database;
+pub(crate) mod given;
 pub(crate) mod postgres;
 
 pub(crate) use database::Database;

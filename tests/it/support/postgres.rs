@@ -17,12 +17,12 @@ use std::sync::OnceLock;
 /// Where a database for tests comes from when there is no server to start: `postgres://…`.
 pub(crate) const URL_VARIABLE: &str = "BESPOKE_TEST_DATABASE_URL";
 
-/// Arguments: folder of the programs. Says `ready FOLDER`, or says on standard error what failed.
+/// Arguments: folder of the programs, folder for what is temporary. Says `ready FOLDER`, or says on standard error what failed.
 const SCRIPT: &str = r#"
 set -eu
 bin=$1
 umask 077
-dir=$(mktemp -d "${TMPDIR:-/tmp}/bespoke-pg.XXXXXX")
+dir=$(mktemp -d -p "$2")
 stop() {
   "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1 || true
   rm -rf "$dir"
@@ -70,7 +70,7 @@ fn start() -> Option<Server> {
         return None;
     };
     let mut command = Command::new("sh");
-    command.args(["-c", SCRIPT, "sh"]).arg(&programs).env_remove("PGDATA");
+    command.args(["-c", SCRIPT, "sh"]).arg(&programs).arg(std::env::temp_dir()).env_remove("PGDATA");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     // A process group of its own, so that ^C reaches only the tests, and then the pipe.
     command.process_group(0).current_dir("/");

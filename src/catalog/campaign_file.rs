@@ -1,0 +1,231 @@
+//! `campaign.toml`: read, and checked against everything that it names.
+
+use std::ops::Range;
+
+use croner::parser::CronParser;
+use croner::parser::Seconds;
+use jiff::civil::Time;
+
+use super::CatalogSettings;
+use super::contract::Contract;
+use super::contract::FactType;
+use super::file_rule;
+use super::nearest::nearest;
+use super::rule::Expected;
+use super::rule::Rule;
+use super::toml_text;
+use crate::campaign::Campaign;
+use crate::campaign::CampaignId;
+use crate::campaign::Kind;
+use crate::campaign::Trigger;
+use crate::event;
+use crate::fault::Fault;
+use crate::fault::SourceFile;
+use crate::profile::EmailAddress;
+
+/// Longest topic or description, in bytes.
+const TEXT_BYTES_MAX: usize = 200;
+/// Longest delay, deadline or window, in days.
+const DAYS_MAX: u32 = 3_650;
+
+/// Reads one campaign. `None` when the file cannot be used at all; faults are pushed in any case.
+pub(super) fn read(
+    file: &SourceFile,
+    name: &str,
+    settings: &CatalogSettings,
+    contract: &Contract,
+    faults: &mut Vec<Fault>,
+) -> Option<(Campaign, Option<Rule>)> {
+    let mut campaign: Campaign = toml_text::parse(file, 0..file.text.len(), faults)?;
+    campaign.id = CampaignId(name.to_owned());
+    let mut checker = Checker { file, settings, contract, faults };
+    checker.texts(&campaign);
+    checker.numbers(&campaign);
+    checker.trigger(&campaign.trigger);
+    let audience = campaign.audience.as_ref().and_then(|source| {
+        let contract = contract.only(&["profile", "history", "stage", "now", "shop"]);
+        let place = toml_text::place(file, &["audience"]);
+        file_rule::compile(file, &place, source, Expected::Condition, &contract, checker.faults)
+    });
+    Some((campaign, audience))
+}
+
+struct Checker<'a> {
+    file: &'a SourceFile,
+    settings: &'a CatalogSettings,
+    contract: &'a Contract,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, path: &[&str], message: impl Into<String>, help: impl Into<String>) {
+        self.fault_at(toml_text::place(self.file, path), message, help);
+    }
+
+    fn fault_at(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.faults.push(Fault::at(self.file, span, message).with_help(help));
+    }
+
+    fn texts(&mut self, campaign: &Campaign) {
+        for (key, text) in [("description", Some(&campaign.description)), ("topic", campaign.topic.as_ref())]
+        {
+            if text.is_some_and(|text| text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control)) {
+                let message =
+                    format!("`{key}` is longer than {TEXT_BYTES_MAX} bytes, or holds control characters");
+                self.fault(&[key], message, "write one short line");
+            }
+        }
+        if campaign.topic.as_ref().is_some_and(|topic| matches!(topic.as_str(), "" | "*" | "lifecycle")) {
+            let help = "leave it out to take the campaign's name, or write such as `topic = \"picks\"`";
+            self.fault(&["topic"], "this topic has a meaning of its own", help);
+        }
+        for (key, mailbox) in [("from", &campaign.from), ("reply_to", &campaign.reply_to)] {
+            let Some(mailbox) = mailbox else { continue };
+            if let Err(error) = EmailAddress::parse(address_of(mailbox)) {
+                let help = format!("write such as `{key} = \"Shop <hello@shop.example>\"`");
+                self.fault(&[key], format!("`{key}` holds no address: {error}"), help);
+            } else if mailbox.chars().any(char::is_control) {
+                self.fault(&[key], format!("`{key}` holds a control character"), "write it in one line");
+            }
+        }
+    }
+
+    fn numbers(&mut self, campaign: &Campaign) {
+        for (key, percent) in
+            [("holdout_percent", campaign.holdout_percent), ("uniform_percent", campaign.uniform_percent)]
+        {
+            if !(0.0..=100.0).contains(&percent) {
+                self.fault(&[key], format!("{percent} is no percentage"), "write a number from 0 to 100");
+            }
+        }
+        if campaign.holdout_percent + campaign.uniform_percent > 100.0 {
+            let help = "lower one of them: what is left is the policy's";
+            self.fault(&["uniform_percent"], "holdout and uniform slice come to more than 100 percent", help);
+        }
+        let reward = &campaign.reward;
+        for (path, value, limit) in [
+            (&["no_send_weight"][..], campaign.no_send_weight, 1e6),
+            (&["reward", "margin"], reward.margin, 1.0),
+            (&["reward", "cost_minor"], reward.cost_minor, 1e9),
+            (&["reward", "unsubscribe_cost_minor"], reward.unsubscribe_cost_minor, 1e9),
+        ] {
+            if !(0.0..=limit).contains(&value) {
+                let message = format!("`{}` cannot be {value}", path.join("."));
+                self.fault(path, message, format!("write a number from 0 to {limit}"));
+            }
+        }
+        for (path, value, limit) in [
+            (&["deadline_hours"][..], campaign.deadline_hours, DAYS_MAX * 24),
+            (&["reward", "click_hours"], reward.click_hours, DAYS_MAX * 24),
+            (&["reward", "purchase_days"], reward.purchase_days, DAYS_MAX),
+        ] {
+            if !(1..=limit).contains(&value) {
+                let message = format!("`{}` cannot be {value}", path.join("."));
+                self.fault(path, message, format!("write a number from 1 to {limit}"));
+            }
+        }
+        if campaign.kind == Kind::Transactional {
+            let held_back =
+                [("holdout_percent", campaign.holdout_percent), ("no_send_weight", campaign.no_send_weight)];
+            for (key, value) in held_back {
+                if value > 0.0 {
+                    let message = format!("transactional mail is expected: `{key}` would hold some back");
+                    self.fault(&[key], message, "leave it out, or make the campaign `lifecycle`");
+                }
+            }
+        }
+    }
+
+    fn trigger(&mut self, trigger: &Trigger) {
+        match trigger {
+            Trigger::Cron { schedule } => {
+                let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
+                if let Err(error) = parser.parse(schedule) {
+                    let help = "write minute, hour, day, month, weekday, such as `0 9 * * TUE`";
+                    let message = format!("this is no schedule of five fields: {error}");
+                    self.fault(&["trigger", "cron", "schedule"], message, help);
+                }
+            }
+            Trigger::Event { name, delay_minutes, cancel_on, once_per_hours } => {
+                self.event(&["trigger", "event", "name"], name);
+                for name in cancel_on {
+                    self.event(&["trigger", "event", "cancel_on"], name);
+                }
+                self.delay(&["trigger", "event", "delay_minutes"], *delay_minutes);
+                if *once_per_hours > DAYS_MAX * 24 {
+                    let help = format!("write at most {}", DAYS_MAX * 24);
+                    self.fault(
+                        &["trigger", "event", "once_per_hours"],
+                        "this is longer than ten years",
+                        help,
+                    );
+                }
+            }
+            Trigger::StageEntry { delay_minutes, .. } => {
+                self.delay(&["trigger", "stage_entry", "delay_minutes"], *delay_minutes);
+            }
+            Trigger::DateTrait { name, at, days_before } => self.date_trait(name, at, *days_before),
+            Trigger::Api {} => {}
+        }
+    }
+
+    fn date_trait(&mut self, name: &str, at: &str, days_before: u32) {
+        match self.contract.lookup(&["profile", name]) {
+            Ok((FactType::Date, _)) => {}
+            Ok(_) => {
+                let help = format!("declare `{name} = \"date\"` under [traits] in bespoke.toml");
+                self.fault(
+                    &["trigger", "date_trait", "name"],
+                    format!("the trait `{name}` is not a date"),
+                    help,
+                );
+            }
+            Err(unknown) => {
+                self.fault(&["trigger", "date_trait", "name"], unknown.message, unknown.help);
+            }
+        }
+        let well_formed = at.len() == 5 && at.parse::<Time>().is_ok();
+        if !well_formed {
+            let message = format!("`{at}` is no time of day");
+            self.fault(&["trigger", "date_trait", "at"], message, "write HH:MM, such as `09:00`");
+        }
+        if days_before > 365 {
+            let message = "a yearly date is at most 365 days away";
+            self.fault(&["trigger", "date_trait", "days_before"], message, "write at most 365");
+        }
+    }
+
+    fn delay(&mut self, path: &[&str], minutes: u32) {
+        if minutes > DAYS_MAX * 24 * 60 {
+            self.fault(
+                path,
+                "this is longer than ten years",
+                format!("write at most {}", DAYS_MAX * 24 * 60),
+            );
+        }
+    }
+
+    fn event(&mut self, path: &[&str], name: &str) {
+        let known =
+            || event::name::ALL.iter().copied().chain(self.settings.own_events.iter().map(String::as_str));
+        if known().any(|known| known == name) {
+            return;
+        }
+        let help = match nearest(name, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("declare it in bespoke.toml: [events] known = [\"{name}\"]"),
+        };
+        let place = toml_text::place(self.file, path);
+        let quoted = format!("\"{name}\"");
+        let inside = self.file.text.get(place.clone()).and_then(|text| text.find(&quoted));
+        let span =
+            inside.map_or(place.clone(), |start| place.start + start..place.start + start + quoted.len());
+        self.fault_at(span, format!("no event is called `{name}`"), help);
+    }
+}
+
+/// The address in `Shop <hello@shop.example>`, or the whole text.
+fn address_of(mailbox: &str) -> &str {
+    let inner = mailbox.rsplit_once('<').and_then(|(_, rest)| rest.trim_end().strip_suffix('>'));
+    inner.unwrap_or(mailbox)
+}

@@ -1,0 +1,134 @@
+//! Why people got what they got, and the templates that it was made from.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::Error;
+use super::Store;
+use super::batch::ROWS_PER_STATEMENT_MAX;
+use super::batch::Rows;
+use super::batch::args;
+use super::connection::Tx;
+use super::sends::send_rows;
+use crate::decision::Choice;
+use crate::decision::Decision;
+use crate::decision::TemplateHash;
+use crate::send::SendId;
+
+#[derive(Serialize)]
+struct NewRow<'a> {
+    send: &'a str,
+    profile: &'a str,
+    campaign: &'a str,
+    at: i64,
+    stage: &'a str,
+    variant: Option<&'a str>,
+    template: Option<&'a str>,
+    slice: &'a str,
+    propensity: f64,
+    policy: &'a str,
+    policy_version: &'a str,
+    body: String,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(decision: &'a Decision) -> Self {
+        let (variant, template) = match &decision.choice {
+            Choice::Variant { variant, template } => (Some(variant.as_str()), Some(template.0.as_str())),
+            Choice::NoSend => (None, None),
+        };
+        Self {
+            send: decision.send.as_str(),
+            profile: decision.profile.as_str(),
+            campaign: decision.campaign.as_str(),
+            at: decision.at.as_millisecond(),
+            stage: decision.stage.as_str(),
+            variant,
+            template,
+            slice: decision.slice.as_str(),
+            propensity: decision.propensity,
+            policy: &decision.policy,
+            policy_version: &decision.policy_version,
+            body: serde_json::to_string(decision).expect("a decision has a JSON form"),
+        }
+    }
+}
+
+impl Store {
+    /// Saves decisions and returns how many were new. A decision is made once: where the send has one, that stays.
+    /// Call [`Store::decisions`] to see which one holds.
+    pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<u64, Error> {
+        let mut tx = self.pools.begin().await?;
+        let saved = save(&mut tx, decisions).await?;
+        tx.commit().await?;
+        Ok(saved)
+    }
+
+    /// The decisions of these sends, by send. A send that was not decided has no entry.
+    pub async fn decisions(&self, sends: &[SendId]) -> Result<HashMap<SendId, Decision>, Error> {
+        let mut found = HashMap::with_capacity(sends.len());
+        for chunk in sends.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<(String, String)> = self
+                .pools
+                .all(
+                    "select send_id, body from decisions where send_id in (select value->>0 from {rows})",
+                    args![send_rows(chunk)],
+                )
+                .await?;
+            for (send, body) in rows {
+                let decision: Decision = serde_json::from_str(&body)
+                    .map_err(|fault| Error::unreadable("decisions", &send, fault))?;
+                found.insert(decision.send.clone(), decision);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Saves compiled templates, as JSON, under the hash of their content; what is known already is not written.
+    pub async fn save_templates(&self, templates: &[(TemplateHash, String)]) -> Result<u64, Error> {
+        let mut saved = 0;
+        let mut tx = self.pools.begin().await?;
+        for chunk in templates.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<[&str; 2]> =
+                chunk.iter().map(|(hash, body)| [hash.0.as_str(), body.as_str()]).collect();
+            saved += tx
+                .run(
+                    "insert into templates (hash, body) select value->>0, value->>1 from {rows} where true
+                     on conflict (hash) do nothing",
+                    args![Rows::of(&rows)],
+                )
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(saved)
+    }
+
+    /// The compiled template of this hash, as JSON.
+    pub async fn template(&self, hash: &TemplateHash) -> Result<Option<String>, Error> {
+        let row: Option<(String,)> =
+            self.pools.first("select body from templates where hash = $1", args![hash.0.as_str()]).await?;
+        Ok(row.map(|(body,)| body))
+    }
+}
+
+pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<u64, Error> {
+    let mut saved = 0;
+    for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
+        let rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
+        saved += tx
+            .run(
+                "insert into decisions (send_id, profile_id, campaign, at, stage, variant, template, slice,
+                   propensity, policy, policy_version, body)
+                 select value->>'send', value->>'profile', value->>'campaign', cast(value->>'at' as bigint),
+                   value->>'stage', value->>'variant', value->>'template', value->>'slice',
+                   cast(value->>'propensity' as double precision), value->>'policy', value->>'policy_version',
+                   value->>'body'
+                 from {rows} where true
+                 on conflict (send_id) do nothing",
+                args![Rows::of(&rows)],
+            )
+            .await?;
+    }
+    Ok(saved)
+}

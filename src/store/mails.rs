@@ -1,0 +1,136 @@
+//! What profiles were sent, and what came of it.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Error;
+use super::Store;
+use super::batch::ROWS_PER_STATEMENT_MAX;
+use super::batch::Rows;
+use super::batch::args;
+use super::profiles::id_rows;
+use crate::campaign::CampaignId;
+use crate::campaign::Kind;
+use crate::clock::from_millisecond;
+use crate::decision::VariantId;
+use crate::history::MAILS_PER_PROFILE_MAX;
+use crate::history::Mail;
+use crate::profile::ProfileId;
+use crate::send::SendId;
+
+/// Something a person did with a mail. What machines did is for the events only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engagement {
+    /// Opened it.
+    Opened,
+    /// Clicked in it.
+    Clicked,
+}
+
+#[derive(Serialize)]
+struct EngagementRow<'a> {
+    id: &'a str,
+    opened_at: Option<i64>,
+    clicked_at: Option<i64>,
+}
+
+/// `[id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at]`
+type MailRow = (String, String, String, String, String, i64, Option<i64>, Option<i64>);
+
+impl Store {
+    /// The mails that these profiles got, or may have got, newest first, at most [`MAILS_PER_PROFILE_MAX`] each. A
+    /// profile without any has no entry.
+    pub async fn mails_of(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, Vec<Mail>>, Error> {
+        let mut found = HashMap::with_capacity(profiles.len());
+        for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<(String, Option<String>)> = self
+                .pools
+                .all(
+                    "select value->>0, cast((
+                       select {json_list}({json_row}(m.id, m.campaign, m.kind, coalesce(m.variant, ''),
+                         coalesce(m.products, '[]'), m.submitted_at, m.opened_at, m.clicked_at)) from (
+                         select id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at from sends
+                         where profile_id = value->>0 and submitted_at is not null and state in ('sent', 'unknown')
+                         order by submitted_at desc, id desc limit $2
+                       ) as m
+                     ) as text)
+                     from {rows}",
+                    args![id_rows(chunk), MAILS_PER_PROFILE_MAX],
+                )
+                .await?;
+            for (profile, list) in rows {
+                let mails = list.map_or(Ok(Vec::new()), |list| read_list(&profile, &list))?;
+                if !mails.is_empty() {
+                    found.insert(
+                        ProfileId::parse(&profile).map_err(|fault| unreadable(&profile, fault))?,
+                        mails,
+                    );
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes what people did with their mails; the first time of each stays. A click is an opening too: pictures may
+    /// be off.
+    pub async fn record_engagement(&self, deeds: &[(SendId, Engagement, Timestamp)]) -> Result<u64, Error> {
+        // One row a send: PostgreSQL updates none twice in one statement.
+        let mut rows: HashMap<&str, EngagementRow<'_>> = HashMap::with_capacity(deeds.len());
+        for (send, engagement, at) in deeds {
+            let id = send.as_str();
+            let row = rows.entry(id).or_insert(EngagementRow { id, opened_at: None, clicked_at: None });
+            let at = at.as_millisecond();
+            row.opened_at = Some(row.opened_at.map_or(at, |known| known.min(at)));
+            if *engagement == Engagement::Clicked {
+                row.clicked_at = Some(row.clicked_at.map_or(at, |known| known.min(at)));
+            }
+        }
+        let mut rows: Vec<EngagementRow<'_>> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.id);
+        let mut changed = 0;
+        let mut tx = self.pools.begin().await?;
+        for chunk in rows.chunks(ROWS_PER_STATEMENT_MAX) {
+            changed += tx
+                .run(
+                    "update sends set
+                       opened_at = coalesce(opened_at, cast(value->>'opened_at' as bigint)),
+                       clicked_at = coalesce(clicked_at, cast(value->>'clicked_at' as bigint))
+                     from {rows}
+                     where id = value->>'id' and (opened_at is null
+                       or (clicked_at is null and value->>'clicked_at' is not null))",
+                    args![Rows::of(chunk)],
+                )
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+}
+
+fn read_list(profile: &str, list: &str) -> Result<Vec<Mail>, Error> {
+    let rows: Vec<MailRow> = serde_json::from_str(list).map_err(|fault| unreadable(profile, fault))?;
+    rows.into_iter()
+        .map(|(id, campaign, kind, variant, products, at, opened_at, clicked_at)| {
+            Ok(Mail {
+                send: SendId::parse(&id).ok_or_else(|| unreadable(&id, "the id is not 32 hex digits"))?,
+                campaign: CampaignId(campaign),
+                kind: if kind == Kind::Transactional.as_str() {
+                    Kind::Transactional
+                } else {
+                    Kind::Lifecycle
+                },
+                variant: VariantId(variant),
+                products: serde_json::from_str(&products).map_err(|fault| unreadable(&id, fault))?,
+                at: from_millisecond(at),
+                opened_at: opened_at.map(from_millisecond),
+                clicked_at: clicked_at.map(from_millisecond),
+            })
+        })
+        .collect()
+}
+
+fn unreadable(key: &str, fault: impl std::fmt::Display) -> Error {
+    Error::unreadable("sends", key, fault)
+}

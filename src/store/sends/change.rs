@@ -1,0 +1,138 @@
+//! Calling sends off, and bringing them back.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::claim::send_rows;
+use crate::campaign::CampaignId;
+use crate::profile::ProfileId;
+use crate::send::SendId;
+use crate::send::State;
+use crate::store::Error;
+use crate::store::Store;
+use crate::store::batch::ROWS_PER_STATEMENT_MAX;
+use crate::store::batch::Rows;
+use crate::store::batch::args;
+
+/// What calling off one send did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Canceled {
+    /// It will not go out.
+    Now,
+    /// It could not be stopped: it is on the wire, or has come to this state already.
+    TooLate(State),
+    /// There is no such send.
+    Missing,
+}
+
+/// What an event calls off: the sends of a campaign to a profile.
+#[derive(Debug, Clone)]
+pub struct CallOff {
+    /// Of which campaign.
+    pub campaign: CampaignId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// Only sends that were planned to be due before this: the event's time plus the campaign's delay, so that a send
+    /// which a later event started stays.
+    pub due_before: Timestamp,
+    /// For people: which event it was.
+    pub detail: String,
+}
+
+#[derive(Serialize)]
+struct CallOffRow<'a> {
+    campaign: &'a str,
+    profile: &'a str,
+    due_before: i64,
+    detail: &'a str,
+}
+
+impl Store {
+    /// Calls one send off. What a worker holds is called off too, as long as its body has not been marked; the
+    /// worker finds its lease lost.
+    pub async fn cancel_send(&self, id: &SendId, detail: &str, now: Timestamp) -> Result<Canceled, Error> {
+        let mut tx = self.pools.begin().await?;
+        let canceled = tx
+            .run(
+                "update sends set state = 'canceled', reason = 'canceled', detail = $3, finished_at = {now},
+                   lease_token = null, lease_until = null
+                 where id = $1 and state in ('scheduled', 'deferred', 'leased')",
+                args![id.as_str(), now, detail],
+            )
+            .await?;
+        let state: Option<(String,)> =
+            tx.first("select state from sends where id = $1", args![id.as_str()]).await?;
+        tx.commit().await?;
+        match state.map(|(state,)| State::parse(&state)) {
+            None => Ok(Canceled::Missing),
+            Some(_) if canceled > 0 => Ok(Canceled::Now),
+            Some(Some(state)) => Ok(Canceled::TooLate(state)),
+            Some(None) => Err(Error::unreadable("sends", id.as_str(), "the state is no known word")),
+        }
+    }
+
+    /// Calls off what events call off, before it is claimed. Returns how many sends that were.
+    pub async fn call_off(&self, calls: &[CallOff], now: Timestamp) -> Result<u64, Error> {
+        let mut canceled = 0;
+        let mut tx = self.pools.begin().await?;
+        for chunk in calls.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<CallOffRow<'_>> = chunk
+                .iter()
+                .map(|call| CallOffRow {
+                    campaign: call.campaign.as_str(),
+                    profile: call.profile.as_str(),
+                    due_before: call.due_before.as_millisecond(),
+                    detail: &call.detail,
+                })
+                .collect();
+            canceled += tx
+                .run(
+                    "update sends set state = 'canceled', reason = 'called_off', detail = value->>'detail',
+                       finished_at = {now}
+                     from {rows}
+                     where campaign = value->>'campaign' and profile_id = value->>'profile'
+                       and first_due_at < cast(value->>'due_before' as bigint)
+                       and state in ('scheduled', 'deferred')",
+                    args![Rows::of(&rows), now],
+                )
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(canceled)
+    }
+
+    /// Brings failed sends back: due now, their attempts counted anew, with as long a deadline as at first. What was
+    /// decided stays decided. Sends in other states are left alone. Returns how many came back.
+    pub async fn retry(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
+        self.bring_back(sends, State::Failed, now).await
+    }
+
+    /// Sends mails again of which nobody knows whether the relay took them: some people get them twice, the same
+    /// bytes under the same Message-ID. Sends in other states are left alone. Returns how many came back.
+    pub async fn resend_unknown(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
+        self.bring_back(sends, State::Unknown, now).await
+    }
+
+    async fn bring_back(&self, sends: &[SendId], from: State, now: Timestamp) -> Result<u64, Error> {
+        let mut back = 0;
+        let mut tx = self.pools.begin().await?;
+        for chunk in sends.chunks(ROWS_PER_STATEMENT_MAX) {
+            back += tx
+                .run(
+                    "update sends set state = 'scheduled', attempt = 0, orphaned = 0, held = 0, finished_at = null,
+                       due_at = {now}, expires_at = {now} + (expires_at - first_due_at)
+                     where id in (select value->>0 from {rows}) and state = $3",
+                    args![send_rows(chunk), now, from.as_str()],
+                )
+                .await?;
+        }
+        if back > 0 {
+            self.notify(&mut tx).await?;
+        }
+        tx.commit().await?;
+        if back > 0 {
+            self.wake();
+        }
+        Ok(back)
+    }
+}

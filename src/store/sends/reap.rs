@@ -1,0 +1,173 @@
+//! Orphans: sends whose worker died, or was cut off, while it held them.
+
+use jiff::Timestamp;
+
+use super::claim::send_rows;
+use crate::send::SendId;
+use crate::send::State;
+use crate::store::Error;
+use crate::store::SoleWorker;
+use crate::store::Store;
+use crate::store::batch::args;
+use crate::store::connection::Tx;
+
+/// A send that was in the hands of this many workers as they died is quarantined.
+pub const ORPHANED_MAX: i64 = 3;
+/// How long a relay may take to answer the final dot (RFC 5321 §4.5.3.2.6): a mail on the wire is not given up before.
+pub const DOT_REPLY_MS: i64 = 600_000;
+/// Orphans that one transaction takes care of.
+const REAP_ROWS: usize = 5_000;
+
+/// Which sends have nobody who works on them.
+#[derive(Debug, Clone, Copy)]
+pub enum Orphans<'a> {
+    /// Those whose lease has ended; those on the wire only [`DOT_REPLY_MS`] and `margin_ms` after that.
+    LeaseEnded {
+        /// For clocks and stalled processes, milliseconds.
+        margin_ms: i64,
+    },
+    /// All that are held: this is the only worker there is, and it has just begun.
+    All(&'a SoleWorker),
+}
+
+/// Which of the sends that a dead worker held may be what killed it.
+#[derive(Debug, Clone, Copy)]
+pub enum Suspects<'a> {
+    /// Each of them.
+    AllHeld,
+    /// Only these: what is known to have been in work when it died. The others were merely waiting in its hands.
+    Only(&'a [SendId]),
+}
+
+/// What became of orphans.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reaped {
+    /// Due again, their body had not left.
+    pub rescheduled: Vec<SendId>,
+    /// Due again under at-least-once: the body may have left, and will leave again, the same bytes.
+    pub resubmitted: Vec<SendId>,
+    /// At-most-once, and the body may have left: shown as `unknown`, not sent again by itself.
+    pub unknown: Vec<SendId>,
+    /// Suspected for the [`ORPHANED_MAX`]th time: failed with the reason `quarantined`.
+    pub quarantined: Vec<SendId>,
+}
+
+impl Store {
+    /// Gives back what nobody works on. A mail that had been marked was rendered, so it is never a suspect; what
+    /// becomes of it is its campaign's guarantee.
+    pub async fn reap(
+        &self,
+        orphans: Orphans<'_>,
+        suspects: Suspects<'_>,
+        now: Timestamp,
+    ) -> Result<Reaped, Error> {
+        let mut reaped = Reaped::default();
+        loop {
+            let mut tx = self.pools.begin().await?;
+            let found = reap_leased(&mut tx, orphans, suspects, now, &mut reaped).await?
+                + reap_submitting(&mut tx, orphans, now, &mut reaped).await?;
+            tx.commit().await?;
+            if found == 0 {
+                break;
+            }
+        }
+        self.release_held().await?;
+        for list in
+            [&mut reaped.rescheduled, &mut reaped.resubmitted, &mut reaped.unknown, &mut reaped.quarantined]
+        {
+            list.sort();
+        }
+        Ok(reaped)
+    }
+}
+
+/// The end of lease before which a send counts as orphaned, less than the time now by `grace_ms`.
+fn condition(orphans: Orphans<'_>, grace_ms: i64) -> String {
+    match orphans {
+        Orphans::LeaseEnded { .. } => format!("lease_until < {{now}} - {grace_ms}"),
+        Orphans::All(_) => "true".to_owned(),
+    }
+}
+
+async fn reap_leased(
+    tx: &mut Tx,
+    orphans: Orphans<'_>,
+    suspects: Suspects<'_>,
+    now: Timestamp,
+    reaped: &mut Reaped,
+) -> Result<usize, Error> {
+    let (ids, all): (&[SendId], i64) = match suspects {
+        Suspects::AllHeld => (&[], 1),
+        Suspects::Only(ids) => (ids, 0),
+    };
+    // The states stand twice: once for the index, once for what is meant.
+    let sql = format!(
+        "with dead as materialized (
+           select id as dead_id, orphaned + case
+             when $3 = 1 or id in (select value->>0 from {{rows}}) then 1 else 0 end as deaths
+           from sends
+           where state in ('leased', 'submitting') and state = 'leased' and {}
+           order by id limit {REAP_ROWS} {{skip_locked}}
+         )
+         update sends set
+           orphaned = deaths,
+           state = case when deaths >= {ORPHANED_MAX} then 'failed' else 'scheduled' end,
+           reason = case when deaths >= {ORPHANED_MAX} then 'quarantined' else reason end,
+           detail = case when deaths >= {ORPHANED_MAX}
+             then 'this send was in work each of ' || deaths || ' times when a worker died' else detail end,
+           finished_at = case when deaths >= {ORPHANED_MAX} then {{now}} end,
+           lease_token = null, lease_until = null
+         from dead where id = dead_id
+         returning id, state",
+        condition(orphans, 0)
+    );
+    let rows: Vec<(String, String)> = tx.all(sql, args![send_rows(ids), now, all]).await?;
+    for (id, state) in &rows {
+        let Some(id) = SendId::parse(id) else { continue };
+        if state == State::Failed.as_str() {
+            reaped.quarantined.push(id);
+        } else {
+            reaped.rescheduled.push(id);
+        }
+    }
+    Ok(rows.len())
+}
+
+async fn reap_submitting(
+    tx: &mut Tx,
+    orphans: Orphans<'_>,
+    now: Timestamp,
+    reaped: &mut Reaped,
+) -> Result<usize, Error> {
+    let grace_ms = match orphans {
+        Orphans::LeaseEnded { margin_ms } => DOT_REPLY_MS.saturating_add(margin_ms.max(0)),
+        Orphans::All(_) => 0,
+    };
+    let sql = format!(
+        "with dead as materialized (
+           select id as dead_id from sends
+           where state in ('leased', 'submitting') and state = 'submitting' and {}
+           order by id limit {REAP_ROWS} {{skip_locked}}
+         )
+         update sends set
+           state = case when guarantee = 'alo' then 'scheduled' else 'unknown' end,
+           reason = 'orphaned',
+           detail = $1,
+           finished_at = case when guarantee = 'alo' then null else {{now}} end,
+           lease_token = null, lease_until = null
+         from dead where id = dead_id
+         returning id, state",
+        condition(orphans, grace_ms)
+    );
+    let detail = "a worker ended while this mail was on the wire; nobody knows whether the relay took it";
+    let rows: Vec<(String, String)> = tx.all(sql, args![detail, now]).await?;
+    for (id, state) in &rows {
+        let Some(id) = SendId::parse(id) else { continue };
+        if state == State::Unknown.as_str() {
+            reaped.unknown.push(id);
+        } else {
+            reaped.resubmitted.push(id);
+        }
+    }
+    Ok(rows.len())
+}

@@ -1,0 +1,177 @@
+//! Conformance of the store, both databases: what the mark refuses, and what bounces lead to.
+
+use std::collections::HashSet;
+
+use bespoke::campaign::Kind;
+use bespoke::profile::EmailAddress;
+use bespoke::send::Outcome;
+use bespoke::send::State;
+use bespoke::send::Suppress;
+use bespoke::send::Suppression;
+use bespoke::store::Refusal;
+use jiff::ToSpan;
+
+use crate::support::database::start;
+use crate::support::given::DAILY;
+use crate::support::given::SOFT_MAX;
+use crate::support::given::claim;
+use crate::support::given::given_people;
+use crate::support::given::mark;
+use crate::support::given::send;
+use crate::support::given::settlement;
+use crate::support::stores;
+
+#[tokio::test]
+async fn what_was_committed_before_the_mark_is_honoured() {
+    for database in stores().await {
+        let store = &database.store;
+        let names = ["consent", "gone", "hard", "life", "topic", "other", "fine", "receipt"];
+        given_people(&database, &names[..7]).await;
+        let mut sends: Vec<_> = names[..7].iter().map(|n| send(n, "1", Kind::Lifecycle, start())).collect();
+        sends.push(send("receipt", "1", Kind::Transactional, start()));
+        sends[7].to = Some(EmailAddress::parse("receipt@example.test").unwrap());
+        store.plan(&sends).await.unwrap();
+        let claimed = claim(&database, start(), 10, "a").await;
+
+        database
+            .execute("update profiles set consent = 'withdrawn' where id = 'consent'; delete from profiles where id = 'gone';")
+            .await;
+        let suppression = |name: &str, topic: &str| Suppression {
+            address: format!("{name}@example.test"),
+            topic: topic.to_owned(),
+            reason: "manual".to_owned(),
+            at: start(),
+            send: None,
+        };
+        let suppressions = [
+            suppression("hard", "*"),
+            suppression("life", "lifecycle"),
+            suppression("topic", "picks"),
+            suppression("other", "news"),
+            suppression("receipt", "lifecycle"),
+        ];
+        assert_eq!(store.add_suppressions(&suppressions).await.unwrap(), 5);
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        let marked = store.mark_submitting(&marks, &[DAILY], start()).await.unwrap();
+        let found = |name: &str| {
+            let claimed = claimed.iter().find(|claimed| claimed.send.profile.as_str() == name).unwrap();
+            marked.refused.get(&claimed.send.id).cloned()
+        };
+        let suppressed =
+            |topic: &str| Some(Refusal::Suppressed { topic: topic.to_owned(), reason: "manual".to_owned() });
+        assert_eq!(found("consent"), Some(Refusal::NoConsent));
+        assert_eq!(found("gone"), Some(Refusal::ProfileGone));
+        assert_eq!(found("hard"), suppressed("*"));
+        assert_eq!(found("life"), suppressed("lifecycle"));
+        assert_eq!(found("topic"), suppressed("picks"));
+        for name in ["other", "fine", "receipt"] {
+            assert_eq!(found(name), None, "{name} on {}", database.name());
+        }
+        assert_eq!(marked.accepted.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn two_sends_of_one_profile_in_one_batch_do_not_both_pass_a_cap_of_one() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana"]).await;
+        store
+            .plan(&[
+                send("ana", "1", Kind::Lifecycle, start()),
+                send("ana", "2", Kind::Lifecycle, start()),
+                send("ana", "3", Kind::Transactional, start()),
+            ])
+            .await
+            .unwrap();
+        let claimed = claim(&database, start(), 10, "a").await;
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        let marked = store.mark_submitting(&marks, &[DAILY], start()).await.unwrap();
+        assert_eq!(marked.accepted.len(), 2);
+        let refused: Vec<_> = marked.refused.values().collect();
+        assert_eq!(refused, [&Refusal::Capped { cap: DAILY, until: start() + 24.hours() }]);
+
+        // A mail that was not taken leaves room again.
+        let taken =
+            claimed.iter().find(|c| c.send.kind == Kind::Lifecycle && marked.accepted.contains(&c.send.id));
+        let refused = claimed.iter().find(|c| marked.refused.contains_key(&c.send.id)).unwrap();
+        let failed = Outcome::terminal(State::Failed, "policy", "554 no");
+        store.record_outcomes(&[settlement(taken.unwrap(), failed)], SOFT_MAX, start()).await.unwrap();
+        let marked = store.mark_submitting(&[mark(refused)], &[DAILY], start()).await.unwrap();
+        assert_eq!(marked.accepted, HashSet::from([refused.send.id.clone()]), "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn workers_at_the_same_time_do_not_both_pass_a_cap_of_one() {
+    for database in stores().await {
+        let store = &database.store;
+        let names: Vec<String> = (0..20).map(|n| format!("p{n}")).collect();
+        given_people(&database, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let mut tasks = Vec::new();
+        for occurrence in 0..4 {
+            let sends: Vec<_> = names
+                .iter()
+                .map(|name| send(name, &occurrence.to_string(), Kind::Lifecycle, start()))
+                .collect();
+            store.plan(&sends).await.unwrap();
+            let claimed = claim(&database, start(), 100, &format!("w{occurrence}")).await;
+            assert_eq!(claimed.len(), 20);
+            let store = store.clone();
+            tasks.push(tokio::spawn(async move {
+                let mut marks: Vec<_> = claimed.iter().map(mark).collect();
+                if occurrence % 2 == 1 {
+                    marks.reverse();
+                }
+                store.mark_submitting(&marks, &[DAILY], start()).await.unwrap()
+            }));
+        }
+        let mut accepted = 0;
+        for task in tasks {
+            accepted += task.await.unwrap().accepted.len();
+        }
+        assert_eq!(accepted, 20, "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn bounces_suppress_as_design_says() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["hard", "soft"]).await;
+        let bounce = |suppress: Suppress| Outcome {
+            suppress,
+            ..Outcome::terminal(State::Failed, "bounce", "é".repeat(2_000))
+        };
+        for round in 0..3_i64 {
+            let now = start() + (round * 24).hours();
+            database.set_now(now).await;
+            let occurrence = round.to_string();
+            store.plan(&[send("soft", &occurrence, Kind::Lifecycle, now)]).await.unwrap();
+            let claimed = claim(&database, now, 1, &occurrence).await.remove(0);
+            store
+                .record_outcomes(&[settlement(&claimed, bounce(Suppress::CountSoft))], SOFT_MAX, now)
+                .await
+                .unwrap();
+            let found = store.suppressions_of(&["soft@example.test".to_owned()]).await.unwrap();
+            assert_eq!(found.len(), usize::from(round == 2), "round {round} on {}", database.name());
+        }
+        store.plan(&[send("hard", "1", Kind::Lifecycle, start())]).await.unwrap();
+        let claimed = claim(&database, start(), 1, "h").await.remove(0);
+        let bounced = settlement(&claimed, bounce(Suppress::HardBounce));
+        store.record_outcomes(&[bounced], SOFT_MAX, start()).await.unwrap();
+        let detail = store.send(&claimed.send.id).await.unwrap().unwrap().detail.unwrap();
+        assert_eq!(detail, "é".repeat(500));
+
+        let keys = ["hard@example.test".to_owned(), "soft@example.test".to_owned()];
+        let found = store.suppressions_of(&keys).await.unwrap();
+        let summary = |key: &str| {
+            let suppression = &found[key][0];
+            (suppression.topic.clone(), suppression.reason.clone(), suppression.send.is_some())
+        };
+        assert_eq!(summary("hard@example.test"), ("*".to_owned(), "hard_bounce".to_owned(), true));
+        assert_eq!(summary("soft@example.test"), ("lifecycle".to_owned(), "soft_bounces".to_owned(), true));
+        assert_eq!(store.remove_suppression("hard@example.test", "*").await.unwrap(), 1);
+        assert_eq!(store.remove_suppression("hard@example.test", "*").await.unwrap(), 0);
+    }
+}

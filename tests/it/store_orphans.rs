@@ -1,0 +1,263 @@
+//! Conformance of the store, both databases: orphans, calling off, pausing, bringing back.
+
+use bespoke::campaign::CampaignId;
+use bespoke::campaign::Kind;
+use bespoke::send::Outcome;
+use bespoke::send::SendId;
+use bespoke::send::State;
+use bespoke::store::CallOff;
+use bespoke::store::Canceled;
+use bespoke::store::DOT_REPLY_MS;
+use bespoke::store::Orphans;
+use bespoke::store::Reaped;
+use bespoke::store::Refusal;
+use bespoke::store::Running;
+use bespoke::store::Suspects;
+use bespoke::store::WorkerLock;
+use jiff::Timestamp;
+use jiff::ToSpan;
+
+use crate::support::Database;
+use crate::support::database::start;
+use crate::support::given::LEASE_MS;
+use crate::support::given::SOFT_MAX;
+use crate::support::given::claim;
+use crate::support::given::given_people;
+use crate::support::given::id;
+use crate::support::given::mark;
+use crate::support::given::send;
+use crate::support::given::sent;
+use crate::support::given::settlement;
+use crate::support::stores;
+
+const LEASE_ENDED: Orphans<'static> = Orphans::LeaseEnded { margin_ms: 5_000 };
+
+/// A lifecycle (at-most-once) and a transactional (at-least-once) send.
+async fn given_two(database: &Database) -> (SendId, SendId) {
+    given_people(database, &["ana"]).await;
+    let sends = [send("ana", "1", Kind::Lifecycle, start()), send("ana", "1", Kind::Transactional, start())];
+    database.store.plan(&sends).await.unwrap();
+    (sends[0].id.clone(), sends[1].id.clone())
+}
+
+async fn reap(database: &Database, suspects: Suspects<'_>, now: Timestamp) -> Reaped {
+    database.set_now(now).await;
+    database.store.reap(LEASE_ENDED, suspects, now).await.unwrap()
+}
+
+async fn state(database: &Database, send: &SendId) -> (State, Option<String>) {
+    let stored = database.store.send(send).await.unwrap().unwrap();
+    (stored.send.state, stored.reason)
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_held_is_claimed_again_after_its_lease() {
+    for database in stores().await {
+        let (lifecycle, transactional) = given_two(&database).await;
+        assert_eq!(claim(&database, start(), 10, "dead").await.len(), 2);
+        let end = start() + LEASE_MS.milliseconds();
+        assert_eq!(reap(&database, Suspects::AllHeld, end).await, Reaped::default());
+        let after = end + 1.millisecond();
+        let mut both = vec![lifecycle, transactional];
+        both.sort();
+        let expected = Reaped { rescheduled: both, ..Reaped::default() };
+        assert_eq!(reap(&database, Suspects::AllHeld, after).await, expected, "{}", database.name());
+        let again = claim(&database, after, 10, "alive").await;
+        let counts: Vec<_> =
+            again.iter().map(|claimed| (claimed.send.attempt, claimed.send.orphaned)).collect();
+        assert_eq!(counts, [(2, 1), (2, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn a_send_in_the_hands_of_three_dying_workers_is_quarantined() {
+    for database in stores().await {
+        let (poison, innocent) = given_two(&database).await;
+        let mut now = start();
+        for death in 1..=3 {
+            assert_eq!(claim(&database, now, 10, &format!("w{death}")).await.len(), 2);
+            now += (LEASE_MS + 1).milliseconds();
+            let reaped = reap(&database, Suspects::Only(std::slice::from_ref(&poison)), now).await;
+            let quarantined = if death == 3 { vec![poison.clone()] } else { Vec::new() };
+            assert_eq!(reaped.quarantined, quarantined, "death {death} on {}", database.name());
+        }
+        assert_eq!(state(&database, &poison).await, (State::Failed, Some("quarantined".to_owned())));
+        let stored = database.store.send(&innocent).await.unwrap().unwrap();
+        assert_eq!((stored.send.state, stored.send.orphaned), (State::Scheduled, 0));
+        assert_eq!(database.store.send(&poison).await.unwrap().unwrap().finished_at, Some(now));
+    }
+}
+
+#[tokio::test]
+async fn a_mail_on_the_wire_is_given_up_late_and_by_its_guarantee() {
+    for database in stores().await {
+        let (lifecycle, transactional) = given_two(&database).await;
+        let claimed = claim(&database, start(), 10, "dead").await;
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        let marked = database.store.mark_submitting(&marks, &[], start()).await.unwrap();
+        assert_eq!(marked.accepted.len(), 2);
+        let bound = start() + (LEASE_MS + DOT_REPLY_MS + 5_000).milliseconds();
+        assert_eq!(reap(&database, Suspects::AllHeld, bound).await, Reaped::default(), "{}", database.name());
+        let after = bound + 1.millisecond();
+        let expected = Reaped {
+            unknown: vec![lifecycle.clone()],
+            resubmitted: vec![transactional.clone()],
+            ..Reaped::default()
+        };
+        assert_eq!(reap(&database, Suspects::AllHeld, after).await, expected);
+        assert_eq!(state(&database, &lifecycle).await, (State::Unknown, Some("orphaned".to_owned())));
+        let again = claim(&database, after, 10, "alive").await;
+        assert_eq!(again.len(), 1);
+        assert_eq!((again[0].send.id.clone(), again[0].send.orphaned), (transactional, 0));
+
+        // The worker was not dead but frozen. It comes back, and has no say any more.
+        let sent = sent();
+        let late: Vec<_> = claimed.iter().map(|claimed| settlement(claimed, sent.clone())).collect();
+        let settled = database.store.record_outcomes(&late, SOFT_MAX, after).await.unwrap();
+        assert_eq!((settled.recorded.len(), settled.lost.len()), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn the_only_worker_of_a_sqlite_file_takes_over_at_once() {
+    let database = Database::sqlite().await;
+    let (lifecycle, transactional) = given_two(&database).await;
+    let held = claim(&database, start(), 2, "dead").await;
+    let on_wire = held.iter().find(|claimed| claimed.send.id == lifecycle).unwrap();
+    database.store.mark_submitting(&[mark(on_wire)], &[], start()).await.unwrap();
+    let WorkerLock::Sole(sole) = database.store.worker_lock().unwrap() else { panic!("it is SQLite") };
+    let reaped =
+        database.store.reap(Orphans::All(&sole), Suspects::Only(&[]), start() + 1.second()).await.unwrap();
+    let expected = Reaped { unknown: vec![lifecycle], rescheduled: vec![transactional], ..Reaped::default() };
+    assert_eq!(reaped, expected);
+}
+
+#[tokio::test]
+async fn a_send_can_be_canceled_until_it_is_on_the_wire() {
+    for database in stores().await {
+        let store = &database.store;
+        let (lifecycle, transactional) = given_two(&database).await;
+        let claimed = claim(&database, start(), 10, "w").await;
+        let [urgent, normal] = &claimed[..] else { panic!("two were due") };
+        store.mark_submitting(&[mark(urgent)], &[], start()).await.unwrap();
+        let on_wire = store.cancel_send(&transactional, "asked for", start()).await.unwrap();
+        assert_eq!(on_wire, Canceled::TooLate(State::Submitting), "{}", database.name());
+        assert_eq!(store.cancel_send(&lifecycle, "asked for", start()).await.unwrap(), Canceled::Now);
+        assert_eq!(
+            store.cancel_send(&lifecycle, "again", start()).await.unwrap(),
+            Canceled::TooLate(State::Canceled)
+        );
+        let missing = SendId::parse(&"0".repeat(32)).unwrap();
+        assert_eq!(store.cancel_send(&missing, "", start()).await.unwrap(), Canceled::Missing);
+        let marked = store.mark_submitting(&[mark(normal)], &[], start()).await.unwrap();
+        assert_eq!(marked.refused.get(&lifecycle), Some(&Refusal::LeaseLost));
+    }
+}
+
+#[tokio::test]
+async fn an_event_calls_off_what_was_planned_before_it_and_nothing_else() {
+    for database in stores().await {
+        let store = &database.store;
+        let before = send("ana", "e1", Kind::Lifecycle, start());
+        let after = send("ana", "e2", Kind::Lifecycle, start() + 2.hours());
+        let other = send("bo", "e1", Kind::Lifecycle, start());
+        store.plan(&[before.clone(), after.clone(), other.clone()]).await.unwrap();
+        // Quiet hours have moved both behind the event that calls it off.
+        let later = Outcome::later("quiet_hours", "", start() + 9.hours());
+        let claimed = claim(&database, start(), 2, "w").await;
+        let deferred: Vec<_> = claimed.iter().map(|claimed| settlement(claimed, later.clone())).collect();
+        store.record_outcomes(&deferred, SOFT_MAX, start()).await.unwrap();
+        let calls: Vec<_> = ["ana", "bo"]
+            .map(|name| CallOff {
+                campaign: CampaignId("picks".to_owned()),
+                profile: id(name),
+                due_before: if name == "ana" { start() + 1.hour() } else { start() },
+                detail: "Order Refunded e9".to_owned(),
+            })
+            .into();
+        assert_eq!(store.call_off(&calls, start()).await.unwrap(), 1);
+        assert_eq!(store.call_off(&calls, start()).await.unwrap(), 0);
+        let called_off = (State::Canceled, Some("called_off".to_owned()));
+        assert_eq!(state(&database, &before.id).await, called_off, "{}", database.name());
+        assert_eq!(state(&database, &after.id).await.0, State::Scheduled);
+        assert_eq!(state(&database, &other.id).await.0, State::Deferred);
+    }
+}
+
+#[tokio::test]
+async fn a_paused_campaign_stands_still_and_goes_on_where_it_was() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana"]).await;
+        let sends: Vec<_> = (0..60).map(|n| send(&format!("p{n}"), "1", Kind::Lifecycle, start())).collect();
+        store.plan(&sends).await.unwrap();
+        store.plan(&[send("ana", "1", Kind::Transactional, start())]).await.unwrap();
+        let held = claim(&database, start(), 2, "before").await;
+        let picks = CampaignId("picks".to_owned());
+        store.pause_campaign(&picks, "too many complaints", start()).await.unwrap();
+
+        let marks: Vec<_> = held.iter().map(mark).collect();
+        let marked = store.mark_submitting(&marks, &[], start()).await.unwrap();
+        assert_eq!(marked.accepted.len(), 1, "the transactional one");
+        assert!(marked.refused.values().all(|refusal| *refusal == Refusal::CampaignPaused));
+        let late = send("late", "1", Kind::Transactional, start());
+        store.plan(&[late]).await.unwrap();
+        let claimed = claim(&database, start(), 10, "while").await;
+        assert_eq!(claimed.len(), 1, "others overtake");
+        assert_eq!(claim(&database, start(), 10, "while2").await, []);
+
+        store.resume_campaign(&picks, "checked", start()).await.unwrap();
+        assert_eq!(claim(&database, start(), 100, "after").await.len(), 59, "{}", database.name());
+        let states = store.campaign_states().await.unwrap();
+        assert_eq!((states[0].running, states[0].reason.as_str()), (Running::Running, "checked"));
+    }
+}
+
+#[tokio::test]
+async fn a_canceled_campaign_sends_nothing_more() {
+    for database in stores().await {
+        let store = &database.store;
+        let sends: Vec<_> = (0..5_100_i64)
+            .map(|n| send(&format!("p{n:05}"), "1", Kind::Lifecycle, start() + (n / 1_000).hours()))
+            .collect();
+        store.plan(&sends).await.unwrap();
+        given_people(&database, &["p00000", "p00001"]).await;
+        let held = claim(&database, start(), 1_000, "w").await;
+        let on_wire = held.iter().find(|c| c.send.profile == id("p00000")).unwrap();
+        store.mark_submitting(&[mark(on_wire)], &[], start()).await.unwrap();
+        let picks = CampaignId("picks".to_owned());
+        assert_eq!(store.cancel_campaign(&picks, "wrong price", start()).await.unwrap(), 5_099);
+        assert_eq!(store.cancel_campaign(&picks, "wrong price", start()).await.unwrap(), 0);
+
+        // Planned by somebody who had not heard of it.
+        let late = send("late", "2", Kind::Lifecycle, start());
+        store.plan(std::slice::from_ref(&late)).await.unwrap();
+        assert_eq!(claim(&database, start(), 100, "w2").await, []);
+        let canceled = (State::Canceled, Some("campaign_canceled".to_owned()));
+        assert_eq!(state(&database, &late.id).await, canceled, "{}", database.name());
+        assert_eq!(state(&database, &on_wire.send.id).await.0, State::Submitting);
+    }
+}
+
+#[tokio::test]
+async fn failed_and_unknown_sends_come_back_only_when_asked_for() {
+    for database in stores().await {
+        let store = &database.store;
+        let (failed, unknown) = given_two(&database).await;
+        for claimed in claim(&database, start(), 10, "w").await {
+            let to = if claimed.send.id == failed { State::Failed } else { State::Unknown };
+            let outcome = Outcome::terminal(to, "x", "x");
+            store.record_outcomes(&[settlement(&claimed, outcome)], SOFT_MAX, start()).await.unwrap();
+        }
+        let both = [failed.clone(), unknown.clone()];
+        let later = start() + 100.hours();
+        database.set_now(later).await;
+        assert_eq!(store.retry(&both, later).await.unwrap(), 1);
+        assert_eq!(state(&database, &unknown).await.0, State::Unknown);
+        assert_eq!(store.resend_unknown(&both, later).await.unwrap(), 1);
+        let again = claim(&database, later, 10, "w2").await;
+        assert_eq!(again.len(), 2, "{}", database.name());
+        assert!(again.iter().all(|claimed| claimed.send.attempt == 1));
+        assert!(again.iter().all(|claimed| claimed.send.expires_at == later + 72.hours()));
+    }
+}
