@@ -3,5 +3,6 @@
 pub mod clv;
 pub mod lift;
 pub mod ope;
+pub mod recommend;
 pub mod stats;
 pub mod table;

@@ -9,6 +9,7 @@ use serde_json::Value;
 mod clv;
 mod lift;
 mod ope;
+mod recommend;
 
 /// A file of the shared data, or `None` with a loud line when it is not there.
 fn shared(path: &str) -> Option<PathBuf> {

@@ -8,6 +8,7 @@ pub mod clv;
 pub mod lift;
 pub mod ope;
 pub mod output;
+pub mod recommend;
 
 /// The exit code of an evaluation that the data cannot carry.
 pub const REFUSED: u8 = 3;
@@ -21,6 +22,8 @@ pub enum EvaluateCommand {
     Lift(lift::LiftArgs),
     /// Customer lifetime value by BG/NBD and Gamma-Gamma, with a back-test on the time after a split.
     Clv(clv::ClvArgs),
+    /// How good recommendations fitted on one file are on the next, beside mere popularity.
+    Recommend(recommend::RecommendArgs),
 }
 
 impl EvaluateCommand {
@@ -30,6 +33,7 @@ impl EvaluateCommand {
             Self::Ope(args) => args.run(),
             Self::Lift(args) => args.run(),
             Self::Clv(args) => args.run(),
+            Self::Recommend(args) => args.run(),
         }
     }
 }
