@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use secrecy::ExposeSecret as _;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::LogFormat;
 use crate::config::Overrides;
+use crate::store::Store;
 
 /// The file that is read where none is named and it is there.
 const DEFAULT_FILE: &str = "bespoke.toml";
@@ -39,6 +41,15 @@ pub struct Context {
     pub config: Config,
     /// Where the time comes from.
     pub clock: Clock,
+}
+
+impl Context {
+    /// Opens the configured database and brings its schema up to date.
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        let store = Store::open(self.config.database.url.expose_secret()).await?;
+        store.migrate(self.clock.now()).await?;
+        Ok(store)
+    }
 }
 
 impl Globals {

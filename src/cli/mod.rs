@@ -8,7 +8,9 @@ use clap::Subcommand;
 pub mod check;
 pub mod context;
 pub mod evaluate;
+pub mod plan;
 pub mod shell;
+pub mod work;
 
 use context::Globals;
 
@@ -30,6 +32,10 @@ enum Command {
     Evaluate(evaluate::EvaluateCommand),
     /// Checks all templates: reads, compiles and renders every variant for every sample recipient.
     Check(check::Check),
+    /// Schedules what falls due: campaign × audience → sends. Planning twice adds nothing.
+    Plan(plan::Plan),
+    /// Claims scheduled sends and delivers them.
+    Work(work::Work),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
     /// Prints the manual page, or writes one per subcommand into a folder.
@@ -43,6 +49,8 @@ impl Cli {
         let done = match self.command {
             Command::Evaluate(command) => command.run(),
             Command::Check(command) => command.run(&globals),
+            Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

@@ -54,6 +54,14 @@ pub struct Config {
     pub log: Log,
 }
 
+impl Config {
+    /// The stated rates of relays, by name.
+    pub fn relay_rates(&self) -> Vec<(String, f64)> {
+        let named = |relay: &RelaySection| Some((relay.name.clone()?, relay.per_second?));
+        self.relay.iter().filter_map(named).collect()
+    }
+}
+
 /// `[database]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -9,3 +9,4 @@ pub mod limit;
 pub mod message;
 pub mod quoted_printable;
 pub mod smtp;
+pub mod transport;

@@ -31,6 +31,7 @@ mod models;
 mod open;
 mod products;
 mod profiles;
+mod secrets;
 mod sends;
 mod stages;
 mod suppressions;

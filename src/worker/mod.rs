@@ -1,5 +1,23 @@
 //! Plan, gate, and the loop that sends.
+//!
+//! In reading order: [`schedule`] when, [`gate`] whether, [`slices`] and [`decide`] what, [`make`] the bytes,
+//! `submit` the way out, [`journal`] what is committed, [`run`] the loop around it all.
 
+pub mod assemble;
+mod batch;
+pub mod decide;
+pub mod engine;
 pub mod gate;
+pub mod journal;
+pub mod links;
+pub mod load;
+pub mod make;
+pub mod outcomes;
+pub mod plan;
+pub mod run;
 pub mod schedule;
+pub mod sender;
+mod shared;
 pub mod slices;
+mod submit;
+pub mod tally;

@@ -99,6 +99,16 @@ pub struct Credentials {
     pub mechanism: Option<Mechanism>,
 }
 
+/// Reads the name of a mechanism; `None` when there is none of this name.
+pub fn parse_mechanism(name: &str) -> Option<Mechanism> {
+    match name.to_ascii_lowercase().as_str() {
+        "plain" => Some(Mechanism::Plain),
+        "login" => Some(Mechanism::Login),
+        "xoauth2" => Some(Mechanism::Xoauth2),
+        _ => None,
+    }
+}
+
 fn mechanism<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Mechanism>, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "lowercase")]

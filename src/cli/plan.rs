@@ -1,0 +1,60 @@
+//! `bespoke plan`: campaign × audience → scheduled sends.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+use jiff::SignedDuration;
+
+use crate::cli::context::Context;
+use crate::cli::context::block_on;
+use crate::worker::assemble;
+use crate::worker::plan::Horizon;
+use crate::worker::plan::plan;
+
+/// Schedules what falls due. Planning twice adds nothing.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Only this campaign
+    #[arg(long, value_name = "NAME")]
+    campaign: Option<String>,
+    /// Occurrences due within this many hours from now are planned
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    ahead_hours: u32,
+}
+
+impl Plan {
+    pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
+        block_on(async {
+            let store = context.store().await?;
+            let engine = assemble::engine(&context.config, &store).await?;
+            if let Some(name) = &self.campaign {
+                let known: Vec<&str> = engine.catalog.campaigns().map(|c| c.campaign.id.as_str()).collect();
+                anyhow::ensure!(
+                    known.contains(&name.as_str()),
+                    "there is no campaign {name:?}; known are {}",
+                    known.join(", ")
+                );
+            }
+            let bar = ProgressBar::no_length()
+                .with_style(ProgressStyle::with_template("{spinner} {msg}: {pos} looked at, {per_sec}")?);
+            let progress = |campaign: &crate::campaign::Campaign, looked_at: u64| {
+                bar.set_message(campaign.id.to_string());
+                bar.inc(looked_at);
+            };
+            let horizon = Horizon {
+                now: context.clock.now(),
+                ahead: SignedDuration::from_hours(i64::from(self.ahead_hours)),
+            };
+            let planned = plan(&store, &engine, self.campaign.as_deref(), horizon, &progress).await?;
+            bar.finish_and_clear();
+            println!("{:<24} {:>10} {:>10}", "campaign", "looked at", "new sends");
+            for done in &planned {
+                println!("{:<24} {:>10} {:>10}", done.campaign, done.looked_at, done.scheduled);
+            }
+            store.close().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}

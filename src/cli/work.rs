@@ -1,0 +1,104 @@
+//! `bespoke work`: claims, decides, renders, delivers, records.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+
+use crate::cli::context::Context;
+use crate::cli::context::block_on;
+use crate::config::TransportKind;
+use crate::send::State;
+use crate::worker::assemble;
+use crate::worker::run::Stop;
+use crate::worker::run::Until;
+use crate::worker::run::Worker;
+use crate::worker::tally::Tally;
+
+/// Claims scheduled sends and delivers them, until it is stopped.
+#[derive(Debug, Args)]
+pub struct Work {
+    /// Ends when nothing is due
+    #[arg(long)]
+    until_idle: bool,
+    /// Writes .eml files into this folder instead of sending
+    #[arg(long, value_name = "DIR")]
+    dry_run: Option<std::path::PathBuf>,
+}
+
+impl Work {
+    pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
+        let mut config = context.config.clone();
+        if let Some(folder) = &self.dry_run {
+            config.transport.kind = TransportKind::Directory;
+            config.transport.directory = Some(folder.clone());
+        }
+        block_on(async {
+            let store = context.store().await?;
+            let engine = assemble::engine(&config, &store).await?;
+            let transport = assemble::transport(&config)?;
+            let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
+            tokio::spawn(stop_on_signal(worker.stop_handle()));
+            let progress = tokio::spawn(show_progress(worker.tally()));
+            let until = if self.until_idle { Until::Idle } else { Until::Stopped };
+            let tally = worker.run(until).await;
+            progress.abort();
+            print_summary(&*tally?);
+            store.close().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// The first signal stops gracefully; a second one ends the process where it stands.
+async fn stop_on_signal(stop: Stop) {
+    use tokio::signal::unix::SignalKind;
+    use tokio::signal::unix::signal;
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::error!("signals cannot be heard: the worker can only be killed");
+    };
+    for round in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if round > 0 {
+            std::process::exit(130);
+        }
+        eprintln!("stopping: waiting for replies, once more to end at once");
+        stop.stop();
+    }
+}
+
+async fn show_progress(tally: Arc<Tally>) {
+    let style = ProgressStyle::with_template("{spinner} {msg}  {per_sec}");
+    let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tick.tick().await;
+        bar.set_position(tally.of(State::Sent));
+        let counts: Vec<String> = State::ALL
+            .into_iter()
+            .map(|state| (state, tally.of(state)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(state, count)| format!("{count} {state}"))
+            .collect();
+        bar.set_message(if counts.is_empty() { "waiting".to_owned() } else { counts.join(", ") });
+    }
+}
+
+fn print_summary(tally: &Tally) {
+    let counts = tally.counts();
+    if counts.is_empty() {
+        return println!("nothing was due");
+    }
+    for ((state, reason), count) in counts {
+        let reason = if reason == state.as_str() { String::new() } else { format!("  ({reason})") };
+        println!("{count:>8} {state}{reason}");
+    }
+}

@@ -1,0 +1,158 @@
+//! What may be shown to this person now, and which rule kept the rest out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::ToSpan as _;
+
+use super::Situation;
+use crate::campaign::Kind;
+use crate::catalog::rule::Rule;
+use crate::catalog::variant::Variant;
+use crate::decision::RuledOut;
+
+/// Variants or families named in one [`RuledOut`], at most; the rest is counted.
+const NAMES_MAX: usize = 20;
+
+/// What may be shown, and what may not.
+#[derive(Debug)]
+pub struct Eligible<'a> {
+    /// In the order of `rules`.
+    pub variants: Vec<&'a Variant>,
+    /// By rule.
+    pub ruled_out: Vec<RuledOut>,
+}
+
+/// Asks every variant of the campaign.
+pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
+    let mut asked = Asked { situation, answers: Vec::new(), recent: recent(situation), out: Out::default() };
+    let mut variants = Vec::new();
+    for arm in situation.entry.arms_at(situation.stage) {
+        match arm.for_locale(situation.locale) {
+            Some(variant) if asked.may(variant) => variants.push(variant),
+            Some(_) => {}
+            None => asked.out.add("locale", || wanted_locale(situation), arm.id.family()),
+        }
+    }
+    let elsewhere =
+        situation.entry.arms.iter().filter(|arm| arm.stage.is_some_and(|stage| stage != situation.stage));
+    for arm in elsewhere {
+        asked.out.add("stage", || format!("the person is at {}", situation.stage), arm.id.family());
+    }
+    Eligible { variants, ruled_out: asked.out.finish() }
+}
+
+fn wanted_locale(situation: &Situation<'_, '_>) -> String {
+    format!("no variant for locale {}", situation.locale.unwrap_or("(none)"))
+}
+
+/// Variants that the person had within the campaign's window. Transactional mail may repeat itself.
+fn recent<'a>(situation: &Situation<'_, 'a>) -> Vec<&'a str> {
+    let campaign = &situation.entry.campaign;
+    if campaign.kind == Kind::Transactional || campaign.no_repeat_variant_days == 0 {
+        return Vec::new();
+    }
+    let start = situation.now - (24 * i64::from(campaign.no_repeat_variant_days)).hours();
+    let within = situation.mails.iter().filter(|mail| mail.at > start && mail.at <= situation.now);
+    within.map(|mail| mail.variant.as_str()).collect()
+}
+
+struct Asked<'s, 'e, 'a> {
+    situation: &'s Situation<'e, 'a>,
+    /// Variants of one file share their rules: each is evaluated once.
+    answers: Vec<(*const Rule, Option<String>)>,
+    recent: Vec<&'a str>,
+    out: Out,
+}
+
+impl Asked<'_, '_, '_> {
+    fn may(&mut self, variant: &Variant) -> bool {
+        for rule in &variant.when {
+            if let Some(why) = self.refuses(rule) {
+                self.out.add("when", || why, &variant.family);
+                return false;
+            }
+        }
+        if let Some(input) = variant.missing_input(self.situation.facts) {
+            self.out.add("inputs", || format!("`{input}` is absent or empty"), &variant.family);
+            return false;
+        }
+        if let Some(offer) =
+            variant.offer.as_ref().filter(|offer| self.situation.empty_offers.contains(offer))
+        {
+            self.out.add("offer", || format!("no coupon is left for offer {offer}"), &variant.family);
+            return false;
+        }
+        if self.recent.contains(&variant.id.as_str()) {
+            let days = self.situation.entry.campaign.no_repeat_variant_days;
+            self.out.add("recency", || format!("sent within the last {days} days"), variant.id.as_str());
+            return false;
+        }
+        true
+    }
+
+    /// Why a rule does not hold, with the facts that decided it; `None` when it holds.
+    fn refuses(&mut self, rule: &Arc<Rule>) -> Option<String> {
+        let key = Arc::as_ptr(rule);
+        if let Some((_, answer)) = self.answers.iter().rev().find(|(known, _)| *known == key) {
+            return answer.clone();
+        }
+        let facts = self.situation.facts;
+        let answer = match rule.holds(facts) {
+            Ok(true) => None,
+            Ok(false) => {
+                let used: Vec<String> =
+                    rule.facts_used(facts).iter().map(|(path, value)| format!("{path} = {value}")).collect();
+                Some(format!("{} is false ({})", rule.source(), used.join(", ")))
+            }
+            Err(error) => Some(format!("{} cannot be evaluated: {error}", rule.source())),
+        };
+        self.answers.push((key, answer.clone()));
+        answer
+    }
+}
+
+/// Refusals by rule and reason, in the order in which they were first met.
+#[derive(Default)]
+struct Out {
+    index: BTreeMap<(String, String), usize>,
+    refusals: Vec<Refusal>,
+}
+
+struct Refusal {
+    rule: String,
+    detail: String,
+    names: Vec<String>,
+    more: usize,
+}
+
+impl Out {
+    fn add(&mut self, rule: &str, detail: impl FnOnce() -> String, name: &str) {
+        let detail = detail();
+        let next = self.refusals.len();
+        let at = *self.index.entry((rule.to_owned(), detail.clone())).or_insert(next);
+        if at == next {
+            self.refusals.push(Refusal { rule: rule.to_owned(), detail, names: Vec::new(), more: 0 });
+        }
+        let refusal = &mut self.refusals[at];
+        if refusal.names.iter().any(|known| known == name) {
+            return;
+        }
+        if refusal.names.len() < NAMES_MAX {
+            refusal.names.push(name.to_owned());
+        } else {
+            refusal.more += 1;
+        }
+    }
+
+    fn finish(self) -> Vec<RuledOut> {
+        let finished = |refusal: Refusal| {
+            let mut variants = refusal.names;
+            if refusal.more > 0 {
+                variants.push(format!("and {} more", refusal.more));
+            }
+            RuledOut { rule: refusal.rule, detail: refusal.detail, variants }
+        };
+        self.refusals.into_iter().map(finished).collect()
+    }
+}

@@ -1,0 +1,183 @@
+//! From configuration and database to an engine and a transport.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use crate::catalog::Catalog;
+use crate::catalog::CatalogSettings;
+use crate::config::Config;
+use crate::config::RelaySection;
+use crate::config::TransportKind;
+use crate::deliver::directory::Directory;
+use crate::deliver::smtp::Pool;
+use crate::deliver::smtp::PoolSettings;
+use crate::deliver::smtp::Relay;
+use crate::deliver::transport::Transport;
+use crate::fault::Fault;
+use crate::fault::render_all;
+use crate::product::ProductIndex;
+use crate::render::RenderFault;
+use crate::select::recommend::ItemModel;
+use crate::store::Store;
+use crate::token::Keyring;
+use crate::worker::engine::Engine;
+use crate::worker::sender::Sender;
+use crate::worker::sender::SenderError;
+
+/// Name of the stored secret that signs links and return paths.
+const LINK_SECRET: &str = "links";
+/// Kind of the stored model of what sells now.
+pub const POPULARITY_MODEL: &str = "popularity";
+
+/// Why a worker cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The templates.
+    #[error("the templates cannot be used\n{}", render_all(.0).trim_end())]
+    Catalog(Vec<Fault>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// Whom mail is from.
+    #[error(transparent)]
+    Sender(#[from] SenderError),
+    /// A template that the renderer does not take.
+    #[error(transparent)]
+    Render(#[from] RenderFault),
+    /// A relay.
+    #[error("{0}")]
+    Relay(String),
+    /// The folder for dry runs.
+    #[error("{0}")]
+    Directory(String),
+}
+
+/// Reads the templates of the configuration.
+pub fn catalog(config: &Config) -> Result<Catalog, AssembleError> {
+    Catalog::load(&config.templates.folder, &CatalogSettings::of_config(config))
+        .map_err(AssembleError::Catalog)
+}
+
+/// The keys that sign links: the configured ones, or those that the database keeps.
+pub async fn keyring(config: &Config, store: &Store) -> Result<Keyring, AssembleError> {
+    let stated = config.public.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
+    let secret = if let Some(secret) = stated {
+        secret
+    } else {
+        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        store.secret(LINK_SECRET, &fresh).await?
+    };
+    let previous = config.public.previous_secrets.iter().map(|secret| secret.expose_secret().as_bytes());
+    Ok(Keyring::new(secret.as_bytes(), previous))
+}
+
+/// Everything that decides and renders, as of now.
+pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleError> {
+    let catalog = catalog(config)?;
+    let keyring = Arc::new(keyring(config, store).await?);
+    let products: ProductIndex = store.all_products().await?.into_iter().collect();
+    let sender = Sender::new(config, keyring)?;
+    Ok(Engine::new(config.clone(), catalog, products, items(store).await?, sender)?)
+}
+
+/// What `bespoke learn` found out about products; nothing is recommended by neighbours before it ran.
+async fn items(store: &Store) -> Result<ItemModel, AssembleError> {
+    let mut neighbours: HashMap<String, Vec<(String, f32)>> = HashMap::new();
+    for neighbour in store.all_neighbours().await? {
+        #[expect(clippy::cast_possible_truncation, reason = "a score needs no more digits")]
+        let score = neighbour.score as f32;
+        neighbours.entry(neighbour.product).or_default().push((neighbour.neighbour, score));
+    }
+    let popular = match store.newest_model(POPULARITY_MODEL).await? {
+        Some(model) => serde_json::from_str(&model.body).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    Ok(ItemModel::new(neighbours, popular))
+}
+
+/// How mail leaves, by the configuration.
+pub fn transport(config: &Config) -> Result<Transport, AssembleError> {
+    match config.transport.kind {
+        TransportKind::Directory => {
+            let Some(folder) = &config.transport.directory else {
+                let problem = "transport.kind is \"directory\" and transport.directory is not stated; write the folder";
+                return Err(AssembleError::Directory(problem.to_owned()));
+            };
+            let directory = Directory::open(folder)
+                .map_err(|error| AssembleError::Directory(format!("cannot use {}: {error}", folder.display())))?;
+            Ok(Transport::Directory(directory))
+        }
+        TransportKind::Smtp if config.relay.is_empty() => Err(AssembleError::Relay(
+            "no relay is configured; set BESPOKE_SMTP_URL=smtp+starttls://user:password@host, or write a [[relay]] \
+             with its url into bespoke.toml"
+                .to_owned(),
+        )),
+        TransportKind::Smtp => {
+            let relays = config.relay.iter().map(relay).collect::<Result<Vec<_>, _>>()?;
+            let pool = Pool::new(relays, PoolSettings::default());
+            pool.map(Transport::Smtp).map_err(|error| AssembleError::Relay(error.to_string()))
+        }
+    }
+}
+
+fn relay(section: &RelaySection) -> Result<Relay, AssembleError> {
+    let problem = |text: String| AssembleError::Relay(text);
+    let mut relay =
+        Relay::from_url(section.url.expose_secret()).map_err(|error| problem(error.to_string()))?;
+    if let Some(name) = &section.name {
+        relay.name.clone_from(name);
+    }
+    if let Some(mechanism) = &section.auth {
+        let parsed = crate::deliver::smtp::relay::parse_mechanism(mechanism).ok_or_else(|| {
+            problem(format!("relay {}: auth = {mechanism:?}; write plain, login or xoauth2", relay.name))
+        })?;
+        if let Some(credentials) = &mut relay.credentials {
+            credentials.mechanism = Some(parsed);
+        }
+    }
+    relay.ca_file.clone_from(&section.ca_file);
+    relay.ehlo_name.clone_from(&section.ehlo_name);
+    relay.weight = section.weight;
+    relay.max_connections = section.max_connections;
+    relay.max_messages_per_connection = section.max_messages_per_connection;
+    relay.max_connection_age_ms = section.max_connection_age_seconds * 1_000;
+    for (phase, seconds) in &section.deadline_seconds {
+        set_deadline(&mut relay, phase, *seconds)?;
+    }
+    Ok(relay)
+}
+
+fn set_deadline(relay: &mut Relay, phase: &str, seconds: f64) -> Result<(), AssembleError> {
+    let deadlines = &mut relay.deadlines;
+    let deadline = match phase {
+        "connect" => &mut deadlines.connect_ms,
+        "greeting" => &mut deadlines.greeting_ms,
+        "tls" => &mut deadlines.tls_ms,
+        "ehlo" => &mut deadlines.ehlo_ms,
+        "auth" => &mut deadlines.auth_ms,
+        "mail" => &mut deadlines.mail_ms,
+        "rcpt" => &mut deadlines.rcpt_ms,
+        "data" => &mut deadlines.data_ms,
+        "body" => &mut deadlines.body_ms,
+        "dot" => &mut deadlines.dot_ms,
+        "quit" => &mut deadlines.quit_ms,
+        other => {
+            return Err(AssembleError::Relay(format!(
+                "relay {}: there is no phase {other:?}; write connect, greeting, tls, ehlo, auth, mail, rcpt, data, body, dot or quit",
+                relay.name
+            )));
+        }
+    };
+    if !(seconds.is_finite() && seconds > 0.0 && seconds <= 86_400.0) {
+        return Err(AssembleError::Relay(format!(
+            "relay {}: the deadline of {phase} must be above 0",
+            relay.name
+        )));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    let milliseconds = (seconds * 1_000.0) as u64;
+    *deadline = milliseconds.max(1);
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! One claim's worth of sends: read together, decided one by one, saved together.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::campaign::Campaign;
+use crate::decision::Choice;
+use crate::decision::Decision;
+use crate::decision::TemplateHash;
+use crate::profile::EmailAddress;
+use crate::profile::ProfileId;
+use crate::send::LeaseToken;
+use crate::send::Outcome;
+use crate::send::ScheduledSend;
+use crate::send::State;
+use crate::stage::Transition;
+use crate::store::Claimed;
+use crate::store::Error;
+use crate::worker::decide::Plan;
+use crate::worker::decide::Subject;
+use crate::worker::decide::Verdict;
+use crate::worker::engine::Engine;
+use crate::worker::gate;
+use crate::worker::load::load;
+use crate::worker::shared::Shared;
+use crate::worker::slices;
+
+/// A send that is to go out, with its saved decision.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) send: ScheduledSend,
+    pub(super) token: LeaseToken,
+    pub(super) decision: Decision,
+    pub(super) campaign: Campaign,
+    pub(super) to: EmailAddress,
+    pub(super) products: Vec<String>,
+}
+
+/// A send that ends, or waits, without going out.
+#[derive(Debug, Clone)]
+pub(super) struct Stopped {
+    pub(super) send: ScheduledSend,
+    pub(super) token: LeaseToken,
+    pub(super) to: Option<EmailAddress>,
+    pub(super) outcome: Outcome,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub(super) jobs: Vec<Job>,
+    pub(super) stopped: Vec<Stopped>,
+    decisions: Vec<Decision>,
+    templates: HashSet<TemplateHash>,
+    transitions: Vec<(ProfileId, Transition)>,
+}
+
+/// Reads, decides and saves. After this nothing of the batch is lost by a crash but time.
+pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestamp) -> Result<Decided, Error> {
+    let engine = shared.engine();
+    // One claim has one token.
+    let Some(token) = claimed.first().map(|claimed| claimed.token.clone()) else {
+        return Ok(Decided::default());
+    };
+    let loaded = load(&shared.store, claimed.into_iter().map(|claimed| claimed.send).collect()).await?;
+    let mut decided = Decided::default();
+    for send in loaded.without_profile {
+        let detail = format!("there is no profile {}", send.profile);
+        let outcome = Outcome::terminal(State::Skipped, "no_profile", detail);
+        decided.stopped.push(Stopped { send, token: token.clone(), to: None, outcome });
+    }
+    for subject in loaded.subjects {
+        let earlier = loaded.decisions.get(&subject.send.id);
+        match earlier {
+            Some(decision) => again(&engine, &mut decided, subject, decision.clone(), &token, now),
+            None => first(shared, &engine, &mut decided, subject, &token, now).await?,
+        }
+    }
+    save(shared, &engine, &mut decided).await?;
+    Ok(decided)
+}
+
+/// A retry keeps its decision; the gate looks again, because the world has changed.
+fn again(
+    engine: &Engine,
+    decided: &mut Decided,
+    subject: Subject,
+    decision: Decision,
+    token: &LeaseToken,
+    now: Timestamp,
+) {
+    let Some(entry) = engine.catalog.campaign(&subject.send.campaign) else {
+        let detail = format!("there is no campaign {} among the templates any more", subject.send.campaign);
+        return decided.stop(subject, token, Outcome::terminal(State::Failed, "no_campaign", detail));
+    };
+    let visitor = gate::Visitor {
+        send: &subject.send,
+        campaign: &entry.campaign,
+        profile: &subject.profile,
+        suppressions: &subject.suppressions,
+        mails: &subject.mails,
+        slice: slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent),
+    };
+    match (gate::check(&engine.rules, &visitor, now), gate::recipient(&subject.send, &subject.profile)) {
+        (Some(outcome), _) => decided.stop(subject, token, outcome),
+        (None, None) => {
+            let outcome = Outcome::terminal(State::Skipped, "no_address", "the profile has no address");
+            decided.stop(subject, token, outcome);
+        }
+        (None, Some(to)) => {
+            let products = match &decision.choice {
+                Choice::Variant { template, .. } => engine.products_shown(template, &decision.inputs),
+                Choice::NoSend => Vec::new(),
+            };
+            let (to, campaign) = (to.clone(), entry.campaign.clone());
+            decided.jobs.push(Job {
+                send: subject.send,
+                token: token.clone(),
+                decision,
+                campaign,
+                to,
+                products,
+            });
+        }
+    }
+}
+
+async fn first(
+    shared: &Shared,
+    engine: &Engine,
+    decided: &mut Decided,
+    subject: Subject,
+    token: &LeaseToken,
+    now: Timestamp,
+) -> Result<(), Error> {
+    loop {
+        let empty_offers = shared.empty_offers();
+        // A bug that one person's data brings out must not take the others with it.
+        let verdict = catch_unwind(AssertUnwindSafe(|| engine.decide(&subject, &empty_offers, now)));
+        match verdict {
+            Err(_) => {
+                let detail = format!("deciding {} panicked; please report it", subject.send.id);
+                decided.stop(subject, token, Outcome::terminal(State::Failed, "panic", detail));
+            }
+            Ok(Verdict::Stop { outcome, placement, decision }) => {
+                let transition = placement.and_then(|placement| placement.transition);
+                decided.transitions.extend(transition.map(|step| (subject.profile.id.clone(), step)));
+                decided.decisions.extend(decision.map(|decision| *decision));
+                decided.stop(subject, token, outcome);
+            }
+            Ok(Verdict::Go(plan)) => {
+                let mut plan = *plan;
+                if !claim_coupon(shared, &mut plan, &subject, now).await? {
+                    continue;
+                }
+                decided.go(engine, subject, plan, token);
+            }
+        }
+        return Ok(());
+    }
+}
+
+/// Writes this person's own code into the decision. False when the pool is empty: somebody must decide again.
+async fn claim_coupon(
+    shared: &Shared,
+    plan: &mut Plan,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let Some(offer) = &plan.coupon else { return Ok(true) };
+    let Some(code) = shared.store.claim_coupon(offer, &subject.profile.id, now).await? else {
+        tracing::warn!(
+            offer,
+            "no coupon is left for offer {offer}: import more with `bespoke import coupons`"
+        );
+        shared.offer_is_empty(offer);
+        return Ok(false);
+    };
+    plan.decision.inputs["offer"]["code"] = Value::from(code);
+    Ok(true)
+}
+
+impl Decided {
+    fn stop(&mut self, subject: Subject, token: &LeaseToken, outcome: Outcome) {
+        let to = gate::recipient(&subject.send, &subject.profile).cloned();
+        self.stopped.push(Stopped { send: subject.send, token: token.clone(), to, outcome });
+    }
+
+    fn go(&mut self, engine: &Engine, subject: Subject, plan: Plan, token: &LeaseToken) {
+        let entry = engine.catalog.campaign(&subject.send.campaign);
+        let to = gate::recipient(&subject.send, &subject.profile);
+        let (Some(entry), Some(to)) = (entry, to) else { return };
+        if let Choice::Variant { template, .. } = &plan.decision.choice {
+            self.templates.insert(template.clone());
+        }
+        self.transitions.extend(plan.placement.transition.map(|step| (subject.profile.id.clone(), step)));
+        self.decisions.push(plan.decision.clone());
+        let (to, campaign) = (to.clone(), entry.campaign.clone());
+        self.jobs.push(Job {
+            send: subject.send,
+            token: token.clone(),
+            decision: plan.decision,
+            campaign,
+            to,
+            products: plan.products,
+        });
+    }
+}
+
+async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result<(), Error> {
+    let new: Vec<(TemplateHash, String)> = shared
+        .unsaved(std::mem::take(&mut decided.templates))
+        .into_iter()
+        .filter_map(|hash| engine.stored_form(&hash).map(|body| (hash, body)))
+        .collect();
+    if !new.is_empty() {
+        shared.store.save_templates(&new).await?;
+        shared.saved(new.into_iter().map(|(hash, _)| hash));
+    }
+    if !decided.decisions.is_empty() {
+        shared.store.save_decisions(&decided.decisions).await?;
+    }
+    if !decided.transitions.is_empty() {
+        shared.store.record_transitions(&decided.transitions).await?;
+    }
+    Ok(())
+}

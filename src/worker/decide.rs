@@ -1,0 +1,290 @@
+//! gate → history → stage → facts → select → decision: the pure part of one send.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use jiff::ToSpan as _;
+use serde_json::Value;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::campaign::Campaign;
+use crate::campaign::Kind;
+use crate::campaign::Trigger;
+use crate::catalog::offer::OfferKind;
+use crate::catalog::variant::CampaignEntry;
+use crate::decision::Choice;
+use crate::decision::Decision;
+use crate::decision::Slice;
+use crate::event::Event;
+use crate::facts;
+use crate::history;
+use crate::history::History;
+use crate::history::Mail;
+use crate::profile::Profile;
+use crate::select;
+use crate::select::Selection;
+use crate::select::Situation;
+use crate::select::recommend::recommend;
+use crate::send::Outcome;
+use crate::send::ScheduledSend;
+use crate::send::SendId;
+use crate::send::State;
+use crate::send::Suppression;
+use crate::stage;
+use crate::stage::Placement;
+use crate::stage::StageRecord;
+use crate::worker::engine::Engine;
+use crate::worker::gate;
+use crate::worker::slices;
+
+/// All that is known of a send and of its person, as it was read.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The send.
+    pub send: ScheduledSend,
+    /// To whom.
+    pub profile: Profile,
+    /// What they did.
+    pub events: Vec<Event>,
+    /// What they were sent.
+    pub mails: Vec<Mail>,
+    /// Where they stood.
+    pub stage: Option<StageRecord>,
+    /// What stands against their address.
+    pub suppressions: Vec<Suppression>,
+}
+
+/// What is to become of a send.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Nothing is sent now.
+    Stop {
+        /// What becomes of it instead.
+        outcome: Outcome,
+        /// The step on the journey that was noticed on the way.
+        placement: Option<Box<Placement>>,
+        /// The decision to send nothing, where it came to one.
+        decision: Option<Box<Decision>>,
+    },
+    /// This is to be sent.
+    Go(Box<Plan>),
+}
+
+/// A decision, with what must happen beside it.
+#[derive(Debug)]
+pub struct Plan {
+    /// To be saved before anything is rendered.
+    pub decision: Decision,
+    /// The step on the journey that was noticed on the way.
+    pub placement: Placement,
+    /// The offer whose coupon must be claimed for this person, its code written into the decision.
+    pub coupon: Option<String>,
+    /// Products that the mail shows.
+    pub products: Vec<String>,
+}
+
+/// The seed of a send's draw: the same send, the same draw.
+pub fn seed(send: &SendId) -> u64 {
+    let digest = Sha256::digest(send.as_str().as_bytes());
+    u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+impl Engine {
+    /// Decides one send at `now`. `empty_offers` are those whose coupons have run out.
+    pub fn decide(&self, subject: &Subject, empty_offers: &[String], now: Timestamp) -> Verdict {
+        let Some(entry) = self.catalog.campaign(&subject.send.campaign) else {
+            let detail = format!("there is no campaign {} among the templates", subject.send.campaign);
+            return Verdict::stop(Outcome::terminal(State::Failed, "no_campaign", detail));
+        };
+        let slice = slices::slice(&entry.campaign, &subject.profile.id, self.config.holdout.percent);
+        let visitor = gate::Visitor {
+            send: &subject.send,
+            campaign: &entry.campaign,
+            profile: &subject.profile,
+            suppressions: &subject.suppressions,
+            mails: &subject.mails,
+            slice,
+        };
+        if let Some(outcome) = gate::check(&self.rules, &visitor, now) {
+            return Verdict::stop(outcome);
+        }
+        if let Some(outcome) = canceled(&entry.campaign, subject) {
+            return Verdict::stop(outcome);
+        }
+        let history = self.history(subject, now);
+        let placement = stage::place(&history, subject.stage.as_ref(), &self.config.stage, now);
+        let facts = self.facts(subject, &entry.campaign, &history, &placement, now);
+        if let Some(outcome) = outside_audience(entry, &facts) {
+            return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
+        }
+        let selection = select::select(&Situation {
+            entry,
+            facts: &facts,
+            mails: &subject.mails,
+            stage: placement.stage,
+            locale: subject.profile.locale.as_deref(),
+            slice,
+            position: slices::position(&subject.profile.id, &format!("ab/{}", entry.campaign.id)),
+            empty_offers,
+            now,
+            seed: seed(&subject.send.id),
+        });
+        self.conclude(subject, &selection, placement, facts, slice, now)
+    }
+
+    /// The history of a subject at `now`.
+    pub fn history(&self, subject: &Subject, now: Timestamp) -> History {
+        let created_at = subject.profile.created_at;
+        history::fold(&self.fold, &self.products, created_at, &subject.events, &subject.mails, now)
+    }
+
+    fn facts(
+        &self,
+        subject: &Subject,
+        campaign: &Campaign,
+        history: &History,
+        placement: &Placement,
+        now: Timestamp,
+    ) -> Value {
+        let start = now - (24 * i64::from(campaign.no_repeat_product_days)).hours();
+        let recent = subject.mails.iter().filter(|mail| mail.at > start);
+        let shown: HashSet<&str> = recent.flat_map(|mail| &mail.products).map(String::as_str).collect();
+        facts::build(&facts::Sources {
+            profile: &subject.profile,
+            history,
+            stage: placement.stage,
+            campaign,
+            products: &self.products,
+            recommendations: &recommend(history, &self.items, &self.products, &shown),
+            data: &subject.send.data,
+            shop: &self.shop,
+            now,
+        })
+    }
+
+    /// Makes the record, adds the offer's values, and freezes the facts.
+    fn conclude(
+        &self,
+        subject: &Subject,
+        selection: &Selection<'_>,
+        placement: Placement,
+        mut facts: Value,
+        slice: Slice,
+        now: Timestamp,
+    ) -> Verdict {
+        let mut coupon = None;
+        if let Some(offer) =
+            selection.variant.and_then(|variant| self.catalog.offer(variant.offer.as_deref()?))
+        {
+            match offer.values(&facts, now) {
+                Ok(values) => facts["offer"] = Value::Object(values),
+                Err(error) => {
+                    let outcome = Outcome::terminal(State::Failed, "offer", error.to_string());
+                    return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
+                }
+            }
+            coupon = (offer.kind == OfferKind::Coupon).then(|| offer.name.clone());
+        }
+        let choice = selection.choice();
+        let (products, inputs) = match &choice {
+            Choice::Variant { template, .. } => {
+                (self.products_shown(template, &facts), self.frozen(facts, template))
+            }
+            Choice::NoSend => (Vec::new(), Value::Null),
+        };
+        let decision = Decision {
+            send: subject.send.id.clone(),
+            campaign: subject.send.campaign.clone(),
+            profile: subject.profile.id.clone(),
+            at: now,
+            stage: placement.stage,
+            stage_reason: placement.reason.clone(),
+            propensity: selection.propensity,
+            slice,
+            candidates: selection.candidates.clone(),
+            ruled_out: selection.ruled_out.clone(),
+            reasons: reasons(selection, &placement, slice),
+            policy: self.policy_word(subject).to_owned(),
+            policy_version: selection.policy_version.clone(),
+            catalog_version: self.catalog.version.clone(),
+            seed: seed(&subject.send.id),
+            inputs,
+            choice,
+        };
+        if decision.choice == Choice::NoSend {
+            let (reason, detail) = no_send(&decision);
+            return Verdict::Stop {
+                outcome: Outcome::terminal(State::Skipped, reason, detail),
+                placement: Some(Box::new(placement)),
+                decision: Some(Box::new(decision)),
+            };
+        }
+        Verdict::Go(Box::new(Plan { decision, placement, coupon, products }))
+    }
+
+    fn policy_word(&self, subject: &Subject) -> &'static str {
+        self.catalog.campaign(&subject.send.campaign).map_or("-", |entry| entry.campaign.policy.as_str())
+    }
+}
+
+impl Verdict {
+    fn stop(outcome: Outcome) -> Self {
+        Self::Stop { outcome, placement: None, decision: None }
+    }
+}
+
+fn no_send(decision: &Decision) -> (&'static str, String) {
+    if decision.candidates.iter().any(|candidate| candidate.variant.as_str() != crate::decision::NO_SEND) {
+        return ("no_send", "the policy chose to send nothing".to_owned());
+    }
+    let rules: Vec<String> =
+        decision.ruled_out.iter().map(|out| format!("{}: {}", out.rule, out.detail)).collect();
+    ("no_variant", format!("no variant may be shown; {}", rules.join("; ")))
+}
+
+fn reasons(selection: &Selection<'_>, placement: &Placement, slice: Slice) -> Vec<String> {
+    let mut reasons = vec![placement.reason.clone()];
+    let candidates = selection.candidates.len();
+    match (selection.variant, slice) {
+        (Some(variant), Slice::Uniform) => {
+            reasons.push(format!(
+                "{} was drawn evenly from {candidates} candidates (learning slice)",
+                variant.id.as_str()
+            ));
+        }
+        (Some(variant), _) => reasons.push(format!(
+            "{} was drawn from {candidates} candidates with probability {:.4}",
+            variant.id.as_str(),
+            selection.propensity
+        )),
+        (None, _) => reasons.push("nothing is sent".to_owned()),
+    }
+    reasons
+}
+
+/// Events that call an event-triggered send off: later than the one that started it.
+fn canceled(campaign: &Campaign, subject: &Subject) -> Option<Outcome> {
+    let Trigger::Event { cancel_on, .. } = &campaign.trigger else { return None };
+    let started: Timestamp = subject.send.data.get("event")?.get("at")?.as_str()?.parse().ok()?;
+    let event = subject.events.iter().find(|event| event.at > started && cancel_on.contains(&event.name))?;
+    let detail = format!("{} at {}", event.name, event.at);
+    Some(Outcome::terminal(State::Canceled, "cancel_on", detail))
+}
+
+fn outside_audience(entry: &CampaignEntry, facts: &Value) -> Option<Outcome> {
+    if entry.campaign.kind == Kind::Transactional && entry.audience.is_none() {
+        return None;
+    }
+    let audience = entry.audience.as_ref()?;
+    let detail = match audience.holds(facts) {
+        Ok(true) => return None,
+        Ok(false) => {
+            let used: Vec<String> =
+                audience.facts_used(facts).iter().map(|(path, value)| format!("{path} = {value}")).collect();
+            format!("{} is false ({})", audience.source(), used.join(", "))
+        }
+        Err(error) => format!("{} cannot be evaluated: {error}", audience.source()),
+    };
+    Some(Outcome::terminal(State::Skipped, "audience", detail))
+}

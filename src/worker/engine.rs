@@ -1,0 +1,127 @@
+//! What decides and renders, for the worker, for previews and for explanations alike: one path, no copy of it.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use crate::campaign::Tracking;
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::decision::TemplateHash;
+use crate::history::FoldContext;
+use crate::product::ProductIndex;
+use crate::render::LinkSigner;
+use crate::render::RenderFault;
+use crate::render::Renderer;
+use crate::select::recommend::ItemModel;
+use crate::worker::gate::GateRules;
+use crate::worker::links::Links;
+use crate::worker::sender::Sender;
+
+/// Facts with products: a mail whose template names one of them shows its products.
+const PRODUCT_FACTS: [&str; 7] =
+    ["recommended", "related", "popular", "viewed", "wish_list", "purchased", "cart"];
+
+/// Everything but the database: immutable, shared by all tasks, replaced as a whole when templates change.
+#[derive(Debug)]
+pub struct Engine {
+    /// The configuration.
+    pub config: Config,
+    /// Campaigns, variants, rules.
+    pub catalog: Catalog,
+    /// Compiled templates.
+    pub renderer: Renderer,
+    /// Products by id.
+    pub products: ProductIndex,
+    /// What goes with what.
+    pub items: ItemModel,
+    /// Gate rules.
+    pub rules: GateRules,
+    /// Whom mail is from.
+    pub sender: Sender,
+    pub(super) fold: FoldContext,
+    pub(super) shop: Map<String, Value>,
+    /// Per template, which facts it may print at all: only these are frozen with a decision.
+    printed: HashMap<TemplateHash, HashSet<&'static str>>,
+}
+
+impl Engine {
+    /// Puts the parts together and loads every template.
+    pub fn new(
+        config: Config,
+        catalog: Catalog,
+        products: ProductIndex,
+        items: ItemModel,
+        sender: Sender,
+    ) -> Result<Self, RenderFault> {
+        let shop = match serde_json::to_value(&config.shop) {
+            Ok(Value::Object(shop)) => shop,
+            _ => Map::new(),
+        };
+        let globals = Map::from_iter([("shop".to_owned(), Value::Object(shop.clone()))]);
+        let links: Arc<dyn LinkSigner> = Arc::<Links>::clone(&sender.links);
+        let mut renderer = Renderer::new(links, &globals);
+        renderer.add(catalog.templates())?;
+        let printed =
+            catalog.templates().map(|(_, template)| (template.hash.clone(), printed(&template))).collect();
+        let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
+        Ok(Self {
+            rules: GateRules::new(&config.cap, &config.quiet_hours),
+            fold: FoldContext::new(&config.events.known, currency, &config.stage),
+            catalog,
+            renderer,
+            products,
+            items,
+            sender,
+            shop,
+            printed,
+            config,
+        })
+    }
+
+    /// Whether a campaign's clicks and opens are counted.
+    pub fn tracking(&self, campaign: Tracking) -> Tracking {
+        let on = campaign == Tracking::On
+            && self.config.public.tracking == Tracking::On
+            && self.sender.links.can_track();
+        if on { Tracking::On } else { Tracking::Off }
+    }
+
+    /// The facts without those that this template cannot print: less to keep, less to leak.
+    pub(super) fn frozen(&self, facts: Value, template: &TemplateHash) -> Value {
+        let (Value::Object(mut facts), Some(printed)) = (facts, self.printed.get(template)) else {
+            return Value::Null;
+        };
+        facts.retain(|name, _| printed.contains(name.as_str()));
+        Value::Object(facts)
+    }
+
+    /// Products that a mail of this template shows: they are not recommended again for a while.
+    pub(super) fn products_shown(&self, template: &TemplateHash, facts: &Value) -> Vec<String> {
+        let Some(printed) = self.printed.get(template) else { return Vec::new() };
+        let mut shown: Vec<String> = Vec::new();
+        for list in PRODUCT_FACTS.into_iter().filter(|name| *name != "cart" && printed.contains(name)) {
+            let items = facts.get(list).and_then(Value::as_array).into_iter().flatten();
+            for id in items.filter_map(|product| product.get("id")?.as_str()) {
+                if !shown.iter().any(|known| known == id) {
+                    shown.push(id.to_owned());
+                }
+            }
+        }
+        shown
+    }
+}
+
+/// A template that names a fact holds its name as a text somewhere. Names that only stand in the copy cost a little
+/// space and nothing else. The profile is always kept: filters ask for its locale and zone.
+fn printed(template: &crate::render::CompiledTemplate) -> HashSet<&'static str> {
+    let parts = [&template.subject, &template.preheader, &template.html, &template.text];
+    let others = ["history", "stage", "campaign", "related_to", "data", "now", "offer"];
+    let named = |name: &&str| parts.iter().any(|part| part.contains(name));
+    let mut found: HashSet<&'static str> = PRODUCT_FACTS.into_iter().chain(others).filter(named).collect();
+    found.extend(["profile", "now"]);
+    found
+}

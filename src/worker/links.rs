@@ -1,0 +1,84 @@
+//! The signed addresses of a mail: clicks, opens, unsubscribe, preferences, view.
+
+use std::sync::Arc;
+
+use crate::profile::EmailAddress;
+use crate::render::LinkSigner;
+use crate::send::SendId;
+use crate::token::Keyring;
+use crate::token::Purpose;
+
+/// Makes the addresses that lead back to us. Without a public address nothing is tracked, and people unsubscribe
+/// by mail.
+#[derive(Debug, Clone)]
+pub struct Links {
+    keys: Arc<Keyring>,
+    public_url: Option<String>,
+    domain: String,
+}
+
+/// What one mail's footer and headers need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnLinks {
+    /// `links.unsubscribe`: the page for people.
+    pub unsubscribe: String,
+    /// The one https address of RFC 8058, where there is a public address.
+    pub one_click: Option<String>,
+    /// An address whose mails are unsubscribes.
+    pub unsubscribe_address: String,
+    /// `links.preferences`.
+    pub preferences: String,
+    /// `links.view`.
+    pub view: String,
+}
+
+impl Links {
+    /// `domain` receives what people and hosts send back.
+    pub fn new(keys: Arc<Keyring>, public_url: Option<&str>, domain: &str) -> Self {
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+        Self { keys, public_url, domain: domain.to_owned() }
+    }
+
+    /// Whether clicks and opens can be counted at all.
+    pub fn can_track(&self) -> bool {
+        self.public_url.is_some()
+    }
+
+    /// The links of one send. `fallback` is where preferences and the view lead without a public address.
+    pub fn own(&self, send: &SendId, fallback: &str) -> OwnLinks {
+        let address = format!("u{}", self.keys.sign_return_path(send).trim_start_matches('b'));
+        let unsubscribe_address = format!("{address}@{}", self.domain);
+        let page = |path: &str, purpose: Purpose| {
+            let url = self.public_url.as_ref()?;
+            Some(format!("{url}/{path}/{}", self.keys.sign(purpose, send.as_str().as_bytes())))
+        };
+        let one_click = page("u", Purpose::Unsubscribe);
+        let by_mail = || format!("mailto:{unsubscribe_address}?subject=unsubscribe");
+        OwnLinks {
+            unsubscribe: one_click.clone().unwrap_or_else(by_mail),
+            preferences: page("p", Purpose::Preferences).unwrap_or_else(by_mail),
+            view: page("v", Purpose::View).unwrap_or_else(|| fallback.to_owned()),
+            unsubscribe_address,
+            one_click,
+        }
+    }
+
+    /// The envelope sender of one send: bounces that come there name the send, and nobody can forge it.
+    pub fn return_path(&self, send: &SendId) -> EmailAddress {
+        let address = format!("{}@{}", self.keys.sign_return_path(send), self.domain);
+        EmailAddress::parse(&address).expect("60 hex digits and hyphens at a domain that was parsed before")
+    }
+}
+
+impl LinkSigner for Links {
+    fn click(&self, send: &str, link: u32, target: &str) -> String {
+        let Some(url) = &self.public_url else { return target.to_owned() };
+        let payload = [send.as_bytes(), &link.to_be_bytes(), target.as_bytes()].concat();
+        format!("{url}/c/{}", self.keys.sign(Purpose::Click, &payload))
+    }
+
+    fn open(&self, send: &str) -> String {
+        let Some(url) = &self.public_url else { return String::new() };
+        format!("{url}/o/{}.gif", self.keys.sign(Purpose::Open, send.as_bytes()))
+    }
+}

@@ -1,0 +1,71 @@
+//! All that is known of many sends, read in a few statements.
+
+use std::collections::HashMap;
+
+use crate::decision::Decision;
+use crate::profile::Profile;
+use crate::send::ScheduledSend;
+use crate::send::SendId;
+use crate::store::Error;
+use crate::store::Store;
+use crate::worker::decide::Subject;
+use crate::worker::gate;
+
+/// What was read for a batch of sends.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Sends whose profile is there, in the order asked.
+    pub subjects: Vec<Subject>,
+    /// Sends whose profile is gone.
+    pub without_profile: Vec<ScheduledSend>,
+    /// Decisions that were made at an earlier claim.
+    pub decisions: HashMap<SendId, Decision>,
+}
+
+/// Reads profiles, events, mails, stages, suppressions and earlier decisions.
+pub async fn load(store: &Store, sends: Vec<ScheduledSend>) -> Result<Loaded, Error> {
+    let profile_ids: Vec<_> = sends.iter().map(|send| send.profile.clone()).collect();
+    let send_ids: Vec<_> = sends.iter().map(|send| send.id.clone()).collect();
+    let (profiles, mut events, mut mails, mut stages, decisions) = tokio::try_join!(
+        store.profiles(&profile_ids),
+        store.events_of(&profile_ids),
+        store.mails_of(&profile_ids),
+        store.stages_of(&profile_ids),
+        store.decisions(&send_ids),
+    )?;
+    let addresses: Vec<String> = sends
+        .iter()
+        .filter_map(|send| Some(gate::recipient(send, profiles.get(&send.profile)?)?.key()))
+        .collect();
+    let suppressions = store.suppressions_of(&addresses).await?;
+    let mut loaded = Loaded { decisions, ..Loaded::default() };
+    // The last send of a profile takes what was read; earlier ones, which are rare, get a copy.
+    let mut left: HashMap<_, usize> = HashMap::new();
+    for send in &sends {
+        *left.entry(send.profile.clone()).or_default() += 1;
+    }
+    for send in sends {
+        let Some(profile) = profiles.get(&send.profile) else {
+            loaded.without_profile.push(send);
+            continue;
+        };
+        let count = left.entry(send.profile.clone()).or_default();
+        *count -= 1;
+        let id = &send.profile;
+        let (events, mails, stage) = if *count == 0 {
+            (events.remove(id), mails.remove(id), stages.remove(id))
+        } else {
+            (events.get(id).cloned(), mails.get(id).cloned(), stages.get(id).cloned())
+        };
+        let address = gate::recipient(&send, profile).map(crate::profile::EmailAddress::key);
+        loaded.subjects.push(Subject {
+            suppressions: address.and_then(|key| suppressions.get(&key).cloned()).unwrap_or_default(),
+            profile: Profile::clone(profile),
+            events: events.unwrap_or_default(),
+            mails: mails.unwrap_or_default(),
+            stage,
+            send,
+        });
+    }
+    Ok(loaded)
+}

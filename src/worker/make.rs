@@ -1,0 +1,100 @@
+//! From a saved decision to signed bytes. A retry comes here too, and gets the same bytes.
+
+use std::sync::Arc;
+
+use crate::campaign::Campaign;
+use crate::decision::Choice;
+use crate::decision::Decision;
+use crate::decision::TemplateHash;
+use crate::deliver::message::ComposedMail;
+use crate::deliver::message::MailPurpose;
+use crate::profile::EmailAddress;
+use crate::render::CompiledTemplate;
+use crate::render::LinkContext;
+use crate::render::RenderFault;
+use crate::render::Rendered;
+use crate::worker::engine::Engine;
+use crate::worker::links::OwnLinks;
+use crate::worker::sender::MailError;
+
+/// Why a decision does not become a mail. Data: the send fails with it, and nobody else's does.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The content.
+    #[error(transparent)]
+    Render(#[from] RenderFault),
+    /// The mail around it.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+    /// A decision to send nothing came here.
+    #[error("the decision is to send nothing")]
+    Nothing,
+}
+
+impl MakeError {
+    /// The machine word under which reports count it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Render(_) => "render",
+            Self::Mail(_) => "compose",
+            Self::Nothing => "no_send",
+        }
+    }
+}
+
+impl Engine {
+    /// Whether the catalogue still holds the template of a decision.
+    pub fn knows_template(&self, decision: &Decision) -> bool {
+        match &decision.choice {
+            Choice::Variant { template, .. } => self.renderer.contains(template),
+            Choice::NoSend => true,
+        }
+    }
+
+    /// Renders a decision. `stored` is its template as it was, where the catalogue has changed since.
+    pub fn render(
+        &self,
+        decision: &Decision,
+        campaign: &Campaign,
+        stored: Option<Arc<CompiledTemplate>>,
+    ) -> Result<(Rendered, OwnLinks), MakeError> {
+        let Choice::Variant { variant, template } = &decision.choice else { return Err(MakeError::Nothing) };
+        let shop_url = self.shop.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let own = self.sender.links.own(&decision.send, shop_url);
+        let links = LinkContext {
+            send: decision.send.as_str(),
+            tracking: self.tracking(campaign.tracking),
+            unsubscribe: &own.unsubscribe,
+            preferences: &own.preferences,
+            view: &own.view,
+            honeypot: None,
+        };
+        let rendered = match stored {
+            Some(stored) => {
+                let renderer = self.renderer.with_stored(variant.0.clone(), stored)?;
+                renderer.render(template, &decision.inputs, &links)?
+            }
+            None => self.renderer.render(template, &decision.inputs, &links)?,
+        };
+        Ok((rendered, own))
+    }
+
+    /// Renders, composes and signs.
+    pub fn make(
+        &self,
+        decision: &Decision,
+        campaign: &Campaign,
+        to: &EmailAddress,
+        stored: Option<Arc<CompiledTemplate>>,
+        purpose: MailPurpose,
+    ) -> Result<ComposedMail, MakeError> {
+        let (rendered, own) = self.render(decision, campaign, stored)?;
+        Ok(self.sender.make(decision, campaign, to, &rendered, &own, purpose)?)
+    }
+
+    /// Every template of the catalogue as the database keeps it.
+    pub fn stored_form(&self, hash: &TemplateHash) -> Option<String> {
+        let template = self.catalog.template(hash)?;
+        serde_json::to_string(template.as_ref()).ok()
+    }
+}

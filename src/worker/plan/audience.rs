@@ -1,0 +1,109 @@
+//! Who is in a campaign's audience, as far as it can be told when planning. The worker asks again before it sends.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde_json::Map;
+
+use super::Wanted;
+use crate::catalog::variant::CampaignEntry;
+use crate::facts;
+use crate::profile::ProfileId;
+use crate::select::recommend::Recommendations;
+use crate::send::ScheduledSend;
+use crate::send::SendId;
+use crate::send::State;
+use crate::stage;
+use crate::store::Error;
+use crate::store::Store;
+use crate::worker::decide::Subject;
+use crate::worker::engine::Engine;
+
+pub(super) struct Audience<'a> {
+    store: &'a Store,
+    engine: &'a Engine,
+    entry: &'a CampaignEntry,
+    now: Timestamp,
+}
+
+impl<'a> Audience<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        engine: &'a Engine,
+        entry: &'a CampaignEntry,
+        now: Timestamp,
+    ) -> Self {
+        Self { store, engine, entry, now }
+    }
+
+    /// Keeps those in the audience; everybody where none is stated.
+    pub(super) async fn keep(&self, wanted: Vec<Wanted>) -> Result<Vec<Wanted>, Error> {
+        if self.entry.audience.is_none() {
+            return Ok(wanted);
+        }
+        let ids: Vec<ProfileId> = wanted.iter().map(|wanted| wanted.profile.id.clone()).collect();
+        let (mut events, mut mails, mut stages) = tokio::try_join!(
+            self.store.events_of(&ids),
+            self.store.mails_of(&ids),
+            self.store.stages_of(&ids)
+        )?;
+        let mut inside: HashSet<ProfileId> = HashSet::new();
+        let mut asked: HashSet<ProfileId> = HashSet::new();
+        for wanted in &wanted {
+            let id = &wanted.profile.id;
+            if !asked.insert(id.clone()) {
+                continue;
+            }
+            let subject = Subject {
+                send: self.send_for(wanted),
+                profile: wanted.profile.clone(),
+                events: events.remove(id).unwrap_or_default(),
+                mails: mails.remove(id).unwrap_or_default(),
+                stage: stages.remove(id),
+                suppressions: Vec::new(),
+            };
+            if self.holds(&subject) {
+                inside.insert(id.clone());
+            }
+        }
+        Ok(wanted.into_iter().filter(|wanted| inside.contains(&wanted.profile.id)).collect())
+    }
+
+    /// A rule that cannot be evaluated keeps nobody in; the worker would say so again.
+    fn holds(&self, subject: &Subject) -> bool {
+        let Some(audience) = &self.entry.audience else { return true };
+        let history = self.engine.history(subject, self.now);
+        let placement = stage::place(&history, subject.stage.as_ref(), &self.engine.config.stage, self.now);
+        let facts = facts::build(&facts::Sources {
+            profile: &subject.profile,
+            history: &history,
+            stage: placement.stage,
+            campaign: &self.entry.campaign,
+            products: &self.engine.products,
+            recommendations: &Recommendations::default(),
+            data: &Map::new(),
+            shop: &self.engine.shop,
+            now: self.now,
+        });
+        audience.holds(&facts).unwrap_or(false)
+    }
+
+    fn send_for(&self, wanted: &Wanted) -> ScheduledSend {
+        let campaign = &self.entry.campaign;
+        ScheduledSend {
+            id: SendId::derive(wanted.due.at, &campaign.id, &wanted.profile.id, &wanted.due.occurrence),
+            campaign: campaign.id.clone(),
+            kind: campaign.kind,
+            guarantee: campaign.guarantee(),
+            profile: wanted.profile.id.clone(),
+            occurrence: wanted.due.occurrence.clone(),
+            due_at: wanted.due.at,
+            expires_at: wanted.due.at,
+            state: State::Scheduled,
+            attempt: 0,
+            orphaned: 0,
+            data: wanted.data.clone(),
+            to: None,
+        }
+    }
+}

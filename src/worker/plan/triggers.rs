@@ -1,0 +1,165 @@
+//! Triggers that start from what happened: events, and steps on the journey. Read in order of arrival, so that what
+//! arrives late is not missed.
+
+use std::collections::HashSet;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::PAGE_ROWS;
+use super::Planned;
+use super::Planner;
+use super::Wanted;
+use crate::event;
+use crate::event::Event;
+use crate::profile::Profile;
+use crate::profile::ProfileId;
+use crate::stage;
+use crate::stage::Stage;
+use crate::store::Arrival;
+use crate::store::Error;
+use crate::worker::decide::Subject;
+use crate::worker::schedule::Due;
+
+impl Planner<'_> {
+    /// One send per starting event, `delay` after it.
+    pub(super) async fn events(
+        &self,
+        name: &str,
+        delay_minutes: u32,
+        once_per_hours: u32,
+    ) -> Result<Planned, Error> {
+        let mut planned = Planned::default();
+        let mut after = self.cursor("events").await?;
+        loop {
+            let page = self.store.events_after(&[name], after, PAGE_ROWS).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            let ids: Vec<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
+            let profiles = self.store.profiles(&ids).await?;
+            let started = page.iter().filter_map(|(_, event)| {
+                let profile = profiles.get(&event.profile).filter(|profile| self.may_get_mail(profile))?;
+                self.wanted_by(event, profile, delay_minutes, once_per_hours)
+            });
+            let looked_at = page.len() as u64;
+            planned.looked_at += looked_at;
+            planned.scheduled += self.schedule(started.collect()).await?;
+            self.set_cursor("events", after).await?;
+            (self.progress)(&self.entry.campaign, looked_at);
+        }
+        Ok(planned)
+    }
+
+    /// `None` when the event is so old that its send would have expired: a history that is imported starts nothing.
+    fn wanted_by(
+        &self,
+        event: &Event,
+        profile: &Profile,
+        delay_minutes: u32,
+        once_per_hours: u32,
+    ) -> Option<Wanted> {
+        let at = event.at + SignedDuration::from_mins(i64::from(delay_minutes));
+        self.is_fresh(at).then(|| {
+            let mut data: Map<String, Value> = event.properties.clone();
+            let started = json!({ "id": event.id, "name": event.name, "at": event.at.to_string() });
+            data.insert("event".to_owned(), started);
+            let occurrence = match once_per_hours {
+                0 => event.id.clone(),
+                hours => {
+                    let bucket = event.at.as_second().div_euclid(i64::from(hours) * 3_600);
+                    format!("{} every {hours} h, number {bucket}", event.name)
+                }
+            };
+            Wanted { profile: profile.clone(), due: Due { at, occurrence }, data }
+        })
+    }
+
+    fn is_fresh(&self, due: Timestamp) -> bool {
+        let deadline = SignedDuration::from_hours(i64::from(self.entry.campaign.deadline_hours));
+        due + deadline > self.horizon.now
+    }
+
+    /// One send per step into `stage`. People who did something since the last plan are placed first.
+    pub(super) async fn transitions(&self, stage: Stage, delay_minutes: u32) -> Result<Planned, Error> {
+        self.place_the_active().await?;
+        let mut planned = Planned::default();
+        let mut after = self.cursor("transitions").await?;
+        loop {
+            let page = self.store.transitions_after(stage, after, PAGE_ROWS).await?;
+            let Some((last, ..)) = page.last() else { break };
+            after = *last;
+            let ids: Vec<ProfileId> = page.iter().map(|(_, profile, _)| profile.clone()).collect();
+            let profiles = self.store.profiles(&ids).await?;
+            let mut wanted = Vec::new();
+            for (_, id, transition) in &page {
+                let at = transition.at + SignedDuration::from_mins(i64::from(delay_minutes));
+                let profile = profiles.get(id).filter(|profile| self.may_get_mail(profile));
+                if let Some(profile) = profile.filter(|_| self.is_fresh(at)) {
+                    let occurrence = format!("{stage} since {}", transition.at);
+                    let data = Map::from_iter([("stage_reason".to_owned(), json!(transition.reason))]);
+                    wanted.push(Wanted { profile: profile.clone(), due: Due { at, occurrence }, data });
+                }
+            }
+            let looked_at = page.len() as u64;
+            planned.looked_at += looked_at;
+            planned.scheduled += self.schedule(wanted).await?;
+            self.set_cursor("transitions", after).await?;
+            (self.progress)(&self.entry.campaign, looked_at);
+        }
+        Ok(planned)
+    }
+
+    /// Places everybody who did something since this was last done, and records their steps.
+    async fn place_the_active(&self) -> Result<(), Error> {
+        let own = self.engine.config.events.known.iter().map(String::as_str);
+        let names: Vec<&str> = event::name::ALL.iter().copied().chain(own).collect();
+        let mut after = self.cursor("placed").await?;
+        loop {
+            let page = self.store.events_after(&names, after, PAGE_ROWS).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = *last;
+            let ids: HashSet<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
+            self.place(&ids.into_iter().collect::<Vec<_>>()).await?;
+            self.set_cursor("placed", after).await?;
+        }
+    }
+
+    async fn place(&self, ids: &[ProfileId]) -> Result<(), Error> {
+        let (profiles, mut events, mut mails, stages) = tokio::try_join!(
+            self.store.profiles(ids),
+            self.store.events_of(ids),
+            self.store.mails_of(ids),
+            self.store.stages_of(ids)
+        )?;
+        let now = self.horizon.now;
+        let mut steps = Vec::new();
+        for (id, profile) in profiles {
+            let wanted =
+                Wanted { profile, due: Due { at: now, occurrence: String::new() }, data: Map::new() };
+            let subject = Subject {
+                profile: wanted.profile.clone(),
+                events: events.remove(&id).unwrap_or_default(),
+                mails: mails.remove(&id).unwrap_or_default(),
+                stage: stages.get(&id).cloned(),
+                suppressions: Vec::new(),
+                send: self.send(wanted),
+            };
+            let history = self.engine.history(&subject, now);
+            let placement = stage::place(&history, subject.stage.as_ref(), &self.engine.config.stage, now);
+            steps.extend(placement.transition.map(|step| (id, step)));
+        }
+        self.store.record_transitions(&steps).await
+    }
+
+    async fn cursor(&self, key: &str) -> Result<Arrival, Error> {
+        let text = self.store.plan_cursor(&self.entry.campaign.id, key).await?;
+        Ok(text.and_then(|text| Arrival::parse(&text)).unwrap_or_default())
+    }
+
+    async fn set_cursor(&self, key: &str, at: Arrival) -> Result<(), Error> {
+        self.store.set_plan_cursor(&self.entry.campaign.id, key, &at.to_string()).await
+    }
+}

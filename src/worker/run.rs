@@ -1,0 +1,299 @@
+//! The loop: claim, decide, hand out, settle, until there is nothing to do or somebody says stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::Clock;
+use crate::deliver::domain::DomainGroups;
+use crate::deliver::limit::Limiter;
+use crate::deliver::transport::Transport;
+use crate::send::LeaseToken;
+use crate::send::Outcome;
+use crate::send::SendId;
+use crate::send::State;
+use crate::store::Cap;
+use crate::store::Claimed;
+use crate::store::Error;
+use crate::store::Orphans;
+use crate::store::Settlement;
+use crate::store::Store;
+use crate::store::Suspects;
+use crate::store::WorkerLock;
+use crate::worker::batch;
+use crate::worker::batch::Job;
+use crate::worker::engine::Engine;
+use crate::worker::journal::Journal;
+use crate::worker::journal::JournalSettings;
+use crate::worker::shared::Shared;
+use crate::worker::submit;
+use crate::worker::tally::Tally;
+
+/// A database that does not answer is asked again after this long.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
+
+/// When a worker stops by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// When nothing is due and nothing is in work.
+    Idle,
+    /// Only when it is told to.
+    Stopped,
+}
+
+/// One worker process.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    lock: WorkerLock,
+}
+
+/// Tells a worker to stop: it claims no more, gives back what has not begun, and waits for replies.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    /// Says it. Saying it twice changes nothing.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Worker {
+    /// Takes the leave to work (one process on SQLite) and starts the writer.
+    pub fn new(store: Store, engine: Engine, transport: Transport, clock: Clock) -> Result<Self, Error> {
+        let lock = store.worker_lock()?;
+        let config = &engine.config;
+        let relay_rates = config.relay_rates();
+        let day_ms = 24 * 3_600 * 1_000;
+        let cap = Cap {
+            count: usize::try_from(config.cap.lifecycle_mails).unwrap_or(usize::MAX),
+            within_ms: i64::from(config.cap.days) * day_ms,
+        };
+        let journal = Journal::start(
+            store.clone(),
+            clock.clone(),
+            JournalSettings {
+                group_ms: config.worker.group_commit_ms,
+                caps: vec![cap],
+                soft_bounces_max: config.soft_bounces.limit,
+            },
+        );
+        let (stop, stopping) = watch::channel(false);
+        let shared = Shared {
+            limiter: Limiter::new(&config.rates, relay_rates),
+            groups: DomainGroups::new(&config.rates),
+            settings: config.worker.clone(),
+            slots: Semaphore::new(config.worker.in_flight),
+            store,
+            transport,
+            journal,
+            clock,
+            tally: Arc::default(),
+            stopping,
+            freed: Notify::new(),
+            held: Mutex::default(),
+            empty_offers: Mutex::default(),
+            saved_templates: Mutex::default(),
+            policy_failures: Mutex::default(),
+            put_back: Mutex::default(),
+            engine: ArcSwap::from_pointee(engine),
+        };
+        Ok(Self { shared: Arc::new(shared), stop, lock })
+    }
+
+    /// The handle by which it is told to stop.
+    pub fn stop_handle(&self) -> Stop {
+        Stop(self.stop.clone())
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.shared.tally)
+    }
+
+    /// Uses another catalogue from the next claim on; what is in work keeps the one it has.
+    pub fn replace_engine(&self, engine: Engine) {
+        self.shared.engine.store(Arc::new(engine));
+    }
+
+    /// Works. Returns when it was told to stop and everything in work has come to an end or the grace is over, or,
+    /// `until` idle, when there is nothing to do.
+    pub async fn run(self, until: Until) -> Result<Arc<Tally>, Error> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        if let WorkerLock::Sole(sole) = &self.lock {
+            shared.store.reap(Orphans::All(sole), Suspects::AllHeld, now).await?;
+        }
+        let renewal = tokio::spawn(renew(Arc::clone(shared)));
+        let reaper = tokio::spawn(reap(Arc::clone(shared)));
+        let mut tasks = JoinSet::new();
+        let worked = claim_all(shared, until, &mut tasks).await;
+        let grace = Duration::from_secs(shared.settings.grace_seconds);
+        let finish = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, finish).await.is_err() {
+            tracing::warn!(
+                "{} sends are still in work after {grace:?}; their leases settle them",
+                tasks.len()
+            );
+        }
+        renewal.abort();
+        reaper.abort();
+        if let Transport::Smtp(pool) = &shared.transport {
+            pool.close().await;
+        }
+        worked.map(|()| Arc::clone(&shared.tally))
+    }
+}
+
+async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) -> Result<(), Error> {
+    let mut ear = shared.store.wake_up().await?;
+    let mut stopping = shared.stopping.clone();
+    // Twice the sends in flight are in our hands, so that no slot waits for a claim.
+    let hands = shared.settings.in_flight * 2;
+    loop {
+        while tasks.try_join_next().is_some() {}
+        if *stopping.borrow() {
+            return Ok(());
+        }
+        let free = hands.saturating_sub(shared.in_hands());
+        if free < hands.div_ceil(4) {
+            tokio::select! {
+                () = shared.freed.notified() => {}
+                _ = stopping.changed() => {}
+            }
+            continue;
+        }
+        match claim(shared, free.min(shared.settings.batch)).await {
+            Ok(claimed) if claimed.is_empty() => {
+                if until == Until::Idle && shared.in_hands() == 0 {
+                    return Ok(());
+                }
+                let wait = Duration::from_millis(shared.settings.poll_ms);
+                tokio::select! {
+                    heard = ear.wait(wait) => if heard.is_err() { tokio::time::sleep(DATABASE_RETRY).await },
+                    () = shared.freed.notified() => {}
+                    _ = stopping.changed() => {}
+                }
+            }
+            Ok(claimed) => hand_out(shared, claimed, tasks).await,
+            Err(error) if until == Until::Idle && !error.is_transient() => return Err(error),
+            Err(error) => {
+                tracing::error!("cannot claim, trying again: {error}");
+                tokio::select! {
+                    () = tokio::time::sleep(DATABASE_RETRY) => {}
+                    _ = stopping.changed() => {}
+                }
+            }
+        }
+    }
+}
+
+async fn claim(shared: &Shared, limit: usize) -> Result<Vec<Claimed>, Error> {
+    let token = LeaseToken(uuid::Uuid::new_v4().simple().to_string());
+    let lease_ms = i64::from(shared.settings.lease_seconds) * 1_000;
+    let claimed = shared.store.claim(shared.clock.now(), lease_ms, limit, &token).await?;
+    let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+    held.extend(claimed.iter().map(|claimed| (claimed.send.id.clone(), token.clone())));
+    Ok(claimed)
+}
+
+/// Decides a claim and starts a task per send that goes out.
+async fn hand_out(shared: &Arc<Shared>, claimed: Vec<Claimed>, tasks: &mut JoinSet<()>) {
+    let held: Vec<(SendId, LeaseToken)> =
+        claimed.iter().map(|claimed| (claimed.send.id.clone(), claimed.token.clone())).collect();
+    let now = shared.clock.now();
+    let decided = match batch::decide(shared, claimed, now).await {
+        Ok(decided) => decided,
+        Err(error) => {
+            tracing::error!("cannot decide {} sends, giving them back: {error}", held.len());
+            if let Err(error) = shared.store.release(&held, now).await {
+                tracing::error!("cannot give {} sends back, their leases will: {error}", held.len());
+            }
+            shared.let_go(held.iter().map(|(send, _)| send));
+            return tokio::time::sleep(DATABASE_RETRY).await;
+        }
+    };
+    for stopped in decided.stopped {
+        let shared = Arc::clone(shared);
+        tasks.spawn(async move {
+            let settlement = Settlement {
+                send: stopped.send.id.clone(),
+                token: stopped.token,
+                to: stopped.to,
+                outcome: stopped.outcome,
+            };
+            shared.settle(settlement).await;
+        });
+    }
+    for job in decided.jobs {
+        tasks.spawn(work(Arc::clone(shared), job));
+    }
+}
+
+/// One send, in a slot of its own, to its outcome.
+async fn work(shared: Arc<Shared>, job: Job) {
+    let Ok(_slot) = shared.slots.acquire().await else { return };
+    let attempt = {
+        let (shared, job) = (Arc::clone(&shared), job.clone());
+        tokio::spawn(async move { submit::attempt(&shared, &job).await })
+    };
+    let outcome = attempt.await.unwrap_or_else(|_| {
+        let detail = format!("sending {} panicked; please report it", job.send.id);
+        Some(Outcome::terminal(State::Failed, "panic", detail))
+    });
+    let Some(outcome) = outcome else {
+        return shared.let_go(std::iter::once(&job.send.id));
+    };
+    shared.watch_policy(&job.send.campaign, &outcome).await;
+    let settlement = Settlement { send: job.send.id, token: job.token, to: Some(job.to), outcome };
+    shared.settle(settlement).await;
+}
+
+/// Prolongs what is held, well before it ends.
+async fn renew(shared: Arc<Shared>) {
+    let lease_ms = i64::from(shared.settings.lease_seconds) * 1_000;
+    let mut tick = tokio::time::interval(Duration::from_secs(u64::from(shared.settings.lease_seconds)) / 3);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        let mut by_token: HashMap<LeaseToken, Vec<SendId>> = HashMap::new();
+        for (send, token) in shared.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            by_token.entry(token.clone()).or_default().push(send.clone());
+        }
+        for (token, sends) in by_token {
+            if let Err(error) = shared.store.renew_leases(&sends, &token, shared.clock.now(), lease_ms).await
+            {
+                tracing::error!("cannot renew the lease of {} sends: {error}", sends.len());
+            }
+        }
+    }
+}
+
+/// Gives back what other workers left behind.
+async fn reap(shared: Arc<Shared>) {
+    let margin_ms = i64::from(shared.settings.orphan_margin_seconds) * 1_000;
+    let mut tick = tokio::time::interval(Duration::from_secs(u64::from(shared.settings.lease_seconds)) / 2);
+    loop {
+        tick.tick().await;
+        let orphans = Orphans::LeaseEnded { margin_ms };
+        match shared.store.reap(orphans, Suspects::AllHeld, shared.clock.now()).await {
+            Ok(reaped) if !reaped.quarantined.is_empty() || !reaped.unknown.is_empty() => tracing::warn!(
+                "{} sends were quarantined and {} are unknown after a worker died",
+                reaped.quarantined.len(),
+                reaped.unknown.len()
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::error!("cannot look for orphans: {error}"),
+        }
+    }
+}

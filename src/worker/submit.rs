@@ -1,0 +1,208 @@
+//! One send on its way out: made, limited, begun, marked, submitted, settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::decision::Choice;
+use crate::decision::VariantId;
+use crate::deliver::limit::Admission;
+use crate::deliver::message::ComposedMail;
+use crate::deliver::message::MailPurpose;
+use crate::deliver::smtp::Pool;
+use crate::deliver::smtp::Prepared;
+use crate::deliver::smtp::prepare;
+use crate::deliver::transport::KeptMail;
+use crate::deliver::transport::Transport;
+use crate::render::CompiledTemplate;
+use crate::send::AttemptCount;
+use crate::send::Outcome;
+use crate::send::State;
+use crate::send::Suppress;
+use crate::store::Mark;
+use crate::worker::batch::Job;
+use crate::worker::journal::MarkAnswer;
+use crate::worker::outcomes;
+use crate::worker::shared::Shared;
+
+/// Who has to wait longer than this for its turn is put back, so that others may go first.
+const LIMIT_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// What an attempt came to; `None` = the send is somebody else's by now, or settles itself when its lease ends.
+type Attempted = Option<Outcome>;
+
+/// Takes a job to its outcome. Whatever happens to one send happens to it alone.
+pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
+    if shared.is_stopping() {
+        return Some(put_back(shared, "stopping", "the worker was stopped", Duration::ZERO));
+    }
+    let group = shared.groups.group(job.to.domain()).to_owned();
+    if let Some(outcome) = wait_for_group(shared, job, &group).await {
+        return Some(outcome);
+    }
+    let mail = match make(shared, job).await {
+        Ok(mail) => mail,
+        Err(outcome) => return Some(outcome),
+    };
+    shared.limiter.ready().await;
+    match &shared.transport {
+        Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, &mail).await,
+        Transport::Directory(directory) => marked(shared, job, &group).await.map_or_else(
+            |outcome| outcome,
+            |()| {
+                Some(match directory.write(&job.send.id, &mail.bytes) {
+                    Ok(path) => kept(&path.display().to_string()),
+                    Err(error) => {
+                        let detail = format!("cannot write into the folder: {error}");
+                        put_back(shared, "directory", &detail, Duration::from_mins(1))
+                    }
+                })
+            },
+        ),
+        Transport::Memory(outbox) => marked(shared, job, &group).await.map_or_else(
+            |outcome| outcome,
+            |()| {
+                let to = mail.envelope.to()[0].to_string();
+                outbox.keep(KeptMail { send: job.send.id.clone(), to, bytes: mail.bytes });
+                Some(kept("memory"))
+            },
+        ),
+    }
+}
+
+/// Waits a little for a slow host's turn; a long wait is spent in the queue instead.
+async fn wait_for_group(shared: &Shared, job: &Job, group: &str) -> Option<Outcome> {
+    loop {
+        match shared.limiter.admit_group(group) {
+            Admission::Now => return None,
+            Admission::After(wait) if wait <= LIMIT_WAIT_MAX => tokio::time::sleep(wait).await,
+            Admission::After(wait) => {
+                let spread = wait + shared.spread(group);
+                let outcome = put_back(shared, "rate", &format!("the rate of {group} is used up"), spread);
+                return Some(outcomes::within(&job.send, outcome));
+            }
+        }
+    }
+}
+
+async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> {
+    let engine = shared.engine();
+    let stored = if engine.knows_template(&job.decision) { None } else { stored(shared, job).await? };
+    let made = engine.make(&job.decision, &job.campaign, &job.to, stored, MailPurpose::Delivery);
+    made.map_err(|error| Outcome::terminal(State::Failed, error.reason(), error.to_string()))
+}
+
+/// The template as it was when the decision was made: the catalogue has changed since.
+async fn stored(shared: &Shared, job: &Job) -> Result<Option<Arc<CompiledTemplate>>, Outcome> {
+    let Choice::Variant { template, .. } = &job.decision.choice else { return Ok(None) };
+    match shared.store.template(template).await {
+        Ok(Some(body)) => {
+            serde_json::from_str(&body).map(|template| Some(Arc::new(template))).map_err(|error| {
+                Outcome::terminal(
+                    State::Failed,
+                    "template",
+                    format!("stored template {}: {error}", template.0),
+                )
+            })
+        }
+        Ok(None) => {
+            let detail = format!("template {} is neither in the catalogue nor stored", template.0);
+            Err(Outcome::terminal(State::Failed, "template", detail))
+        }
+        Err(error) => Err(put_back(shared, "database", &error.to_string(), Duration::from_secs(5))),
+    }
+}
+
+async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &ComposedMail) -> Attempted {
+    let prepared = match prepare(&mail.bytes) {
+        Ok(prepared) => prepared,
+        Err(error) => return Some(Outcome::terminal(State::Failed, "compose", error.to_string())),
+    };
+    let mut session = match pool.checkout().await {
+        Ok(session) => session,
+        Err(none) => {
+            let outcome = put_back(shared, "relay", &none.to_string(), none.retry_after);
+            return Some(outcomes::within(&job.send, outcome));
+        }
+    };
+    let relay = session.relay_name().to_owned();
+    while let Admission::After(wait) = shared.limiter.admit_relay(&relay) {
+        tokio::time::sleep(wait).await;
+    }
+    let outcome = transact(shared, job, group, &mut session, &relay, mail, &prepared).await;
+    session.give_back();
+    outcome
+}
+
+async fn transact(
+    shared: &Shared,
+    job: &Job,
+    group: &str,
+    session: &mut crate::deliver::smtp::PooledSession,
+    relay: &str,
+    mail: &ComposedMail,
+    prepared: &Prepared,
+) -> Attempted {
+    let failed = |failure: &crate::deliver::smtp::Failure| {
+        if outcomes::asks_for_patience(failure) {
+            shared.limiter.slow_down(group);
+        }
+        Some(outcomes::not_sent(&shared.settings, &job.send, relay, failure, shared.clock.now()))
+    };
+    let begun = match session.begin(&mail.envelope, prepared).await {
+        Ok(begun) => begun,
+        Err(failure) => return failed(&failure),
+    };
+    // The server waits for the body. Only once the mark is committed may its first byte go; until then dropping
+    // `begun` closes the connection and nothing is sent.
+    if let Err(outcome) = marked(shared, job, group).await {
+        return outcome;
+    }
+    match begun.submit().await {
+        Ok(reply) => Some(outcomes::sent(relay, &reply)),
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// Commits the mark. `Err`: it must not go, and this is what becomes of it.
+async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted> {
+    if shared.is_stopping() {
+        return Err(Some(put_back(shared, "stopping", "the worker was stopped", Duration::ZERO)));
+    }
+    let variant = match &job.decision.choice {
+        Choice::Variant { variant, .. } => variant.clone(),
+        Choice::NoSend => VariantId(crate::decision::NO_SEND.to_owned()),
+    };
+    let mark = Mark {
+        send: job.send.id.clone(),
+        token: job.token.clone(),
+        to: job.to.clone(),
+        topic: job.campaign.topic().to_owned(),
+        variant,
+        products: job.products.clone(),
+        domain_group: group.to_owned(),
+    };
+    match shared.journal.mark(mark).await {
+        MarkAnswer::Accepted => Ok(()),
+        MarkAnswer::Unwritten => Err(None),
+        MarkAnswer::Refused(refusal) => Err(outcomes::refused(&job.send, &refusal, shared.clock.now())),
+    }
+}
+
+fn put_back(shared: &Shared, reason: &str, detail: &str, after: Duration) -> Outcome {
+    let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::from_mins(1));
+    Outcome::later(reason, detail, shared.clock.now() + after)
+}
+
+fn kept(detail: &str) -> Outcome {
+    Outcome {
+        state: State::Sent,
+        reason: "sent".to_owned(),
+        detail: detail.to_owned(),
+        retry_at: None,
+        attempt: AttemptCount::Spent,
+        suppress: Suppress::No,
+        relay: None,
+    }
+}
