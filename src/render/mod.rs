@@ -10,6 +10,7 @@ mod address;
 mod body;
 mod check;
 mod compile;
+mod components;
 mod engine;
 mod entities;
 mod explain;
