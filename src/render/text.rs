@@ -66,6 +66,11 @@ impl Writer<'_> {
     }
 
     fn element(&mut self, element: &Element<'_>, flow: Flow) {
+        // What is only to look at (a tile with an initial beside its product's name) is hidden from those who listen,
+        // and from those who read.
+        if element.value("aria-hidden") == Some("true") {
+            return;
+        }
         match element.name {
             "mj-text" | "mj-accordion-title" | "mj-accordion-text" | "p" | "div" | "blockquote"
             | "address" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => self.block(element),
