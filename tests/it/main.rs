@@ -16,4 +16,5 @@ mod store_orphans;
 mod store_people;
 mod store_sends;
 mod support;
+mod templates;
 mod tidy;
