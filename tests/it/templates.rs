@@ -88,8 +88,8 @@ fn each_mail(visit: impl Fn(&CampaignEntry, &Variant, &Rendered)) {
     let names: Vec<&str> = SHOP.samples().iter().map(|sample| sample.name.as_str()).collect();
     for entry in SHOP.campaigns() {
         for variant in entry.variants() {
-            let ordinary = names.iter().filter(|name| **name != "odd-name");
-            let facts = ordinary.filter_map(|name| facts_for(entry, variant, name)).next();
+            let mut ordinary = names.iter().filter(|name| **name != "odd-name");
+            let facts = ordinary.find_map(|name| facts_for(entry, variant, name));
             let facts = facts.unwrap_or_else(|| panic!("nobody gets {}", variant.id.as_str()));
             visit(entry, variant, &mail(entry, variant, &facts));
         }
