@@ -8,6 +8,7 @@ use clap::Subcommand;
 pub mod check;
 pub mod context;
 pub mod evaluate;
+pub mod import;
 pub mod plan;
 pub mod shell;
 pub mod work;
@@ -27,6 +28,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Loads people, what they did, products, or codes of offers from CSV or JSONL files.
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Checks claims on a log: what a policy, a campaign or a model is worth.
     #[command(subcommand)]
     Evaluate(evaluate::EvaluateCommand),
@@ -47,6 +51,9 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let globals = self.globals;
         let done = match self.command {
+            Command::Import(command) => {
+                globals.context().and_then(|context| context::block_on(command.run(&context)))
+            }
             Command::Evaluate(command) => command.run(),
             Command::Check(command) => command.run(&globals),
             Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),

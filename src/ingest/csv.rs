@@ -14,6 +14,8 @@ const SEPARATORS: [u8; 4] = [b',', b';', b'\t', b'|'];
 pub(super) struct Cells {
     pub(super) text: Vec<u8>,
     pub(super) ends: Vec<usize>,
+    /// Whether text stands behind a closing quote: `"a"b`. No writer writes that; a quote is missing or too many.
+    pub(super) loose_quote: bool,
 }
 
 /// What was found ahead.
@@ -31,11 +33,13 @@ pub(super) enum Scan {
 pub(super) fn scan(view: View<'_>, separator: u8, cells: &mut Cells) -> Scan {
     cells.text.clear();
     cells.ends.clear();
+    cells.loose_quote = false;
     let bytes = view.bytes;
     let mut at = 0;
     let mut endings = 0;
     loop {
-        if bytes.get(at) == Some(&b'"') {
+        let quote = bytes.get(at) == Some(&b'"');
+        if quote {
             match quoted(bytes, at + 1, &mut cells.text) {
                 Some((behind, inner)) => {
                     at = behind;
@@ -49,6 +53,7 @@ pub(super) fn scan(view: View<'_>, separator: u8, cells: &mut Cells) -> Scan {
             .iter()
             .position(|byte| *byte == separator || matches!(byte, b'\n' | b'\r'))
             .unwrap_or(rest.len());
+        cells.loose_quote |= quote && plain > 0;
         cells.text.extend_from_slice(&rest[..plain]);
         cells.ends.push(cells.text.len());
         at += plain;

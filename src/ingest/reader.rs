@@ -97,6 +97,11 @@ impl Reader {
         })
     }
 
+    /// Bytes of the row that was read last, as it stands in the file: what a batch of rows costs in memory.
+    pub fn row_bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
     fn item(&mut self) -> Item {
         let fields = match self.plan.fields(self.rows.row()) {
             Ok(Some(fields)) => fields,

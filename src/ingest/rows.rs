@@ -188,6 +188,11 @@ impl<R: Read> Rows<R> {
         self.line
     }
 
+    /// Bytes of the row in hand, as it stands in the file.
+    pub(super) fn bytes(&self) -> usize {
+        self.raw.len()
+    }
+
     /// The row in hand; only behind [`Step::Row`].
     pub(super) fn row(&self) -> Row<'_> {
         match self.format {
@@ -234,6 +239,10 @@ impl<R: Read> Rows<R> {
                 return self.bad_line(reason);
             }
         };
+        // A row of several lines that is not well formed is one with a stray quote; the lines behind it may be good.
+        if endings > 1 && (self.cells.loose_quote || wrong_width(&self.cells, &self.header).is_some()) {
+            return self.bad_line("a quote is opened and not closed in its row".to_owned());
+        }
         self.raw.clear();
         self.raw.extend_from_slice(&view.bytes[..length]);
         self.window.consume(with_ending);
@@ -250,10 +259,7 @@ impl<R: Read> Rows<R> {
             Ok(text) if self.cells.ends.iter().all(|end| text.is_char_boundary(*end)) => text,
             _ => return Some(not_utf8(&self.raw)),
         };
-        let (found, wanted) = (self.cells.ends.len(), self.header.len());
-        if wanted == 0 || found == wanted {
-            return None;
-        }
+        let (found, wanted) = wrong_width(&self.cells, &self.header)?;
         let unit = if found == 1 { "column" } else { "columns" };
         let stray = if found > wanted && text.contains('"') { "; is a quote missing?" } else { "" };
         Some(format!("{found} {unit} where the header has {wanted}{stray}"))
@@ -290,6 +296,7 @@ impl<R: Read> Rows<R> {
 
     /// Gives up the line ahead, however long it is. Only that line: what follows may be good rows.
     fn bad_line(&mut self, reason: String) -> io::Result<Option<Step>> {
+        self.window.check()?;
         let view = self.window.view()?;
         let length = line_length(view.bytes).map_or(view.bytes.len(), |line| line.text);
         self.raw.clear();
@@ -303,6 +310,12 @@ impl<R: Read> Rows<R> {
         self.next_line += 1;
         Ok(Some(Step::Bad(reason)))
     }
+}
+
+/// Cells of the row and of the header, where they differ.
+fn wrong_width(cells: &Cells, header: &[String]) -> Option<(usize, usize)> {
+    let (found, wanted) = (cells.ends.len(), header.len());
+    (wanted > 0 && found != wanted).then_some((found, wanted))
 }
 
 fn too_long() -> String {

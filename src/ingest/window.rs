@@ -18,6 +18,8 @@ pub(super) struct Window<R> {
     start: usize,
     end: usize,
     exhausted: bool,
+    /// Why nothing more can be read; told when everything before it has been.
+    failure: Option<io::Error>,
 }
 
 /// What lies ahead.
@@ -25,18 +27,18 @@ pub(super) struct Window<R> {
 pub(super) struct View<'a> {
     /// At most the longest row and its line ending.
     pub(super) bytes: &'a [u8],
-    /// Whether the input ends behind these bytes.
+    /// Whether the input ends behind these bytes, and not because it cannot be read any further.
     pub(super) last: bool,
 }
 
 impl<R: Read> Window<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, buffer: vec![0; CAPACITY_BYTES], start: 0, end: 0, exhausted: false }
+        Self { inner, buffer: vec![0; CAPACITY_BYTES], start: 0, end: 0, exhausted: false, failure: None }
     }
 
-    /// Looks ahead, as far as the longest row reaches or the input ends.
+    /// Looks ahead, as far as the longest row reaches or the input goes.
     pub(super) fn view(&mut self) -> io::Result<View<'_>> {
-        while self.end - self.start < VIEW_BYTES_MAX && !self.exhausted {
+        while self.end - self.start < VIEW_BYTES_MAX && !self.exhausted && self.failure.is_none() {
             if self.buffer.len() - self.start < VIEW_BYTES_MAX {
                 self.buffer.copy_within(self.start..self.end, 0);
                 self.end -= self.start;
@@ -46,12 +48,24 @@ impl<R: Read> Window<R> {
                 Ok(0) => self.exhausted = true,
                 Ok(count) => self.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => self.failure = Some(error),
             }
+        }
+        if self.start == self.end {
+            self.check()?;
         }
         let length = (self.end - self.start).min(VIEW_BYTES_MAX);
         let last = self.exhausted && self.start + length == self.end;
         Ok(View { bytes: &self.buffer[self.start..self.start + length], last })
+    }
+
+    /// Fails when the row ahead is not whole because the input could not be read any further.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), |failure| {
+            self.exhausted = true;
+            self.end = self.start;
+            Err(failure)
+        })
     }
 
     /// Steps over bytes that were looked at.

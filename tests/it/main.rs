@@ -5,6 +5,7 @@ mod address;
 mod config;
 mod evaluate;
 mod history;
+mod import;
 mod message;
 mod migrations;
 mod render;

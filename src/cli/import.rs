@@ -1,0 +1,258 @@
+//! `bespoke import profiles|events|products|coupons FILE…`: files into the database.
+//!
+//! One thread reads and parses, the other side of a short queue saves: at no time are more than a few batches in
+//! memory. Every batch is one transaction and everything is idempotent, so an import that was interrupted is simply
+//! run again.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use clap::Subcommand;
+use clap::ValueEnum;
+use indicatif::HumanCount;
+use secrecy::ExposeSecret as _;
+
+use crate::cli::context::Context;
+use crate::config::Config;
+use crate::config::TraitType;
+use crate::fault::render_all;
+use crate::ingest::Format;
+use crate::ingest::Mapping;
+use crate::ingest::Noun;
+use crate::ingest::ReadOptions;
+use crate::ingest::Reader;
+use crate::ingest::Shop;
+use crate::ingest::Source;
+use crate::ingest::ValueType;
+use crate::store::Store;
+
+mod load;
+mod progress;
+mod rejects;
+mod save;
+
+use load::Tally;
+use rejects::Rejects;
+
+/// Loads people, what they did, products, or codes of offers from CSV or JSONL files.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// People: id, email, locale, time zone, consent, and any traits.
+    Profiles(Files),
+    /// What people did: who, what, when, and any properties.
+    Events(Files),
+    /// What may be bought: id, name, price, category, addresses, and any attributes.
+    Products(Files),
+    /// Codes of unique offers: offer, code.
+    Coupons(CouponFiles),
+}
+
+/// Flags of every import.
+#[derive(Debug, Args)]
+#[command(after_long_help = MAP_HELP)]
+pub struct Files {
+    /// CSV or JSONL, plain or gzip; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    paths: Vec<PathBuf>,
+    /// Says which column is which field [default: by the columns' names]
+    #[arg(long, value_name = "TOML")]
+    map: Option<PathBuf>,
+    /// Where rows go that cannot be used: a file, or a folder [default: ./FILE.rejects.csv]
+    #[arg(long, value_name = "PATH")]
+    rejects: Option<PathBuf>,
+    /// Separator of CSV files [default: found out from the header]
+    #[arg(long, value_name = "CHARACTER")]
+    delimiter: Option<char>,
+    /// How rows are written [default: found out from the first bytes]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<FormatFlag>,
+}
+
+/// Flags of the import of coupons.
+#[derive(Debug, Args)]
+pub struct CouponFiles {
+    #[command(flatten)]
+    files: Files,
+    /// The offer of codes whose row names none
+    #[arg(long, value_name = "NAME")]
+    offer: Option<String>,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatFlag {
+    /// A header and a row each
+    Csv,
+    /// A JSON object on each line
+    Jsonl,
+}
+
+const MAP_HELP: &str = "\
+A mapping file:
+  skip_when_empty = [\"customer\"]             # leave such rows out
+  only = { country = [\"France\", \"EIRE\"] }    # leave all others out; skip = {…} is the opposite
+  other_columns = \"keep\"                     # as traits, properties or attributes
+  [time]
+  format = \"%d/%m/%Y %H:%M\"                  # strptime
+  zone = \"Europe/London\"                     # of times without an offset
+  [fields]
+  profile = \"customer\"                       # a column; in JSONL \"user.id\" is a path
+  id = \"{{ invoice | lower }}-{{ line }}\"    # trim, lower, upper, replace(from=\"a\", to=\"b\"), default(value=\"x\")
+  name = { constant = \"Order Completed\" }
+  at = \"ts\"
+  [properties]                               # [traits] for profiles, [attributes] for products
+  price = { column = \"unit price\", type = \"number\" }   # string, number, bool, date, time
+
+A local time that a clock change leaves out is taken as that much later; one that comes twice as the first.
+Events without an id get one from what they say, so that importing a file again adds nothing.";
+
+impl ImportCommand {
+    /// Imports the files one after the other. 0: loaded, with a summary; 1: a file cannot be read, or no row of it
+    /// can be used.
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let (noun, files, offer) = match self {
+            Self::Profiles(files) => (Noun::Profiles, files, None),
+            Self::Events(files) => (Noun::Events, files, None),
+            Self::Products(files) => (Noun::Products, files, None),
+            Self::Coupons(coupons) => (Noun::Coupons, coupons.files, coupons.offer),
+        };
+        let options = files.options(noun, offer, context)?;
+        let mut readers = Vec::with_capacity(files.paths.len());
+        for (path, rejects) in files.paths.iter().zip(files.rejects_paths()?) {
+            // All of them are looked at before any is loaded: a wrong name should not come to light after an hour.
+            let source = Source::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+            let progress = progress::Progress::of(&source);
+            readers.push((Reader::open(source, options.clone())?, progress, Rejects::new(rejects)));
+        }
+        let store = Store::open(context.config.database.url.expose_secret()).await?;
+        store.migrate(context.clock.now()).await?;
+        let mut code = ExitCode::SUCCESS;
+        for (path, (reader, progress, rejects)) in files.paths.iter().zip(readers) {
+            let (tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;
+            print(&Summary { name: &display_name(path), noun, tally: &tally })?;
+            if let Err(error) = ended {
+                store.close().await;
+                return Err(anyhow::Error::new(error).context(
+                    "an import ended early; what stands before is loaded, and it can be run again",
+                ));
+            }
+            if tally.rows > 0 && tally.rejected == tally.rows {
+                code = ExitCode::FAILURE;
+            }
+        }
+        store.close().await;
+        Ok(code)
+    }
+}
+
+impl Files {
+    fn options(&self, noun: Noun, offer: Option<String>, context: &Context) -> anyhow::Result<ReadOptions> {
+        let mapping = match &self.map {
+            Some(path) => Some(Mapping::load(path, noun).map_err(|faults| {
+                anyhow::anyhow!("the map cannot be used\n{}", render_all(&faults).trim_end())
+            })?),
+            None => None,
+        };
+        Ok(ReadOptions {
+            noun,
+            mapping,
+            format: self.format.map(|format| match format {
+                FormatFlag::Csv => Format::Csv,
+                FormatFlag::Jsonl => Format::Jsonl,
+            }),
+            delimiter: self.delimiter,
+            trait_types: trait_types(&context.config),
+            shop: Shop { currency: currency(&context.config), offer },
+            now: context.clock.now(),
+        })
+    }
+
+    /// A rejects file for each input. Inputs of the same name get numbers, so that none overwrites another's.
+    fn rejects_paths(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let folder = match &self.rejects {
+            Some(path) if path.is_dir() => path.as_path(),
+            Some(path) if self.paths.len() == 1 => return Ok(vec![path.clone()]),
+            Some(path) => {
+                anyhow::bail!("{} is no folder; several files need one for their rejects", path.display())
+            }
+            None => Path::new(""),
+        };
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        let path = |file: &PathBuf| {
+            let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let name = if name == "-" { "stdin".to_owned() } else { name };
+            let number = uses.entry(name.clone()).or_insert(0);
+            *number += 1;
+            match *number {
+                1 => folder.join(format!("{name}.rejects.csv")),
+                number => folder.join(format!("{name}.{number}.rejects.csv")),
+            }
+        };
+        Ok(self.paths.iter().map(path).collect())
+    }
+}
+
+fn trait_types(config: &Config) -> BTreeMap<String, ValueType> {
+    let value_type = |declared: &TraitType| match declared {
+        TraitType::String => ValueType::String,
+        TraitType::Number => ValueType::Number,
+        TraitType::Bool => ValueType::Bool,
+        TraitType::Date => ValueType::Date,
+    };
+    config.traits.iter().map(|(name, declared)| (name.clone(), value_type(declared))).collect()
+}
+
+fn currency(config: &Config) -> String {
+    config.shop.get("currency").and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn display_name(path: &Path) -> String {
+    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
+}
+
+/// One line for people and for grep.
+struct Summary<'a> {
+    name: &'a str,
+    noun: Noun,
+    tally: &'a Tally,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, noun, tally } = self;
+        let unit = if tally.rows == 1 { "row" } else { "rows" };
+        write!(f, "{name}: {} {unit}: ", HumanCount(tally.rows))?;
+        write!(f, "{} {} loaded, ", HumanCount(tally.saved.loaded), noun.as_str())?;
+        write!(f, "{} unchanged, ", HumanCount(tally.saved.unchanged))?;
+        if tally.skipped > 0 {
+            write!(f, "{} skipped by the map, ", HumanCount(tally.skipped))?;
+        }
+        write!(f, "{} rejected", HumanCount(tally.rejected))?;
+        if let Some(path) = &tally.rejects {
+            write!(f, " (see {})", path.display())?;
+        }
+        if tally.saved.profiles_created > 0 {
+            write!(
+                f,
+                "; {} profiles were new, and have no address yet",
+                HumanCount(tally.saved.profiles_created)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A reader that has gone away is no fault.
+fn print(summary: &Summary<'_>) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{summary}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! A batch into the store.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use jiff::Timestamp;
+use serde_json::Map;
+
+use crate::event::Event;
+use crate::ingest::Record;
+use crate::profile::Consent;
+use crate::profile::Profile;
+use crate::profile::ProfileId;
+use crate::store;
+use crate::store::Store;
+
+/// What the store did with records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Saved {
+    /// New, or changed by what was imported.
+    pub(super) loaded: u64,
+    /// Known, and the same as before.
+    pub(super) unchanged: u64,
+    /// Profiles that events spoke of and nobody knew: they have no address, so they are never written to.
+    pub(super) profiles_created: u64,
+}
+
+impl AddAssign for Saved {
+    fn add_assign(&mut self, more: Self) {
+        self.loaded += more.loaded;
+        self.unchanged += more.unchanged;
+        self.profiles_created += more.profiles_created;
+    }
+}
+
+/// Saves the records of one batch. Doing it twice changes nothing.
+pub(super) async fn records(
+    store: &Store,
+    records: Vec<Record>,
+    now: Timestamp,
+) -> Result<Saved, store::Error> {
+    let count = records.len() as u64;
+    let (mut profiles, mut events, mut products) = (vec![], vec![], vec![]);
+    let mut codes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for record in records {
+        match record {
+            Record::Profile(profile) => profiles.push(profile),
+            Record::Event { event, .. } => events.push(event),
+            Record::Product(product) => products.push(product),
+            Record::Coupon(coupon) => codes.entry(coupon.offer).or_default().push(coupon.code),
+        }
+    }
+    let mut loaded = 0;
+    let mut profiles_created = 0;
+    if !profiles.is_empty() {
+        let done = store.upsert_profiles(&profiles, now).await?;
+        loaded += done.inserted + done.updated;
+    }
+    if !events.is_empty() {
+        profiles_created = store.upsert_profiles(&implied_profiles(&events, now), now).await?.inserted;
+        loaded += store.insert_events(&events).await?;
+    }
+    if !products.is_empty() {
+        loaded += store.upsert_products(&products, now).await?;
+    }
+    for (offer, codes) in &codes {
+        loaded += store.import_coupons(offer, codes).await?;
+    }
+    Ok(Saved { loaded, unchanged: count.saturating_sub(loaded), profiles_created })
+}
+
+/// The people of these events, known since their earliest one. Of people who are known already only that may change.
+fn implied_profiles(events: &[Event], now: Timestamp) -> Vec<Profile> {
+    let mut since: BTreeMap<&ProfileId, Timestamp> = BTreeMap::new();
+    for event in events {
+        let known = since.entry(&event.profile).or_insert(event.at);
+        *known = event.at.min(*known);
+    }
+    let profile = |(id, created_at): (&ProfileId, Timestamp)| Profile {
+        id: id.clone(),
+        address: None,
+        traits: Map::new(),
+        locale: None,
+        time_zone: None,
+        consent: Consent::Unknown,
+        created_at,
+        updated_at: now,
+    };
+    since.into_iter().map(profile).collect()
+}
