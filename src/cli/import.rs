@@ -17,9 +17,9 @@ use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
 use indicatif::HumanCount;
-use secrecy::ExposeSecret as _;
 
 use crate::cli::context::Context;
+use crate::cli::context::block_on;
 use crate::config::Config;
 use crate::config::TraitType;
 use crate::fault::render_all;
@@ -31,7 +31,6 @@ use crate::ingest::Reader;
 use crate::ingest::Shop;
 use crate::ingest::Source;
 use crate::ingest::ValueType;
-use crate::store::Store;
 
 mod load;
 mod progress;
@@ -116,7 +115,11 @@ Events without an id get one from what they say, so that importing a file again 
 impl ImportCommand {
     /// Imports the files one after the other. 0: loaded, with a summary; 1: a file cannot be read, or no row of it
     /// can be used.
-    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        block_on(self.load(context))
+    }
+
+    async fn load(self, context: &Context) -> anyhow::Result<ExitCode> {
         let (noun, files, offer) = match self {
             Self::Profiles(files) => (Noun::Profiles, files, None),
             Self::Events(files) => (Noun::Events, files, None),
@@ -131,8 +134,7 @@ impl ImportCommand {
             let progress = progress::Progress::of(&source);
             readers.push((Reader::open(source, options.clone())?, progress, Rejects::new(rejects)));
         }
-        let store = Store::open(context.config.database.url.expose_secret()).await?;
-        store.migrate(context.clock.now()).await?;
+        let store = context.store().await?;
         let mut code = ExitCode::SUCCESS;
         for (path, (reader, progress, rejects)) in files.paths.iter().zip(readers) {
             let (tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;

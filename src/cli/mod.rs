@@ -51,9 +51,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let globals = self.globals;
         let done = match self.command {
-            Command::Import(command) => {
-                globals.context().and_then(|context| context::block_on(command.run(&context)))
-            }
+            Command::Import(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Evaluate(command) => command.run(),
             Command::Check(command) => command.run(&globals),
             Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),
