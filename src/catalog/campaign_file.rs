@@ -98,7 +98,8 @@ impl Checker<'_> {
                 self.fault(&[key], format!("{percent} is no percentage"), "write a number from 0 to 100");
             }
         }
-        if campaign.holdout_percent + campaign.uniform_percent > 100.0 {
+        let highest = campaign.holdout_percent.max(campaign.uniform_percent);
+        if highest <= 100.0 && campaign.holdout_percent + campaign.uniform_percent > 100.0 {
             let help = "lower one of them: what is left is the policy's";
             self.fault(&["uniform_percent"], "holdout and uniform slice come to more than 100 percent", help);
         }
@@ -142,7 +143,9 @@ impl Checker<'_> {
                 let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
                 if let Err(error) = parser.parse(schedule) {
                     let help = "write minute, hour, day, month, weekday, such as `0 9 * * TUE`";
-                    let message = format!("this is no schedule of five fields: {error}");
+                    let reason = error.to_string();
+                    let message =
+                        format!("this is no schedule of five fields: {}", reason.trim_end_matches('.'));
                     self.fault(&["trigger", "cron", "schedule"], message, help);
                 }
             }

@@ -3,17 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use serde_json::Map;
 use serde_json::Value;
 
 use super::Catalog;
+use super::load;
+use super::offer::OfferKind;
 use super::reach;
-use super::sample::Sample;
 use super::variant::CampaignEntry;
 use super::variant::Variant;
-use crate::catalog::offer::OfferKind;
+use crate::campaign::Campaign;
 use crate::fault::Fault;
 use crate::fault::Severity;
 use crate::render::LinkContext;
@@ -22,6 +27,10 @@ use crate::render::Part;
 use crate::render::RenderFault;
 use crate::render::Renderer;
 
+/// Samples named with one fault, at most.
+const NAMES_MAX: usize = 3;
+/// A sample without anything that may be absent.
+const BAREST: &str = "the barest ";
 /// The send that samples stand for.
 const SEND: &str = "00000000000000000000000000000000";
 /// A signature of usual length, so that sizes are those of real mail.
@@ -58,7 +67,7 @@ impl LinkSigner for SampleSigner {
     }
 }
 
-/// Checks a catalogue that loaded.
+/// Checks a catalogue that loaded, on all cores.
 ///
 /// # Errors
 /// A template that the renderer cannot load, which would be this program's own fault.
@@ -68,100 +77,148 @@ pub fn check(catalog: &Catalog) -> Result<CheckReport, RenderFault> {
     let mut faults = catalog.warnings.clone();
     if catalog.samples.is_empty() {
         let fault = Fault::general("there is no sample recipient: nothing could be tried");
-        faults.push(fault.with_help("write samples/full.json and samples/minimal.json: facts of somebody of whom much, and nothing, is known"));
+        let help = "write samples/full.json and samples/minimal.json: facts of somebody of whom much, and nothing, is known";
+        faults.push(fault.with_help(help));
         return Ok(CheckReport { faults, renders: 0 });
     }
-    let mut renders = 0;
+    let found = try_all(catalog, &renderer);
+    faults.extend(found.faults);
+    faults.extend(found.of_samples.into_values().map(|(fault, who)| told_of(fault, &who)));
     for entry in catalog.campaigns() {
-        let mut checker = Checker { catalog, renderer: &renderer, entry, faults: &mut faults, renders: 0 };
-        checker.campaign();
-        renders += checker.renders;
+        faults.extend(reach::shadowed(catalog, entry));
+        faults.extend(reach::duplicates(catalog, entry));
+        faults.extend(reach::empty_stages(catalog, entry));
     }
-    Ok(CheckReport { faults: super::load::once(faults), renders })
+    Ok(CheckReport { faults: load::once(faults), renders: found.renders })
+}
+
+fn try_all(catalog: &Catalog, renderer: &Renderer) -> Found {
+    let jobs: Vec<(&CampaignEntry, &Variant)> =
+        catalog.campaigns().flat_map(|entry| entry.variants().map(move |variant| (entry, variant))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut checker = Checker { catalog, renderer, found: Found::default() };
+        while let Some((entry, variant)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            checker.variant(entry, variant);
+        }
+        checker.found
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        others.fold(own, Found::with)
+    })
+}
+
+/// File, place and message of a fault.
+type Place = (Option<PathBuf>, usize, usize, String);
+
+/// What one thread found.
+#[derive(Default)]
+struct Found {
+    faults: Vec<Fault>,
+    /// Faults that came out for samples: each once, with those for whom.
+    of_samples: BTreeMap<Place, (Fault, BTreeSet<String>)>,
+    renders: usize,
+}
+
+impl Found {
+    fn of_sample(&mut self, fault: Fault, who: String) {
+        let path = fault.file.as_ref().map(|file| file.path.clone());
+        let place = (path, fault.span.start, fault.span.end, fault.message.clone());
+        self.of_samples.entry(place).or_insert_with(|| (fault, BTreeSet::new())).1.insert(who);
+    }
+
+    fn with(mut self, other: Self) -> Self {
+        self.faults.extend(other.faults);
+        self.renders += other.renders;
+        for (place, (fault, who)) in other.of_samples {
+            self.of_samples.entry(place).or_insert_with(|| (fault, BTreeSet::new())).1.extend(who);
+        }
+        self
+    }
+}
+
+/// Adds for whom a fault came out; who has it with everything need not be told without.
+fn told_of(mut fault: Fault, who: &BTreeSet<String>) -> Fault {
+    let whole = who.iter().filter(|name| !name.starts_with(BAREST));
+    let barest =
+        who.iter().filter(|name| name.strip_prefix(BAREST).is_some_and(|sample| !who.contains(sample)));
+    let names: Vec<&str> = whole.chain(barest).map(String::as_str).collect();
+    let more = names.len().saturating_sub(NAMES_MAX);
+    let shown = names[..names.len() - more].join(", ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    fault.message = format!("{}, for {shown}{more}", fault.message);
+    fault
 }
 
 struct Checker<'a> {
     catalog: &'a Catalog,
     renderer: &'a Renderer,
-    entry: &'a CampaignEntry,
-    faults: &'a mut Vec<Fault>,
-    renders: usize,
+    found: Found,
 }
 
 impl Checker<'_> {
-    fn campaign(&mut self) {
-        for variant in self.entry.variants() {
-            self.variant(variant);
-        }
-        let entry = self.entry;
-        self.faults.extend(reach::shadowed(self.catalog, entry));
-        self.faults.extend(reach::duplicates(self.catalog, entry));
-        self.faults.extend(reach::empty_stages(self.catalog, entry));
-    }
-
-    fn variant(&mut self, variant: &Variant) {
+    fn variant(&mut self, entry: &CampaignEntry, variant: &Variant) {
         if variant.weight <= 0.0 {
             let fault = self.catalog.fault_in(variant, "weight", "its weight is 0: it is never chosen");
-            self.faults.push(fault.with_help("give it a weight, or delete it"));
+            self.found.faults.push(fault.with_help("give it a weight, or delete it"));
             return;
         }
         let mut reasons = BTreeMap::new();
         let mut tried = BTreeSet::new();
-        for sample in self.catalog.samples_for(&self.entry.campaign) {
-            let facts = reach::as_recipient(sample.facts_for(&self.entry.campaign, variant.stage), variant);
-            if let Some(reason) = reach::refusal(self.entry, variant, &facts) {
+        for sample in self.catalog.samples_for(&entry.campaign) {
+            let facts = reach::as_recipient(sample.facts_for(&entry.campaign, variant.stage), variant);
+            if let Some(reason) = reach::refusal(entry, variant, &facts) {
                 *reasons.entry(reason).or_insert(0_usize) += 1;
                 continue;
             }
-            self.render(variant, sample, &facts, "");
-            let barest = reach::barest(self.catalog.contract(), self.entry, variant, &facts);
+            self.render(&entry.campaign, variant, &facts, format!("`{}`", sample.name));
+            let barest = reach::barest(self.catalog.contract(), entry, variant, &facts);
             if tried.insert(barest.to_string()) {
-                self.render(variant, sample, &barest, ", with nothing that may be absent");
+                self.render(&entry.campaign, variant, &barest, format!("{BAREST}`{}`", sample.name));
             }
         }
         if tried.is_empty() {
-            self.faults.push(reach::unreachable(self.catalog, variant, &reasons));
+            self.found.faults.push(reach::unreachable(self.catalog, variant, &reasons));
         }
     }
 
-    fn render(&mut self, variant: &Variant, sample: &Sample, facts: &Value, how: &str) {
-        let who = format!("for the sample `{}`{how}", sample.name);
+    /// Renders one mail; `who` it is for goes into faults.
+    fn render(&mut self, campaign: &Campaign, variant: &Variant, facts: &Value, who: String) {
         let facts = match self.with_offer(variant, facts) {
             Ok(facts) => facts,
             Err(message) => {
-                self.faults.push(self.catalog.fault_in(variant, "offer", format!("{who}: {message}")));
-                return;
+                let fault = self.catalog.fault_in(variant, "offer", message);
+                return self.found.of_sample(fault.with_help("correct the offer in offers.toml"), who);
             }
         };
         let links = LinkContext {
             send: SEND,
-            tracking: self.entry.campaign.tracking,
+            tracking: campaign.tracking,
             unsubscribe: &format!("https://mail.shop.example/u/{SEND}/{SIGNATURE}"),
             preferences: &format!("https://mail.shop.example/p/{SEND}/{SIGNATURE}"),
             view: &format!("https://mail.shop.example/v/{SEND}/{SIGNATURE}"),
             honeypot: Some("https://mail.shop.example/h"),
         };
-        self.renders += 1;
-        match self.renderer.render(&variant.template, &facts, &links) {
-            Err(fault) => {
-                let fault = self.located(variant, &fault, &who);
-                self.faults.push(fault);
-            }
-            Ok(mail) => {
-                if mail.preheader.trim().is_empty() {
-                    let fault =
-                        self.catalog.fault_in(variant, "preheader", format!("the preheader is empty {who}"));
-                    self.faults
-                        .push(fault.with_help("write a `preheader` that says something for everybody"));
-                }
-                if mail.is_clipped_by_gmail() {
-                    let size = mail.html.len().div_ceil(1024);
-                    let message = format!("the HTML has {size} KB {who}; Gmail hides what is over 102 KB");
-                    let fault = self.catalog.fault_in(variant, "", message);
-                    self.faults
-                        .push(fault.with_help("show fewer things in its loops, or use fewer sections"));
-                }
-            }
+        self.found.renders += 1;
+        let mail = match self.renderer.render(&variant.template, &facts, &links) {
+            Ok(mail) => mail,
+            Err(fault) => return self.found.of_sample(self.located(variant, &fault), who),
+        };
+        if mail.preheader.trim().is_empty() {
+            let fault = self.catalog.fault_in(variant, "preheader", "the preheader is empty");
+            let help = "write a `preheader` that says something for everybody";
+            self.found.of_sample(fault.with_help(help), who.clone());
+        }
+        if mail.is_clipped_by_gmail() {
+            let fault = self.catalog.fault_in(variant, "", "the HTML is over 102 KB: Gmail hides the rest");
+            let help = "show fewer things in its loops, or use fewer sections";
+            self.found.of_sample(fault.with_help(help), who);
         }
     }
 
@@ -181,12 +238,10 @@ impl Checker<'_> {
     }
 
     /// A renderer's fault at the place in the author's file.
-    fn located(&self, variant: &Variant, fault: &RenderFault, who: &str) -> Fault {
+    fn located(&self, variant: &Variant, fault: &RenderFault) -> Fault {
         let words = fault.to_string();
         let words = words.split_once(": ").map_or(words.as_str(), |(_, rest)| rest);
-        let (message, help) =
-            words.split_once("; ").map_or((words, None), |(message, help)| (message, Some(help)));
-        let message = format!("{message} ({who})");
+        let (message, help) = words.split_once("; ").unwrap_or((words, "correct the template or the sample"));
         let place = match fault {
             RenderFault::MissingVariable { part, span, .. }
             | RenderFault::Expression { part, span, .. }
@@ -195,17 +250,17 @@ impl Checker<'_> {
             }
             _ => None,
         };
-        let fault = match (place, fault) {
+        let located = match (place, fault) {
             (Some((file, span)), _) => Fault::at(&file, span, message),
             (None, RenderFault::Empty { part: Part::Subject, .. }) => {
                 self.catalog.fault_in(variant, "subject", message)
             }
+            (None, RenderFault::Empty { part: Part::Text, .. }) => {
+                self.catalog.fault_in(variant, "text", message)
+            }
             (None, _) => self.catalog.fault_in(variant, "", message),
         };
-        match help {
-            Some(help) => fault.with_help(help),
-            None => fault,
-        }
+        located.with_help(help)
     }
 }
 

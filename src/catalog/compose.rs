@@ -4,6 +4,7 @@
 //! `<mj-block name="product-grid" title="For you" />`, whose attributes replace `[[title]]` in the block's text.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::element;
@@ -55,6 +56,8 @@ pub(super) struct Ingredients<'a> {
     pub(super) blocks: &'a BTreeMap<String, Fragment>,
     /// What stands in the place of each slot.
     pub(super) slots: BTreeMap<&'a str, Fragment>,
+    /// Slots that the head names, those with faults too.
+    pub(super) named: BTreeSet<&'a str>,
     /// What stands in the place of `<mj-content />`.
     pub(super) content: Option<Fragment>,
 }
@@ -62,8 +65,8 @@ pub(super) struct Ingredients<'a> {
 /// What composing found out beside the text.
 #[derive(Debug, Default)]
 pub(super) struct Used {
-    pub(super) blocks: std::collections::BTreeSet<String>,
-    pub(super) slots: std::collections::BTreeSet<String>,
+    pub(super) blocks: BTreeSet<String>,
+    pub(super) slots: BTreeSet<String>,
     pub(super) content: usize,
 }
 
@@ -174,6 +177,9 @@ impl Composer<'_, '_> {
     fn slot(&mut self, file: &SourceFile, element: &Element, path: &mut Vec<String>) {
         let Some(name) = self.name_of(file, element) else { return };
         let Some(option) = self.ingredients.slots.get(name.as_str()).cloned() else {
+            if self.ingredients.named.contains(name.as_str()) {
+                return;
+            }
             let known: Vec<&str> = self.ingredients.slots.keys().copied().collect();
             let help = match nearest(&name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -279,6 +285,10 @@ impl Composer<'_, '_> {
     /// Copies text; in a block, `[[name]]` becomes the value of that attribute.
     fn text(&mut self, file: &SourceFile, range: Range<usize>, attributes: &Attributes<'_>) {
         if attributes.block.is_none() {
+            for (name, place) in element::placeholders(&file.text, range.clone()) {
+                let message = format!("`[[{name}]]` means nothing here: it stands for a block's attribute");
+                self.fault(file, place, message, "write what should stand here, or move it into a block");
+            }
             return self.composed.add(file, range);
         }
         let mut at = range.start;

@@ -260,13 +260,15 @@ impl<'a> Expander<'a> {
     ) -> Composed {
         let slots = chosen.iter().map(|(slot, _, part)| (*slot, body(part))).collect();
         let content = Some(body(&file.part));
-        let ingredients = Ingredients { blocks: &self.folder.blocks, slots, content };
+        let named = file.part.head.slots.keys().map(|name| name.get_ref().as_str()).collect();
+        let ingredients = Ingredients { blocks: &self.folder.blocks, slots, named, content };
         let (composed, used) = compose::compose(layout, &ingredients, self.faults);
         self.used.blocks.extend(used.blocks);
         if used.content == 0 {
             let help = "write `<mj-content />` where the variant goes";
             self.faults
                 .push(Fault::at(&layout.file, 0..0, "the layout has no `<mj-content />`").with_help(help));
+            return composed;
         }
         for (slot, option, part) in chosen {
             if !used.slots.contains(*slot) && !part.body_text().trim().is_empty() {

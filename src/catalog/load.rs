@@ -52,10 +52,10 @@ impl Catalog {
     pub fn from_files(files: &Files, settings: &CatalogSettings) -> Result<Self, Vec<Fault>> {
         let mut loader = Loader::new(settings);
         let folder = Folder::sort(files, &mut loader.faults);
-        let offers = folder
-            .offers
-            .as_ref()
-            .map_or_else(BTreeMap::new, |file| offer::read(file, &loader.rules_contract, &mut loader.faults));
+        let offers = match &folder.offers {
+            Some(file) => offer::read(file, &loader.rules_contract, &mut loader.faults),
+            None => Some(BTreeMap::new()),
+        };
         let samples: Vec<_> = folder
             .samples
             .iter()
@@ -66,7 +66,7 @@ impl Catalog {
         let read: Vec<CampaignRead<'_>> = folder
             .campaigns
             .iter()
-            .filter_map(|(name, campaign)| loader.read(&folder, name, campaign, &offers))
+            .filter_map(|(name, campaign)| loader.read(&folder, name, campaign, offers.as_ref()))
             .collect();
         let campaigns = loader.compile(read);
         loader.warn_unused(&folder);
@@ -80,7 +80,7 @@ impl Catalog {
             file_count: files.count(),
             campaigns,
             templates: loader.templates,
-            offers,
+            offers: offers.unwrap_or_default(),
             samples,
             contract: loader.contract,
             files: files.iter().map(|(_, file)| (file.path.clone(), file.clone())).collect(),
@@ -127,7 +127,7 @@ impl<'s> Loader<'s> {
         folder: &'a Folder,
         name: &'a str,
         campaign: &'a CampaignFolder,
-        offers: &BTreeMap<String, Offer>,
+        offers: Option<&BTreeMap<String, Offer>>,
     ) -> Option<CampaignRead<'a>> {
         let file = campaign.file.as_ref()?;
         let read = campaign_file::read(file, name, self.settings, &self.contract, &mut self.faults);

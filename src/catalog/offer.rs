@@ -127,15 +127,16 @@ fn number(value: f64) -> Value {
 }
 
 /// Reads `offers.toml`.
+/// `None` when the file cannot be read, so that nobody is told that its offers are missing.
 pub(super) fn read(
     file: &SourceFile,
     contract: &Contract,
     faults: &mut Vec<Fault>,
-) -> BTreeMap<String, Offer> {
+) -> Option<BTreeMap<String, Offer>> {
     let written: Option<BTreeMap<Spanned<String>, Written>> =
         toml_text::parse(file, 0..file.text.len(), faults);
     let mut offers = BTreeMap::new();
-    for (spanned, written) in written.unwrap_or_default() {
+    for (spanned, written) in written? {
         let name = spanned.get_ref().clone();
         name::check(file, spanned.span(), "an offer's name", &name, faults);
         let percent = value(file, "percent", written.percent.as_ref(), contract, faults);
@@ -156,7 +157,7 @@ pub(super) fn read(
         let expires_days = expires_days.map(Spanned::into_inner);
         offers.insert(name.clone(), Offer { name, description, kind, expires_days, percent, amount });
     }
-    offers
+    Some(offers)
 }
 
 /// A number, or CEL that comes to one.

@@ -29,7 +29,8 @@ pub(super) struct Checked {
 /// Checks heads, each once.
 pub(super) struct PartChecker<'a> {
     pub(super) contract: &'a Contract,
-    pub(super) offers: &'a BTreeMap<String, Offer>,
+    /// `None` where they could not be read.
+    pub(super) offers: Option<&'a BTreeMap<String, Offer>>,
     pub(super) checked: BTreeMap<PathBuf, Checked>,
 }
 
@@ -90,10 +91,10 @@ impl PartChecker<'_> {
                 fault(part.place(word), message, "write one word in lower case, such as `warm`".to_owned());
             }
         }
-        if let Some(offer) = &head.offer
-            && !self.offers.contains_key(offer.get_ref())
+        if let (Some(offer), Some(offers)) = (&head.offer, self.offers)
+            && !offers.contains_key(offer.get_ref())
         {
-            let help = match nearest(offer.get_ref(), self.offers.keys().map(String::as_str)) {
+            let help = match nearest(offer.get_ref(), offers.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write a section [{}] in offers.toml", offer.get_ref()),
             };

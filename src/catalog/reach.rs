@@ -20,6 +20,9 @@ use crate::campaign::PolicyKind;
 use crate::fault::Fault;
 use crate::stage::Stage;
 
+/// Starts the reason of a recipient who is not in the audience.
+const AUDIENCE: &str = "the audience does not hold";
+
 /// Facts that a recipient of any mail has.
 const ALWAYS_KEPT: &[&str] = &["profile.email", "profile.locale"];
 
@@ -58,6 +61,15 @@ pub(super) fn unreachable(catalog: &Catalog, variant: &Variant, reasons: &BTreeM
     let Some((reason, _)) = commonest else {
         return catalog.fault_in(variant, "", "there is no sample recipient to try it with");
     };
+    if let Some(rule) = reason.strip_prefix(AUDIENCE) {
+        let path = std::path::PathBuf::from(format!("{}/campaign.toml", variant.campaign));
+        if let Some(file) = catalog.files.get(&path) {
+            let place = super::toml_text::place(file, &["audience"]);
+            let message = format!("no sample recipient is in the audience{rule}");
+            let help = "correct the rule, or write a sample that it is meant for";
+            return Fault::at(file, place, message).with_help(help);
+        }
+    }
     let key = if reason.starts_with('`') && !reason.starts_with("`when`") { "inputs" } else { "when" };
     let count: usize = reasons.values().sum();
     let message = format!("none of the {count} sample recipients can get this variant: {reason}");

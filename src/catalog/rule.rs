@@ -39,6 +39,9 @@ mod tests;
 /// Longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 4_096;
 
+/// Longest value in an explanation, in bytes.
+const EXPLAINED_BYTES_MAX: usize = 80;
+
 /// What a rule must come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
@@ -142,6 +145,20 @@ impl Rule {
             }
         }
         used
+    }
+
+    /// The facts that it read, in words for people: `history.orders_total = 2, stage = "compare"`. Long values are
+    /// cut.
+    pub fn explain(&self, facts: &Value) -> String {
+        let words = self.facts_used(facts).into_iter().map(|(path, value)| {
+            let mut value = value.to_string();
+            if value.len() > EXPLAINED_BYTES_MAX {
+                value.truncate(value.floor_char_boundary(EXPLAINED_BYTES_MAX));
+                value.push('…');
+            }
+            format!("{path} = {value}")
+        });
+        words.collect::<Vec<_>>().join(", ")
     }
 
     fn evaluate<T>(

@@ -32,6 +32,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     if faults.len() > before {
         return None;
     }
+    let mut removed: Vec<String> = Vec::new();
     for _ in 0..FAULTS_MAX {
         let error = match T::deserialize(toml::Deserializer::from(document.clone())) {
             Ok(value) if faults.len() == before => return Some(value),
@@ -39,12 +40,22 @@ pub(super) fn parse<T: DeserializeOwned>(
             Err(error) => error,
         };
         let span = error.span().unwrap_or_default();
-        faults.push(explain(file, shifted(span.clone()), error.message()));
-        if !remove(document.get_mut(), &span) {
-            return None;
+        if !is_consequence(error.message(), &removed) {
+            faults.push(explain(file, shifted(span.clone()), error.message()));
+        }
+        match remove(document.get_mut(), &span) {
+            Some(key) => removed.push(key),
+            None => return None,
         }
     }
     None
+}
+
+/// Whether a fault is only there because something faulty was taken out before.
+fn is_consequence(message: &str, removed: &[String]) -> bool {
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    missing.is_some_and(|name| removed.iter().any(|removed| removed == name))
+        || (message.contains("found 0 elements") && !removed.is_empty())
 }
 
 /// The reader's message in words for authors.
@@ -62,11 +73,48 @@ fn explain(file: &SourceFile, span: Range<usize>, message: &str) -> Fault {
         return Fault::at(file, span.start..span.start, format!("the key `{name}` is missing"))
             .with_help(format!("write `{name} = …`"));
     }
-    Fault::at(file, span, message.trim().to_owned())
+    if message.contains("more than 1 element") {
+        let fault = Fault::at(file, span, "this states several things where one is wanted");
+        return fault.with_help("keep one of them");
+    }
+    if let Some((found, wanted)) =
+        message.strip_prefix("invalid ").and_then(|rest| rest.split_once(", expected "))
+    {
+        let found = found.trim_start_matches("type: ").trim_start_matches("value: ");
+        let (wanted, help) = wanted_words(wanted);
+        return Fault::at(file, span, format!("this is {}; it must be {wanted}", found_words(found)))
+            .with_help(help);
+    }
+    Fault::at(file, span, message.trim().to_owned()).with_help("write it as README's part on templates shows")
 }
 
-/// Takes out the innermost entry that `span` lies in, so that the next fault can be found.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+fn found_words(found: &str) -> &str {
+    let known = [
+        ("string", "text"),
+        ("integer", "a whole number"),
+        ("floating point", "a decimal number"),
+        ("boolean", "true or false"),
+        ("sequence", "a list"),
+        ("map", "a section"),
+    ];
+    known.into_iter().find(|(start, _)| found.starts_with(start)).map_or("something else", |(_, words)| words)
+}
+
+fn wanted_words(wanted: &str) -> (&str, &str) {
+    match wanted {
+        "a string" => ("text", "put it in quotes"),
+        "a sequence" => ("a list", "write such as `[\"one\", \"two\"]`"),
+        "a map" => ("a section", "write it under its name in brackets, such as `[slots]`"),
+        "f64" => ("a number", "write it without quotes, such as `2` or `0.5`"),
+        "i64" => ("a whole number", "write it without quotes, such as `2`"),
+        "u32" | "u64" => ("a whole number, 0 or more", "write it without quotes, such as `14`"),
+        "a boolean" => ("true or false", "write `true` or `false` without quotes"),
+        other => (other, "write it as README's part on templates shows"),
+    }
+}
+
+/// Takes out the innermost entry that `span` lies in, so that the next fault can be found. Gives its key.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<String> {
     let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
     let mut doomed = None;
     for (key, value) in table.iter_mut() {
@@ -76,20 +124,21 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
         }
         let inner = match value.get_mut() {
             DeValue::Table(inner) => remove(inner, span),
-            DeValue::Array(items) => items.iter_mut().any(|item: &mut Spanned<DeValue<'_>>| {
-                if let DeValue::Table(inner) = item.get_mut() { remove(inner, span) } else { false }
+            DeValue::Array(items) => items.iter_mut().find_map(|item: &mut Spanned<DeValue<'_>>| {
+                if let DeValue::Table(inner) = item.get_mut() { remove(inner, span) } else { None }
             }),
-            _ => false,
+            _ => None,
         };
-        if inner {
-            return true;
+        if inner.is_some() {
+            return inner;
         }
         if within(value.span()) && !span.is_empty() {
             doomed = Some(key.clone());
             break;
         }
     }
-    doomed.is_some_and(|key| table.remove(&key).is_some())
+    let key = doomed?;
+    table.remove(&key).map(|_| key.get_ref().to_string())
 }
 
 /// The place in `file` of `within`, a range of the text that the TOML string at `value` stands for; the whole
