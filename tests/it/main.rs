@@ -20,3 +20,4 @@ mod store_sends;
 mod support;
 mod templates;
 mod tidy;
+mod worker;

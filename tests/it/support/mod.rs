@@ -1,8 +1,10 @@
 //! What tests share: databases of both kinds, and times.
 
+pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod given;
 pub(crate) mod postgres;
 
+pub(crate) use app::TestApp;
 pub(crate) use database::Database;
 pub(crate) use database::stores;

@@ -1,0 +1,236 @@
+//! From a person's deeds to their inbox, on both databases.
+
+use bespoke::deliver::catcher::Catcher;
+use bespoke::deliver::smtp::Pool;
+use bespoke::deliver::smtp::PoolSettings;
+use bespoke::deliver::smtp::Relay;
+use bespoke::deliver::transport::Transport;
+use bespoke::profile::Consent;
+use bespoke::send::State;
+use bespoke::send::Suppression;
+use mail_parser::MessageParser;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+fn terminal(state: State, reason: &str) -> (State, String) {
+    (state, reason.to_owned())
+}
+
+#[tokio::test]
+async fn a_planned_campaign_reaches_everybody_in_its_audience_once() {
+    for app in TestApp::on_each_database(&[]).await {
+        app.given_profile("ana").await;
+        app.given_profile("bo").await;
+        app.given_profile_with("no-consent", |profile| profile.consent = Consent::Unknown).await;
+        app.given_profile_with("no-address", |profile| profile.address = None).await;
+        assert_eq!(app.plans().await, 2);
+        assert_eq!(app.plans().await, 0, "planning twice adds nothing");
+        app.runs_until_idle().await;
+        assert!(app.mails().is_empty(), "nothing is due before ten");
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        app.runs_until_idle().await;
+        let mut to: Vec<_> = app.mails().into_iter().map(|mail| mail.to).collect();
+        to.sort();
+        assert_eq!(to, ["ana@example.test", "bo@example.test"]);
+        assert_eq!(app.states().await, [terminal(State::Sent, "sent"), terminal(State::Sent, "sent")]);
+        let mail = app.mails().into_iter().find(|mail| mail.to.starts_with("ana")).unwrap();
+        let message = MessageParser::new().parse(&mail.bytes).unwrap();
+        assert_eq!(message.subject(), Some("Hello ana"));
+        assert!(message.body_text(0).unwrap().contains("Dear ana"));
+        let html = message.body_html(0).unwrap();
+        assert!(html.contains("https://m.shop.test/c/") && html.contains("https://m.shop.test/u/"), "{html}");
+        let decision = app.decision(&mail.send).await;
+        assert_eq!(decision.propensity.to_bits(), 1.0_f64.to_bits());
+        assert_eq!(decision.candidates.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_event_starts_a_transactional_mail_with_its_data() {
+    for app in TestApp::on_each_database(&[]).await {
+        app.given_profile_with("ana", |profile| profile.consent = Consent::Withdrawn).await;
+        app.does("ana", "Order Completed", json!({"order_id": "A-7", "total": 12.5})).await;
+        assert_eq!(app.plans().await, 1);
+        app.runs_until_idle().await;
+        let mails = app.mails();
+        assert_eq!(mails.len(), 1);
+        let message = MessageParser::new().parse(&mails[0].bytes).unwrap();
+        assert_eq!(message.subject(), Some("Your order A-7"));
+        assert_eq!(message.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
+    }
+}
+
+#[tokio::test]
+async fn the_gate_says_why_a_send_did_not_go() {
+    let config = format!("{}[cap]\nlifecycle_mails = 1\ndays = 7\n", crate::support::app::CONFIG);
+    for database in crate::support::stores().await {
+        let app = TestApp::new(database, &config, &[]);
+        for name in ["ana", "bo", "cy"] {
+            app.given_profile(name).await;
+        }
+        app.plans().await;
+        let suppression = Suppression {
+            address: "bo@example.test".into(),
+            topic: "*".into(),
+            reason: "hard_bounce".into(),
+            at: app.now(),
+            send: None,
+        };
+        app.database.store.add_suppressions(&[suppression]).await.unwrap();
+        app.given_profile_with("cy", |profile| profile.consent = Consent::Withdrawn).await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        app.plans().await;
+        app.at("2026-03-03T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let mut found: Vec<_> = app
+            .sends()
+            .await
+            .into_iter()
+            .map(|stored| {
+                format!("{} {} {}", stored.send.profile, stored.send.state, stored.reason.unwrap_or_default())
+            })
+            .collect();
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "ana sent sent",
+                "ana skipped cap",
+                "bo suppressed suppressed",
+                "bo suppressed suppressed",
+                "cy skipped no_consent",
+            ]
+        );
+        assert_eq!(app.mails().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn quiet_hours_put_a_send_off_until_they_end_in_the_recipients_zone() {
+    let config = crate::support::app::CONFIG
+        .replace("start = \"00:00\"\nend = \"00:00\"", "start = \"09:30\"\nend = \"12:00\"");
+    for database in crate::support::stores().await {
+        let app = TestApp::new(database, &config, &[]);
+        app.given_profile_with("ana", |profile| profile.time_zone = Some("Europe/Berlin".into())).await;
+        app.plans().await;
+        app.at("2026-03-02T09:05:00Z").await; // 10:05 in Berlin: due since 10:00
+        app.runs_until_idle().await;
+        assert_eq!(app.states().await, [terminal(State::Deferred, "quiet_hours")]);
+        assert_eq!(app.sends().await[0].send.due_at.to_string(), "2026-03-02T11:00:00Z");
+        assert_eq!(app.sends().await[0].send.attempt, 0, "waiting is no attempt");
+        app.at("2026-03-02T11:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(app.states().await, [terminal(State::Sent, "sent")]);
+    }
+}
+
+#[tokio::test]
+async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
+    for app in TestApp::on_each_database(&[]).await {
+        let hostile = [
+            "<script>alert(1)</script>",
+            "{{ 7*7 }}",
+            "{% raw %}",
+            "a\r\nBcc: x@y.test",
+            "\u{202e}gnp",
+            "🎉مرحبا",
+            "\"><img src=x onerror=alert(1)>",
+            &"n".repeat(10_000),
+            "<mj-text>",
+            "&amp;",
+            "\u{1}\u{2}",
+        ];
+        for (i, name) in hostile.iter().enumerate() {
+            app.given_profile_with(&format!("p{i}"), |profile| {
+                profile.traits.insert("first_name".into(), json!(name));
+            })
+            .await;
+        }
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        assert!(
+            app.states().await.iter().all(|(state, _)| *state == State::Sent),
+            "{:?}",
+            app.states().await
+        );
+        for mail in app.mails() {
+            let message = MessageParser::new().parse(&mail.bytes).unwrap();
+            assert_eq!(message.headers().iter().filter(|header| header.name() == "Bcc").count(), 0);
+            let html = message.body_html(0).unwrap();
+            assert!(
+                !html.contains("<script>alert") && !html.contains("<img src=x") && !html.contains("49"),
+                "{html}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_smtp_a_hard_bounce_suppresses_and_a_deferral_waits() {
+    for mut app in TestApp::on_each_database(&[]).await {
+        let catcher = Catcher::start().await.unwrap();
+        let relay = Relay::from_url(&catcher.url()).unwrap();
+        app.over(Transport::Smtp(Pool::new(vec![relay], PoolSettings::default()).unwrap()));
+        for name in ["ana", "550", "450", "552"] {
+            app.given_profile(name).await;
+        }
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let mut found: Vec<_> = app
+            .sends()
+            .await
+            .into_iter()
+            .map(|stored| {
+                format!("{} {} {}", stored.send.profile, stored.send.state, stored.reason.unwrap_or_default())
+            })
+            .collect();
+        found.sort();
+        assert_eq!(
+            found,
+            ["450 deferred deferred", "550 failed hard_bounce", "552 failed soft_bounce", "ana sent sent"]
+        );
+        let suppressed = app
+            .database
+            .store
+            .suppressions_of(&[
+                "550@example.test".into(),
+                "552@example.test".into(),
+                "450@example.test".into(),
+            ])
+            .await
+            .unwrap();
+        assert_eq!(suppressed.keys().collect::<Vec<_>>(), ["550@example.test"]);
+        assert_eq!(catcher.messages().len(), 1);
+        assert_eq!(catcher.violations(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_has_the_same_bytes_even_when_the_templates_have_changed() {
+    for app in TestApp::on_each_database(&[]).await {
+        app.given_profile("ana").await;
+        app.does("ana", "Order Completed", json!({"order_id": "A-7"})).await;
+        app.plans().await;
+        let engine = app.engine().await;
+        let send = app.sends().await.remove(0).send;
+        app.runs_until_idle().await;
+        let first = app.mails().remove(0);
+        app.database
+            .execute("update sends set state = 'scheduled', finished_at = null, submitted_at = null")
+            .await;
+        drop(engine);
+        let template = app.config.templates.folder.join("receipt/any/receipt.mjml");
+        let text = std::fs::read_to_string(&template).unwrap().replace("Thank you", "Thanks a lot");
+        std::fs::write(&template, text).unwrap();
+        app.runs_until_idle().await;
+        let mails = app.mails();
+        assert_eq!(mails.len(), 2);
+        assert_eq!(mails[1].send, send.id);
+        assert_eq!(mails[1].bytes, first.bytes);
+    }
+}
