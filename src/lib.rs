@@ -18,6 +18,7 @@
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
 //! - [`report`], [`preview`], [`explain`]: what people look at.
+//! - [`demo`]: the shop of `bespoke demo`.
 //! - [`cli`]: one role per subcommand.
 
 pub mod clock;
@@ -32,6 +33,7 @@ pub mod profile;
 pub mod send;
 
 pub mod catalog;
+pub mod demo;
 pub mod cli;
 pub mod deliver;
 pub mod explain;

@@ -7,9 +7,13 @@ use clap::Subcommand;
 
 pub mod check;
 pub mod context;
+pub mod demo;
 pub mod evaluate;
 pub mod import;
+pub mod init;
+pub mod learn;
 pub mod plan;
+pub mod sends;
 pub mod shell;
 pub mod work;
 
@@ -28,6 +32,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the whole job once: a shop, its people, their mails. Nothing leaves this machine.
+    Demo(demo::Demo),
+    /// Writes a configuration, templates and samples to start from.
+    Init(init::Init),
     /// Loads people, what they did, products, or codes of offers from CSV or JSONL files.
     #[command(subcommand)]
     Import(import::ImportCommand),
@@ -40,6 +48,11 @@ enum Command {
     Plan(plan::Plan),
     /// Claims scheduled sends and delivers them.
     Work(work::Work),
+    /// Shows sends, and says what is to become of them.
+    #[command(subcommand)]
+    Sends(sends::Sends),
+    /// Fits what recommendations read: which products go together, and what sells now.
+    Learn(learn::Learn),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
     /// Prints the manual page, or writes one per subcommand into a folder.
@@ -51,11 +64,15 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let globals = self.globals;
         let done = match self.command {
+            Command::Demo(command) => command.run(),
+            Command::Init(command) => command.run(),
             Command::Import(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Evaluate(command) => command.run(),
             Command::Check(command) => command.run(&globals),
             Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

@@ -80,7 +80,7 @@ async fn the_gate_says_why_a_send_did_not_go() {
         };
         app.database.store.add_suppressions(&[suppression]).await.unwrap();
         app.given_profile_with("cy", |profile| profile.consent = Consent::Withdrawn).await;
-        app.at("2026-03-02T10:00:00Z").await;
+        app.at("2026-03-02T10:00:01Z").await;
         app.runs_until_idle().await;
         app.plans().await;
         app.at("2026-03-03T10:00:00Z").await;
@@ -172,7 +172,9 @@ async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
 #[tokio::test]
 async fn over_smtp_a_hard_bounce_suppresses_and_a_deferral_waits() {
     for mut app in TestApp::on_each_database(&[]).await {
+        let rules = ["rcpt@550@=550 5.1.1 no such user", "rcpt@450@=450 4.2.0 try later", "rcpt@552@=552 5.2.2 mailbox full"];
         let catcher = Catcher::start().await.unwrap();
+        catcher.set_rules(rules.map(|rule| rule.parse().unwrap()).into());
         let relay = Relay::from_url(&catcher.url()).unwrap();
         app.over(Transport::Smtp(Pool::new(vec![relay], PoolSettings::default()).unwrap()));
         for name in ["ana", "550", "450", "552"] {
