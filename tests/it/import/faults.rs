@@ -1,5 +1,14 @@
 //! What is wrong is said, with its place, and nothing else is harmed by it.
 
+use bespoke::ingest::Item;
+use bespoke::ingest::Noun;
+use bespoke::ingest::ReadOptions;
+use bespoke::ingest::Reader;
+use bespoke::ingest::Record;
+use bespoke::ingest::Shop;
+use bespoke::ingest::Source;
+use proptest::prelude::*;
+
 use super::Desk;
 use super::Run;
 use crate::support::Database;
@@ -158,4 +167,61 @@ async fn a_bomb_is_one_rejected_row() {
         )
     );
     assert!(desk.read("bomb.csv.gz.rejects.csv").len() < 2_000);
+}
+
+/// What becomes of every row of `bytes`; an error ends them.
+fn read_to_end(noun: Noun, bytes: &[u8]) -> Vec<Item> {
+    let source = Source::new("in", None, std::io::Cursor::new(bytes.to_vec())).unwrap();
+    let options = ReadOptions {
+        noun,
+        mapping: None,
+        format: None,
+        delimiter: None,
+        trait_types: std::collections::BTreeMap::default(),
+        shop: Shop::default(),
+        now: "2026-06-01T12:00:00Z".parse().unwrap(),
+    };
+    let Ok(mut reader) = Reader::open(source, options) else { return vec![] };
+    std::iter::from_fn(|| reader.next_item().ok().flatten()).collect()
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic_and_rejects_stand_in_order(
+        start in prop::sample::select(vec!["id,email\n", "user_id\tevent\ttimestamp\n", "{\"id\":1}\n", "code;offer\n", ""]),
+        bytes in prop::collection::vec(
+            prop_oneof![6 => prop::sample::select(b"\"\"\"\n\r,;\t{}[]:a1@. =\\\0".to_vec()), 1 => any::<u8>()],
+            0..400,
+        ),
+    ) {
+        let bytes = [start.as_bytes(), &bytes].concat();
+        for noun in [Noun::Profiles, Noun::Events, Noun::Products, Noun::Coupons] {
+            let rejected = |item| if let Item::Rejected(reject) = item { Some(reject.line) } else { None };
+            let rejects: Vec<u64> = read_to_end(noun, &bytes).into_iter().filter_map(rejected).collect();
+            prop_assert!(rejects.is_sorted_by(|a, b| a < b), "{:?}", rejects);
+            let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() as u64 + 1;
+            prop_assert!(rejects.iter().all(|line| *line >= 1 && *line <= lines), "{:?} of {}", rejects, lines);
+        }
+    }
+
+    #[test]
+    fn what_a_csv_writer_writes_is_read_back_cell_by_cell(
+        rows in prop::collection::vec(prop::collection::vec("[^\0]{0,12}", 2), 0..20),
+    ) {
+        let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
+        writer.write_record(["id", "note", "other"]).unwrap();
+        for (number, row) in rows.iter().enumerate() {
+            writer.write_record([&number.to_string(), &row[0], &row[1]]).unwrap();
+        }
+        let read = read_to_end(Noun::Profiles, &writer.into_inner().unwrap());
+        prop_assert_eq!(read.len(), rows.len());
+        for (number, (item, row)) in read.into_iter().zip(&rows).enumerate() {
+            let Item::Record(Record::Profile(profile)) = item else { panic!("{item:?}") };
+            prop_assert_eq!(profile.id.as_str(), number.to_string());
+            for (name, cell) in [("note", &row[0]), ("other", &row[1])] {
+                let found = profile.traits.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+                prop_assert_eq!(found, cell.trim());
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Real shops' files, by the maps in tests/maps: slices always, all of it with `--ignored` (tests/run --full).
+//! Real shops' files, by the maps in tests/maps: slices always, all of it with `--ignored` (tests/run --faults).
 
 use bespoke::history::FoldContext;
 use bespoke::history::History;
@@ -118,7 +118,7 @@ async fn a_slice_of_complete_journey_loads_with_households_products_and_coupons(
 }
 
 #[tokio::test]
-#[ignore = "loads all 597,114 lines: minutes in a debug build; tests/run --full runs it"]
+#[ignore = "loads all 597,114 lines: minutes in a debug build; tests/run --faults runs it"]
 async fn all_of_online_retail_loads() {
     let (Some(lines), Some(products)) = (shared(RETAIL), shared("online_retail/products.csv.gz")) else {
         return;
@@ -148,7 +148,7 @@ async fn all_of_online_retail_loads() {
 }
 
 #[tokio::test]
-#[ignore = "loads all 75,000 lines, 92,331 products and 116,204 coupons; tests/run --full runs it"]
+#[ignore = "loads all 75,000 lines, 92,331 products and 116,204 coupons; tests/run --faults runs it"]
 async fn all_of_complete_journey_loads() {
     let desk = Desk::new();
     let database = Database::sqlite().await;
