@@ -25,6 +25,8 @@ const DISCOUNT_STEPS_MAX: u32 = 60;
 const LOG_PARAMETER_MAX: f64 = 12.0;
 /// A parameter this near to the limit is one that the data do not determine.
 const LOG_PARAMETER_UNDETERMINED: f64 = 11.0;
+/// A standard error of a logarithm above this says no more than "anything from a fiftieth to fifty times".
+const LOG_ERROR_MAX: f64 = 2.0;
 /// The step of the second differences from which standard errors come.
 const DIFFERENCE_STEP: f64 = 1e-3;
 
@@ -72,10 +74,17 @@ pub struct Fitted<M, const N: usize> {
 }
 
 impl<M, const N: usize> Fitted<M, N> {
-    /// The interval of a parameter, symmetric on its logarithm, from the observed information.
+    /// The interval of a parameter, symmetric on its logarithm, from the observed information. `None` when the
+    /// data do not determine it.
     pub fn interval(&self, index: usize, value: f64, confidence: f64) -> Option<Interval> {
-        let half_width = normal_quantile(0.5 + confidence / 2.0) * self.log_errors?[index];
+        let errors = self.log_errors.filter(|_| self.determines(index))?;
+        let half_width = normal_quantile(0.5 + confidence / 2.0) * errors[index];
         Some(Interval { low: value * (-half_width).exp(), high: value * half_width.exp() })
+    }
+
+    /// Whether the data determine a parameter to any useful degree.
+    pub fn determines(&self, index: usize) -> bool {
+        self.log_errors.is_some_and(|errors| errors[index] <= LOG_ERROR_MAX)
     }
 }
 
@@ -124,9 +133,8 @@ fn maximise<const N: usize>(
         let value = -log_likelihood(&logs.map(f64::exp));
         if value.is_finite() { value } else { f64::INFINITY }
     };
-    let found = starts.iter().map(|start| simplex::minimise(&cost, &start.map(f64::ln)));
-    let best = found.min_by(|a, b| a.value.total_cmp(&b.value)).filter(|best| best.value.is_finite());
-    let best = best.ok_or(FitError::NoMaximum)?;
+    let starts: Vec<[f64; N]> = starts.iter().map(|start| start.map(f64::ln)).collect();
+    let best = simplex::minimise(&cost, &starts).ok_or(FitError::NoMaximum)?;
     let errors = log_errors(&cost, &best.at);
     Ok((best, errors))
 }

@@ -3,13 +3,17 @@
 
 /// How far the first simplex reaches in each direction.
 const FIRST_STEP: f64 = 0.5;
-/// The simplex has converged when its values and its points differ by less than this.
-const VALUE_TOLERANCE: f64 = 1e-10;
-const POINT_TOLERANCE: f64 = 1e-8;
+/// The simplex has converged when its points differ by less than this, and its values by less than this share
+/// of the best: sums over thousands of customers have no more digits.
+const POINT_TOLERANCE: f64 = 1e-6;
+const VALUE_TOLERANCE: f64 = 1e-12;
+/// A rough descent only tells which valley is the deepest.
+const ROUGH_POINT_TOLERANCE: f64 = 1e-2;
+const ROUGH_VALUE_TOLERANCE: f64 = 1e-6;
 /// A descent that takes longer than this has lost its way.
 const STEPS_MAX: usize = 5_000;
 /// How often the descent is started anew.
-const RESTARTS_MAX: usize = 20;
+const RESTARTS_MAX: i32 = 20;
 
 /// The lowest point that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,23 +22,41 @@ pub(super) struct Minimum<const N: usize> {
     pub(super) value: f64,
 }
 
-/// Minimises a function of N numbers. It may be infinite where it is not defined, but never NaN.
-pub(super) fn minimise<const N: usize>(cost: &impl Fn(&[f64; N]) -> f64, start: &[f64; N]) -> Minimum<N> {
-    let mut best = Minimum { at: *start, value: cost(start) };
-    let mut step = FIRST_STEP;
-    for _ in 0..RESTARTS_MAX {
-        let next = descend(cost, &best, step);
-        let gained = best.value - next.value;
-        best = next;
-        if gained.abs() <= VALUE_TOLERANCE * best.value.abs().max(1.0) {
-            break;
-        }
-        step *= 0.5;
-    }
-    best
+/// How far two points and their values may differ when a descent ends.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    point: f64,
+    value: f64,
 }
 
-fn descend<const N: usize>(cost: &impl Fn(&[f64; N]) -> f64, start: &Minimum<N>, step: f64) -> Minimum<N> {
+/// Minimises a function of N numbers from the best of several starts. It may be infinite where it is not
+/// defined, but never NaN. `None` when it is infinite wherever a descent led.
+pub(super) fn minimise<const N: usize>(
+    cost: &impl Fn(&[f64; N]) -> f64,
+    starts: &[[f64; N]],
+) -> Option<Minimum<N>> {
+    let rough = Tolerance { point: ROUGH_POINT_TOLERANCE, value: ROUGH_VALUE_TOLERANCE };
+    let fine = Tolerance { point: POINT_TOLERANCE, value: VALUE_TOLERANCE };
+    let begin = |start: &[f64; N]| Minimum { at: *start, value: cost(start) };
+    let ends = starts.iter().map(|start| descend(cost, &begin(start), FIRST_STEP, rough));
+    let mut best = ends.min_by(|a, b| a.value.total_cmp(&b.value)).filter(|best| best.value.is_finite())?;
+    for restart in 0..RESTARTS_MAX {
+        let next = descend(cost, &best, FIRST_STEP * 0.5f64.powi(restart), fine);
+        let gained = best.value - next.value;
+        best = next;
+        if gained <= VALUE_TOLERANCE * best.value.abs().max(1.0) {
+            break;
+        }
+    }
+    Some(best)
+}
+
+fn descend<const N: usize>(
+    cost: &impl Fn(&[f64; N]) -> f64,
+    start: &Minimum<N>,
+    step: f64,
+    tolerance: Tolerance,
+) -> Minimum<N> {
     let mut simplex = vec![*start];
     for direction in 0..N {
         let mut at = start.at;
@@ -43,7 +65,7 @@ fn descend<const N: usize>(cost: &impl Fn(&[f64; N]) -> f64, start: &Minimum<N>,
     }
     for _ in 0..STEPS_MAX {
         simplex.sort_by(|a, b| a.value.total_cmp(&b.value));
-        if converged(&simplex) {
+        if converged(&simplex, tolerance) {
             break;
         }
         replace_worst(cost, &mut simplex);
@@ -52,11 +74,11 @@ fn descend<const N: usize>(cost: &impl Fn(&[f64; N]) -> f64, start: &Minimum<N>,
     simplex[0]
 }
 
-fn converged<const N: usize>(simplex: &[Minimum<N>]) -> bool {
+fn converged<const N: usize>(simplex: &[Minimum<N>], tolerance: Tolerance) -> bool {
     let (best, worst) = (&simplex[0], &simplex[N]);
     let near =
-        |point: &Minimum<N>| point.at.iter().zip(&best.at).all(|(a, b)| (a - b).abs() < POINT_TOLERANCE);
-    worst.value - best.value <= VALUE_TOLERANCE && simplex.iter().all(near)
+        |point: &Minimum<N>| point.at.iter().zip(&best.at).all(|(a, b)| (a - b).abs() < tolerance.point);
+    worst.value - best.value <= tolerance.value * best.value.abs().max(1.0) && simplex.iter().all(near)
 }
 
 /// Reflects, expands, contracts or shrinks: the four moves of the method, with its usual coefficients.
@@ -99,7 +121,7 @@ mod tests {
     use super::*;
 
     fn check<const N: usize>(cost: impl Fn(&[f64; N]) -> f64, start: [f64; N], expected: [f64; N]) {
-        let found = minimise(&cost, &start);
+        let found = minimise(&cost, &[start]).unwrap();
         for (actual, expected) in found.at.iter().zip(expected) {
             assert!((actual - expected).abs() < 1e-5, "{found:?}");
         }

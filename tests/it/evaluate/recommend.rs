@@ -105,6 +105,20 @@ fn what_goes_together_is_found_where_popularity_finds_nothing() {
 }
 
 #[test]
+fn what_is_too_large_for_ease_gets_item_neighbours_and_says_so() {
+    let mut train = "household,category\n".to_owned();
+    for index in 0..10_001 {
+        writeln!(train, "{index},{index}\n{index},bread").unwrap();
+    }
+    let files = folder(&[("train.csv", &train), ("test.csv", "household,category\n5,7\n")]);
+    let (train, test) = (path(&files, "train.csv"), path(&files, "test.csv"));
+    let result = json(&words(&train, &test, "ease"), 0);
+    assert_eq!(result["method"], "itemknn");
+    let note = "10001 users and 10002 items: EASE needs at most 10000 of one of them; item neighbours were fitted instead";
+    assert_eq!(result["notes"][0], note);
+}
+
+#[test]
 fn files_that_carry_no_recommendation_are_refused() {
     let files = folder(&[
         ("train.csv", "household,category\na,bread\n"),

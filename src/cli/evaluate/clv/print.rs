@@ -273,18 +273,27 @@ fn notes(report: &Report) -> Vec<String> {
             "how often and for how much customers buy correlate by {correlation:.2}; Gamma-Gamma takes them to be independent, so values are doubtful"
         ));
     }
-    if report.models.purchases.log_errors.is_none() {
-        notes.push(
-            "the purchases do not determine all parameters of BG/NBD, so these have no intervals".to_owned(),
-        );
-    }
-    if report.models.values.as_ref().is_ok_and(|fitted| fitted.log_errors.is_none()) {
-        notes.push(
-            "the values do not determine all parameters of Gamma-Gamma, so these have no intervals"
-                .to_owned(),
-        );
+    notes.extend(undetermined("BG/NBD", &report.models.purchases, &PURCHASE_PARAMETERS));
+    if let Ok(values) = &report.models.values {
+        notes.extend(undetermined("Gamma-Gamma", values, &VALUE_PARAMETERS));
     }
     notes
+}
+
+/// Says which parameters have no interval, because the data do not determine them.
+fn undetermined<M, const N: usize>(model: &str, fitted: &Fitted<M, N>, names: &[&str; N]) -> Option<String> {
+    let loose: Vec<&str> = names
+        .iter()
+        .enumerate()
+        .filter(|&(index, _)| !fitted.determines(index))
+        .map(|(_, name)| *name)
+        .collect();
+    (!loose.is_empty()).then(|| {
+        format!(
+            "the data do not determine {} of {model}, only what follows from all together",
+            loose.join(", ")
+        )
+    })
 }
 
 fn parameter_row(name: &str, value: f64, interval: Option<Interval>, meaning: String) -> [String; 4] {
