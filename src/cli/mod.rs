@@ -14,6 +14,9 @@ pub mod init;
 pub mod learn;
 pub mod plan;
 pub mod sends;
+pub mod explain;
+pub mod preview;
+pub mod send_test;
 pub mod shell;
 pub mod work;
 
@@ -53,6 +56,12 @@ enum Command {
     Sends(sends::Sends),
     /// Fits what recommendations read: which products go together, and what sells now.
     Learn(learn::Learn),
+    /// Renders what would be sent into a folder with a gallery: nothing is sent, no state is written.
+    Preview(preview::Preview),
+    /// Tells why this customer got this mail: facts, rules, candidates, the draw, limits, versions, attempts.
+    Explain(explain::Explain),
+    /// Sends the mail that somebody would get to an address of yours, marked as a test.
+    SendTest(send_test::SendTest),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
     /// Prints the manual page, or writes one per subcommand into a folder.
@@ -73,6 +82,9 @@ impl Cli {
             Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Explain(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

@@ -112,6 +112,18 @@ impl Engine {
         if let Some(outcome) = canceled(&entry.campaign, subject) {
             return Verdict::stop(outcome);
         }
+        self.choose(subject, entry, slice, empty_offers, now)
+    }
+
+    /// Decides what somebody would get whom the gate lets pass: the second half of [`Engine::decide`].
+    pub fn choose(
+        &self,
+        subject: &Subject,
+        entry: &CampaignEntry,
+        slice: Slice,
+        empty_offers: &[String],
+        now: Timestamp,
+    ) -> Verdict {
         let history = self.history(subject, now);
         let placement = stage::place(&history, subject.stage.as_ref(), &self.config.stage, now);
         let facts = self.facts(subject, &entry.campaign, &history, &placement, now);

@@ -32,6 +32,8 @@ use crate::worker::schedule::yearly;
 mod audience;
 mod triggers;
 
+pub(crate) use triggers::starting_data;
+
 use audience::Audience;
 
 /// Profiles, events or transitions of one page.

@@ -63,9 +63,6 @@ impl Planner<'_> {
     ) -> Option<Wanted> {
         let at = event.at + SignedDuration::from_mins(i64::from(delay_minutes));
         self.is_fresh(at).then(|| {
-            let mut data: Map<String, Value> = event.properties.clone();
-            let started = json!({ "id": event.id, "name": event.name, "at": event.at.to_string() });
-            data.insert("event".to_owned(), started);
             let occurrence = match once_per_hours {
                 0 => event.id.clone(),
                 hours => {
@@ -73,7 +70,7 @@ impl Planner<'_> {
                     format!("{} every {hours} h, number {bucket}", event.name)
                 }
             };
-            Wanted { profile: profile.clone(), due: Due { at, occurrence }, data }
+            Wanted { profile: profile.clone(), due: Due { at, occurrence }, data: starting_data(event) }
         })
     }
 
@@ -162,4 +159,12 @@ impl Planner<'_> {
     async fn set_cursor(&self, key: &str, at: Arrival) -> Result<(), Error> {
         self.store.set_plan_cursor(&self.entry.campaign.id, key, &at.to_string()).await
     }
+}
+
+/// What an event that starts a send brings along: `data` in rules and templates.
+pub(crate) fn starting_data(event: &Event) -> Map<String, Value> {
+    let mut data = event.properties.clone();
+    let started = json!({ "id": event.id, "name": event.name, "at": event.at.to_string() });
+    data.insert("event".to_owned(), started);
+    data
 }

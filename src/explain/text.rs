@@ -1,0 +1,216 @@
+//! The explanation as a page of text.
+
+use super::Content;
+use super::Explanation;
+use super::facts;
+use super::wrap::harmless;
+use super::wrap::paragraph;
+use crate::campaign::Guarantee;
+use crate::decision::Choice;
+use crate::decision::Decision;
+use crate::decision::RuledOut;
+use crate::decision::Slice;
+use crate::send::State;
+use crate::store::StoredSend;
+
+/// Width of the first column.
+const LABEL: usize = 12;
+/// Candidates that are told, at most.
+const CANDIDATES_MAX: usize = 15;
+/// Names that are told of one rule, at most.
+const NAMES_MAX: usize = 6;
+
+/// The page, at most 100 columns wide.
+pub fn text(explanation: &Explanation) -> String {
+    let mut out = String::new();
+    let send = &explanation.send.send;
+    let mut tell = |label: &str, text: &str| paragraph(&mut out, 0, label, LABEL, text);
+    tell("send", send.id.as_str());
+    tell("outcome", &outcome(&explanation.send));
+    tell("to", &person(explanation));
+    tell("campaign", &campaign(&explanation.send));
+    for found in &explanation.suppressions {
+        tell("suppressed", &format!("{} since {} (topic {})", found.reason, found.at, found.topic));
+    }
+    match &explanation.decision {
+        None => tell("decision", &undecided(&explanation.send)),
+        Some(decision) => decided(&mut out, explanation, decision),
+    }
+    attempts(&mut out, explanation);
+    out
+}
+
+fn outcome(stored: &StoredSend) -> String {
+    let mut words = stored.send.state.to_string();
+    match &stored.reason {
+        Some(reason) if reason != stored.send.state.as_str() => words.push_str(&format!(", {reason}")),
+        _ => {}
+    }
+    if let Some(at) = stored.submitted_at.or(stored.finished_at) {
+        words.push_str(&format!(", at {at}"));
+    }
+    if let Some(relay) = &stored.relay {
+        words.push_str(&format!(", by relay {relay}"));
+    }
+    if let Some(detail) = stored.detail.as_ref().filter(|detail| !detail.is_empty()) {
+        words.push_str(&format!(": {detail}"));
+    }
+    for (did, at) in [("opened", stored.opened_at), ("clicked", stored.clicked_at)] {
+        if let Some(at) = at {
+            words.push_str(&format!("; {did} at {at}"));
+        }
+    }
+    words
+}
+
+fn person(explanation: &Explanation) -> String {
+    let address = explanation.send.recipient.as_deref().unwrap_or("no address");
+    let id = &explanation.send.send.profile;
+    let Some(profile) = &explanation.profile else {
+        return format!("{id}, {address}; this profile is not in the database any more");
+    };
+    let locale = profile.locale.as_deref().unwrap_or("no locale");
+    let zone = profile.time_zone.as_deref().unwrap_or("no time zone");
+    format!("{id}, {address}, {locale}, {zone}, consent {}", profile.consent.as_str())
+}
+
+fn campaign(stored: &StoredSend) -> String {
+    let send = &stored.send;
+    let guarantee = match send.guarantee {
+        Guarantee::AtMostOnce => "never twice",
+        Guarantee::AtLeastOnce => "never lost",
+    };
+    let claims = match send.attempt {
+        0 => "not tried yet".to_owned(),
+        1 => "tried once".to_owned(),
+        times => format!("tried {times} times"),
+    };
+    format!(
+        "{} ({}, {guarantee}), occurrence {}, due {}, deadline {}, {claims}",
+        send.campaign,
+        send.kind.as_str(),
+        send.occurrence,
+        send.due_at,
+        send.expires_at
+    )
+}
+
+/// Why there is no decision.
+fn undecided(stored: &StoredSend) -> String {
+    let why = stored.detail.as_deref().unwrap_or_default();
+    match stored.send.state {
+        State::Scheduled => format!("none yet: it waits for its time, {}", stored.send.due_at),
+        State::Leased | State::Submitting => "none yet: a worker has just taken it".to_owned(),
+        State::Deferred => format!("none yet: it was put off, {why}"),
+        _ => format!("none: the gate stopped it before anything was chosen, {why}"),
+    }
+}
+
+fn decided(out: &mut String, explanation: &Explanation, decision: &Decision) {
+    let mut tell = |label: &str, text: &str| paragraph(out, 0, label, LABEL, text);
+    tell("stage", &format!("{}: {}", decision.stage, decision.stage_reason));
+    tell("chosen", &chosen(decision));
+    for reason in decision.reasons.iter().filter(|reason| **reason != decision.stage_reason) {
+        tell("", reason);
+    }
+    tell("draw", &draw(decision));
+    if let Some(code) = explanation.coupon() {
+        tell("coupon", &format!("{code}, this person's own"));
+    }
+    if !explanation.send.products.is_empty() {
+        tell("products", &explanation.send.products.join(", "));
+    }
+    tell("versions", &versions(decision, explanation.content));
+    candidates(out, decision);
+    ruled_out(out, &decision.ruled_out);
+    let facts = facts::lines(&decision.inputs);
+    if !facts.is_empty() {
+        out.push_str("\nfacts used\n");
+        for fact in facts {
+            paragraph(out, 2, "", 0, &fact);
+        }
+    }
+}
+
+fn chosen(decision: &Decision) -> String {
+    match &decision.choice {
+        Choice::Variant { variant, .. } => variant.as_str().to_owned(),
+        Choice::NoSend => "nothing: this person was left alone".to_owned(),
+    }
+}
+
+fn draw(decision: &Decision) -> String {
+    let slice = match decision.slice {
+        Slice::Policy => "the policy decides for this person",
+        Slice::Uniform => "this person is in the learning slice: an even draw over the eligible",
+        Slice::Holdout => "this person is kept without mail",
+    };
+    format!(
+        "policy {}, probability {:.4}, seed {}, at {}; {slice}",
+        decision.policy, decision.propensity, decision.seed, decision.at
+    )
+}
+
+fn versions(decision: &Decision, content: Content) -> String {
+    let catalog: String = decision.catalog_version.chars().take(12).collect();
+    let policy = match decision.policy_version.as_str() {
+        "-" => "no model".to_owned(),
+        version => format!("model {version}"),
+    };
+    let template = match &decision.choice {
+        Choice::Variant { template, .. } => template.0.chars().take(12).collect::<String>(),
+        Choice::NoSend => return format!("catalogue {catalog}, {policy}"),
+    };
+    let kept = if content == Content::Kept { "kept as it was sent" } else { "not kept" };
+    format!("catalogue {catalog}, {policy}, template {template} ({kept})")
+}
+
+fn candidates(out: &mut String, decision: &Decision) {
+    let mut candidates = decision.candidates.clone();
+    candidates.sort_by(|left, right| right.probability.total_cmp(&left.probability));
+    let chosen = chosen(decision);
+    let at = candidates.iter().position(|candidate| candidate.variant.as_str() == chosen);
+    out.push_str(&format!("\ncandidates  {} could have been chosen\n", candidates.len()));
+    out.push_str("   probability     score  variant\n");
+    for (index, candidate) in candidates.iter().enumerate() {
+        if index >= CANDIDATES_MAX && Some(index) != at {
+            continue;
+        }
+        let mark = if Some(index) == at { ">" } else { " " };
+        let numbers = format!("{mark} {:>10.2} %  {:>8.3}  ", candidate.probability * 100.0, candidate.score);
+        paragraph(out, 0, &numbers, numbers.len(), candidate.variant.as_str());
+    }
+    let shown = CANDIDATES_MAX + usize::from(at.is_some_and(|at| at >= CANDIDATES_MAX));
+    if candidates.len() > shown {
+        out.push_str(&format!("   and {} more; --format json has them all\n", candidates.len() - shown));
+    }
+}
+
+fn ruled_out(out: &mut String, ruled_out: &[RuledOut]) {
+    if ruled_out.is_empty() {
+        return;
+    }
+    out.push_str("\nruled out\n");
+    for rule in ruled_out {
+        paragraph(out, 2, &harmless(&rule.rule), 10, &rule.detail);
+        let mut names = rule.variants.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+        if rule.variants.len() > NAMES_MAX {
+            names.push_str(&format!(" and {} more", rule.variants.len() - NAMES_MAX));
+        }
+        paragraph(out, 12, "", 0, &names);
+    }
+}
+
+fn attempts(out: &mut String, explanation: &Explanation) {
+    if explanation.attempts.is_empty() {
+        return;
+    }
+    out.push_str("\nattempts\n");
+    for attempt in &explanation.attempts {
+        let times = if attempt.times > 1 { format!(" ({} times)", attempt.times) } else { String::new() };
+        let relay = attempt.relay.as_ref().map(|relay| format!(" by relay {relay}")).unwrap_or_default();
+        let line =
+            format!("{} {}, {}{times}{relay}: {}", attempt.at, attempt.state, attempt.reason, attempt.detail);
+        paragraph(out, 2, &format!("{}", attempt.attempt), 4, &line);
+    }
+}
