@@ -1,7 +1,7 @@
 //! What may stand as an address in a mail: the check at rendering time, when the value is known.
 
-/// Longest address of a link or picture, in bytes.
-pub const ADDRESS_BYTES_MAX: usize = 2_000;
+/// Longest address of a link or picture, in bytes: what fits into a signed click.
+pub const ADDRESS_BYTES_MAX: usize = 6_000;
 
 /// An address that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
         return Err("the address is empty");
     }
     if address.len() > ADDRESS_BYTES_MAX {
-        return Err("the address is over 2,000 bytes");
+        return Err("the address is over 6,000 bytes");
     }
     if address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '<' | '>' | '"')) {
         return Err(

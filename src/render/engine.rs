@@ -28,8 +28,11 @@ pub(super) mod names {
     pub(in crate::render) const PREHEADER: &str = "__preheader";
 }
 
-/// Starts the message of an address that may not stand in a mail: then `:`, the link's number or the picture, `:`, why.
+/// Starts the message of an address that may not stand in a mail: then the link's number or the picture, and why, each
+/// after [`SEPARATOR`].
 pub(super) const BAD_ADDRESS: &str = "bad address";
+/// Stands in no template and in no value.
+pub(super) const SEPARATOR: char = '\u{1f}';
 /// The message of an address that is absent.
 pub(super) const NO_ADDRESS: &str = "the address is undefined";
 
@@ -63,7 +66,7 @@ fn link(signer: &dyn LinkSigner, arguments: &Kwargs, state: &State<'_>) -> TeraR
     let number: u32 = arguments.must_get("n")?;
     let target = target(arguments)?;
     match address::check(&target) {
-        Err(why) => Err(tera::Error::message(format!("{BAD_ADDRESS}:{number}:{why}"))),
+        Err(why) => Err(tera::Error::message(format!("{BAD_ADDRESS}{SEPARATOR}{number}{SEPARATOR}{why}"))),
         Ok(Address::Contact(address)) => Ok(address.to_owned()),
         Ok(Address::Web(address)) => Ok(match state.get::<Value>(names::TRACKED_SEND)? {
             Some(send) => signer.click(send.as_str().unwrap_or_default(), number, address),
@@ -76,7 +79,8 @@ fn link(signer: &dyn LinkSigner, arguments: &Kwargs, state: &State<'_>) -> TeraR
 fn picture(arguments: Kwargs, _: &State<'_>) -> TeraResult<String> {
     let of: &str = arguments.must_get("of")?;
     let target = target(&arguments)?;
-    address::picture(&target).map_err(|why| tera::Error::message(format!("{BAD_ADDRESS}:{of}:{why}")))
+    address::picture(&target)
+        .map_err(|why| tera::Error::message(format!("{BAD_ADDRESS}{SEPARATOR}{of}{SEPARATOR}{why}")))
 }
 
 fn target(arguments: &Kwargs) -> TeraResult<String> {

@@ -7,6 +7,7 @@ use tera::ErrorKind;
 
 use super::engine::BAD_ADDRESS;
 use super::engine::NO_ADDRESS;
+use super::engine::SEPARATOR;
 use super::fault::Part;
 use super::fault::RenderFault;
 use super::output::Excess;
@@ -48,8 +49,8 @@ pub(super) fn error(loaded: &Loaded, part: Part, error: &Error) -> RenderFault {
     let expression = source.get(span.clone()).unwrap_or_default();
     let template = loaded.name.clone();
     let said = report.message();
-    if let Some(bad) = said.strip_prefix(BAD_ADDRESS).and_then(|rest| rest.strip_prefix(':')) {
-        let (of, why) = bad.rsplit_once(':').unwrap_or(("", bad));
+    if let Some(bad) = said.strip_prefix(BAD_ADDRESS).and_then(|rest| rest.strip_prefix(SEPARATOR)) {
+        let (of, why) = bad.split_once(SEPARATOR).unwrap_or(("", bad));
         let label = label(loaded, of);
         return RenderFault::BadAddress { template, part, span, label, message: why.to_owned() };
     }

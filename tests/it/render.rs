@@ -19,6 +19,8 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+mod hostile;
+
 /// Signs so that a reader sees what was signed.
 pub(crate) struct PlainSigner;
 
