@@ -1,6 +1,7 @@
 //! Why people got what they got, and the templates that it was made from.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -56,9 +57,9 @@ impl<'a> NewRow<'a> {
 }
 
 impl Store {
-    /// Saves decisions and returns how many were new. A decision is made once: where the send has one, that stays.
-    /// Call [`Store::decisions`] to see which one holds.
-    pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<u64, Error> {
+    /// Saves decisions and returns the sends for which they were new. A decision is made once: where the send has one
+    /// already, that stays, and whoever made another must go on with what [`Store::decisions`] says.
+    pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
         let mut tx = self.pools.begin().await?;
         let saved = save(&mut tx, decisions).await?;
         tx.commit().await?;
@@ -112,12 +113,12 @@ impl Store {
     }
 }
 
-pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<u64, Error> {
-    let mut saved = 0;
+pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
+    let mut saved = HashSet::with_capacity(decisions.len());
     for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
         let rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
-        saved += tx
-            .run(
+        let new: Vec<(String,)> = tx
+            .all(
                 "insert into decisions (send_id, profile_id, campaign, at, stage, variant, template, slice,
                    propensity, policy, policy_version, body)
                  select value->>'send', value->>'profile', value->>'campaign', cast(value->>'at' as bigint),
@@ -125,10 +126,12 @@ pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<u64, Err
                    cast(value->>'propensity' as double precision), value->>'policy', value->>'policy_version',
                    value->>'body'
                  from {rows} where true
-                 on conflict (send_id) do nothing",
+                 on conflict (send_id) do nothing
+                 returning send_id",
                 args![Rows::of(&rows)],
             )
             .await?;
+        saved.extend(new.iter().filter_map(|(send,)| SendId::parse(send)));
     }
     Ok(saved)
 }

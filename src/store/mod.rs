@@ -63,6 +63,7 @@ pub use sends::Claimed;
 pub use sends::DETAIL_BYTES_MAX;
 pub use sends::DOT_REPLY_MS;
 pub use sends::GroupCommit;
+pub use sends::GroupCommitted;
 pub use sends::Mark;
 pub use sends::Marked;
 pub use sends::ORPHANED_MAX;

@@ -76,9 +76,10 @@ async fn a_decision_is_made_once_and_read_back_to_the_last_digit() {
         };
         let first = decision("ana", variant);
         let second = decision("bo", Choice::NoSend);
-        assert_eq!(store.save_decisions(&[first.clone(), second.clone()]).await.unwrap(), 2);
+        let saved = store.save_decisions(&[first.clone(), second.clone()]).await.unwrap();
+        assert_eq!(saved, HashSet::from([first.send.clone(), second.send.clone()]));
         let other = Decision { propensity: 1.0, ..first.clone() };
-        assert_eq!(store.save_decisions(&[other]).await.unwrap(), 0);
+        assert_eq!(store.save_decisions(&[other]).await.unwrap(), HashSet::new());
         let missing = send("cy", "1", Kind::Lifecycle, start()).id;
         let found = store.decisions(&[first.send.clone(), second.send.clone(), missing]).await.unwrap();
         let expected = HashMap::from([(first.send.clone(), first), (second.send.clone(), second)]);

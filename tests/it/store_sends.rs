@@ -12,6 +12,7 @@ use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::store::Claimed;
 use bespoke::store::GroupCommit;
+use bespoke::store::GroupCommitted;
 use bespoke::store::Marked;
 use bespoke::store::Refusal;
 use bespoke::store::SendFilter;
@@ -152,8 +153,13 @@ async fn a_late_token_writes_nothing() {
         assert_eq!(holder.send.attempt, 1);
 
         let before = store.send(&late.send.id).await.unwrap();
-        let group = GroupCommit { marks: vec![mark(&late)], settlements: vec![settlement(&late, sent())] };
-        let (settled, marked) = store.commit_group(&group, &[], SOFT_MAX, start()).await.unwrap();
+        let group = GroupCommit {
+            marks: vec![mark(&late)],
+            settlements: vec![settlement(&late, sent())],
+            ..GroupCommit::default()
+        };
+        let GroupCommitted { settled, marked, .. } =
+            store.commit_group(&group, &[], SOFT_MAX, start()).await.unwrap();
         assert_eq!(settled.lost, HashSet::from([late.send.id.clone()]));
         assert_eq!(settled.recorded, HashSet::new());
         assert_eq!(marked.refused.get(&late.send.id), Some(&Refusal::LeaseLost));

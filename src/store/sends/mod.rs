@@ -20,6 +20,7 @@ pub use mark::Marked;
 pub use mark::Refusal;
 pub use outcome::DETAIL_BYTES_MAX;
 pub use outcome::GroupCommit;
+pub use outcome::GroupCommitted;
 pub use outcome::SOFT_BOUNCE_WINDOW_MS;
 pub use outcome::Settled;
 pub use outcome::Settlement;

@@ -9,6 +9,7 @@ use super::mark::Cap;
 use super::mark::Mark;
 use super::mark::Marked;
 use super::mark::mark;
+use crate::decision::Decision;
 use crate::profile::EmailAddress;
 use crate::send::AttemptCount;
 use crate::send::LIFECYCLE_TOPIC;
@@ -23,6 +24,7 @@ use crate::store::Store;
 use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
+use crate::store::decisions;
 use crate::store::suppressions;
 
 /// Longest detail that is kept, in bytes.
@@ -52,13 +54,26 @@ pub struct Settled {
     pub lost: HashSet<SendId>,
 }
 
-/// Marks and outcomes of many sends that share one transaction, and with it one wait for the disk.
+/// What many sends have to write, in one transaction, with one wait for the disk.
 #[derive(Debug, Clone, Default)]
 pub struct GroupCommit {
+    /// Made for sends that had none.
+    pub decisions: Vec<Decision>,
     /// Sends about to go on the wire.
     pub marks: Vec<Mark>,
     /// Attempts that came to an end.
     pub settlements: Vec<Settlement>,
+}
+
+/// What a [`GroupCommit`] did.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GroupCommitted {
+    /// As [`Store::save_decisions`] returns it.
+    pub decided: HashSet<SendId>,
+    /// As [`Store::mark_submitting`] returns it.
+    pub marked: Marked,
+    /// As [`Store::record_outcomes`] returns it.
+    pub settled: Settled,
 }
 
 #[derive(Serialize)]
@@ -100,19 +115,20 @@ impl Store {
         Ok(settled)
     }
 
-    /// [`Store::record_outcomes`], then [`Store::mark_submitting`], in one transaction.
+    /// [`Store::record_outcomes`], then [`Store::save_decisions`], then [`Store::mark_submitting`], in one transaction.
     pub async fn commit_group(
         &self,
         group: &GroupCommit,
         caps: &[Cap],
         soft_bounces_max: u32,
         now: Timestamp,
-    ) -> Result<(Settled, Marked), Error> {
+    ) -> Result<GroupCommitted, Error> {
         let mut tx = self.pools.begin().await?;
         let settled = settle(&mut tx, &group.settlements, soft_bounces_max, now).await?;
+        let decided = decisions::save(&mut tx, &group.decisions).await?;
         let marked = mark(&mut tx, &group.marks, caps, now).await?;
         tx.commit().await?;
-        Ok((settled, marked))
+        Ok(GroupCommitted { decided, marked, settled })
     }
 }
 
