@@ -35,6 +35,12 @@ impl From<Option<&str>> for Arg {
     }
 }
 
+impl From<i32> for Arg {
+    fn from(number: i32) -> Self {
+        Self::Integer(Some(i64::from(number)))
+    }
+}
+
 impl From<i64> for Arg {
     fn from(number: i64) -> Self {
         Self::Integer(Some(number))

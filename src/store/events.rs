@@ -39,6 +39,15 @@ struct ArrivalRow {
     properties: String,
 }
 
+/// `$1` profiles, `$2` how many events each.
+pub(super) const EVENTS_SQL: &str = "select value->>0, cast((
+       select {json_list}({json_row}(e.id, e.name, e.at, e.properties)) from (
+         select id, name, at, properties from events
+         where profile_id = value->>0 order by at desc, id desc limit $2
+       ) as e
+     ) as text)
+     from {rows}";
+
 impl Store {
     /// Adds events and returns how many were new: the same id of the same profile is the same event, and the first
     /// stays.
@@ -69,19 +78,8 @@ impl Store {
         let mut found = HashMap::with_capacity(profiles.len());
         for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
             // One row a profile: a driver's cost is by row, and a history has many.
-            let rows: Vec<(String, Option<String>)> = self
-                .pools
-                .all(
-                    "select value->>0, cast((
-                       select {json_list}({json_row}(e.id, e.name, e.at, e.properties)) from (
-                         select id, name, at, properties from events
-                         where profile_id = value->>0 order by at desc, id desc limit $2
-                       ) as e
-                     ) as text)
-                     from {rows}",
-                    args![id_rows(chunk), EVENTS_PER_PROFILE_MAX],
-                )
-                .await?;
+            let rows: Vec<(String, Option<String>)> =
+                self.pools.all(EVENTS_SQL, args![id_rows(chunk), EVENTS_PER_PROFILE_MAX]).await?;
             for (profile, list) in rows {
                 let profile = ProfileId::parse(&profile).map_err(|fault| unreadable(&profile, fault))?;
                 let events = list.map_or(Ok(Vec::new()), |list| read_list(&profile, &list))?;

@@ -39,27 +39,25 @@ struct EngagementRow<'a> {
 /// `[id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at]`
 type MailRow = (String, String, String, String, String, i64, Option<i64>, Option<i64>);
 
+/// `$1` profiles, `$2` how many mails each.
+pub(super) const MAILS_SQL: &str = "select value->>0, cast((
+       select {json_list}({json_row}(m.id, m.campaign, m.kind, coalesce(m.variant, ''),
+         coalesce(m.products, '[]'), m.submitted_at, m.opened_at, m.clicked_at)) from (
+         select id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at from sends
+         where profile_id = value->>0 and submitted_at is not null and state in ('sent', 'unknown')
+         order by submitted_at desc, id desc limit $2
+       ) as m
+     ) as text)
+     from {rows}";
+
 impl Store {
     /// The mails that these profiles got, or may have got, newest first, at most [`MAILS_PER_PROFILE_MAX`] each. A
     /// profile without any has no entry.
     pub async fn mails_of(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, Vec<Mail>>, Error> {
         let mut found = HashMap::with_capacity(profiles.len());
         for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<(String, Option<String>)> = self
-                .pools
-                .all(
-                    "select value->>0, cast((
-                       select {json_list}({json_row}(m.id, m.campaign, m.kind, coalesce(m.variant, ''),
-                         coalesce(m.products, '[]'), m.submitted_at, m.opened_at, m.clicked_at)) from (
-                         select id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at from sends
-                         where profile_id = value->>0 and submitted_at is not null and state in ('sent', 'unknown')
-                         order by submitted_at desc, id desc limit $2
-                       ) as m
-                     ) as text)
-                     from {rows}",
-                    args![id_rows(chunk), MAILS_PER_PROFILE_MAX],
-                )
-                .await?;
+            let rows: Vec<(String, Option<String>)> =
+                self.pools.all(MAILS_SQL, args![id_rows(chunk), MAILS_PER_PROFILE_MAX]).await?;
             for (profile, list) in rows {
                 let mails = list.map_or(Ok(Vec::new()), |list| read_list(&profile, &list))?;
                 if !mails.is_empty() {

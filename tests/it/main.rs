@@ -16,6 +16,7 @@ mod store_locks;
 mod store_marks;
 mod store_orphans;
 mod store_people;
+mod store_plans;
 mod store_sends;
 mod support;
 mod templates;

@@ -140,8 +140,27 @@ async fn claim_kind(
     wanted: usize,
     token: &LeaseToken,
 ) -> Result<Batch, Error> {
+    let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
+    let rows: Vec<SendRow> = tx.all(claim_sql(), args).await?;
+    let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
+    for row in rows {
+        let id = row.id.clone();
+        match ScheduledSend::try_from(row) {
+            Ok(send) if send.state == State::Leased => {
+                batch.claimed.push(Claimed { send, token: token.clone() });
+            }
+            Ok(_) => batch.held += 1,
+            // One row that nobody can read must not stop all others behind it.
+            Err(fault) => fail_unreadable(tx, &id, now, &fault).await?,
+        }
+    }
+    Ok(batch)
+}
+
+/// `$1` token, `$2` now, `$3` priority, `$4` how many, `$5` length of the lease in milliseconds.
+pub(in crate::store) fn claim_sql() -> String {
     // stopped: 0 when the campaign runs, 1 when it is paused, 2 when it was canceled.
-    let sql = format!(
+    format!(
         "with due as materialized (
            select id as due_id, coalesce((
                select case c.state when 'paused' then 1 when 'canceled' then 2 else 0 end
@@ -161,22 +180,7 @@ async fn claim_kind(
            lease_until = case when stopped = 0 then {{now}} + $5 end
          from due where id = due_id
          returning {SEND_COLUMNS}"
-    );
-    let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
-    let rows: Vec<SendRow> = tx.all(sql, args).await?;
-    let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
-    for row in rows {
-        let id = row.id.clone();
-        match ScheduledSend::try_from(row) {
-            Ok(send) if send.state == State::Leased => {
-                batch.claimed.push(Claimed { send, token: token.clone() });
-            }
-            Ok(_) => batch.held += 1,
-            // One row that nobody can read must not stop all others behind it.
-            Err(fault) => fail_unreadable(tx, &id, now, &fault).await?,
-        }
-    }
-    Ok(batch)
+    )
 }
 
 async fn fail_unreadable(tx: &mut Tx, id: &str, now: Timestamp, fault: &Error) -> Result<(), Error> {

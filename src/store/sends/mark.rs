@@ -159,21 +159,25 @@ pub(in crate::store) async fn mark(
     Ok(marked)
 }
 
+/// `$1` the ids of sends.
+pub(in crate::store) const STANDINGS_SQL: &str =
+    "select s.id, s.profile_id, s.kind, s.state, s.lease_token, s.to_address, p.consent,
+       p.address as profile_address, c.state as campaign_state
+     from sends as s
+     left join profiles as p on p.id = s.profile_id
+     left join campaign_states as c on c.campaign = s.campaign
+     where s.id in (select value->>0 from {rows})
+     order by s.id {for_update_of_s}";
+
 async fn read_standings(tx: &mut Tx, ids: &[SendId]) -> Result<HashMap<String, Standing>, Error> {
-    let rows: Vec<Standing> = tx
-        .all(
-            "select s.id, s.profile_id, s.kind, s.state, s.lease_token, s.to_address, p.consent,
-               p.address as profile_address, c.state as campaign_state
-             from sends as s
-             left join profiles as p on p.id = s.profile_id
-             left join campaign_states as c on c.campaign = s.campaign
-             where s.id in (select value->>0 from {rows})
-             order by s.id {for_update_of_s}",
-            args![send_rows(ids)],
-        )
-        .await?;
+    let rows: Vec<Standing> = tx.all(STANDINGS_SQL, args![send_rows(ids)]).await?;
     Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
 }
+
+/// `$1` profiles, `$2` now, `$3` the longest cap in milliseconds.
+pub(in crate::store) const RECENT_SQL: &str = "select profile_id, id, {now} - submitted_at from sends
+     where profile_id in (select value->>0 from {rows}) and kind = 'lifecycle'
+       and submitted_at > {now} - $3";
 
 /// Ages of the lifecycle mails that a profile had within the longest cap, each with its send.
 type Recent = HashMap<String, Vec<(String, i64)>>;
@@ -199,14 +203,7 @@ async fn read_recent(
         let sql = "select id from profiles where id in (select value->>0 from {rows}) order by id for update";
         let _: Vec<(String,)> = tx.all(sql, args![profiles.clone()]).await?;
     }
-    let rows: Vec<(String, String, i64)> = tx
-        .all(
-            "select profile_id, id, {now} - submitted_at from sends
-             where profile_id in (select value->>0 from {rows}) and kind = 'lifecycle'
-               and submitted_at > {now} - $3",
-            args![profiles, now, longest_ms],
-        )
-        .await?;
+    let rows: Vec<(String, String, i64)> = tx.all(RECENT_SQL, args![profiles, now, longest_ms]).await?;
     let mut recent = Recent::new();
     for (profile, send, age_ms) in rows {
         recent.entry(profile).or_default().push((send, age_ms));
@@ -214,17 +211,16 @@ async fn read_recent(
     Ok(recent)
 }
 
+/// `$1` address keys.
+pub(in crate::store) const SUPPRESSIONS_SQL: &str =
+    "select address, topic, reason from suppressions where address in (select value->>0 from {rows})";
+
 /// By address key: topic and reason.
 type Suppressions = HashMap<String, Vec<(String, String)>>;
 
 async fn read_suppressions(tx: &mut Tx, marks: &[Mark]) -> Result<Suppressions, Error> {
     let keys: Vec<[String; 1]> = marks.iter().map(|mark| [mark.to.key()]).collect();
-    let rows: Vec<(String, String, String)> = tx
-        .all(
-            "select address, topic, reason from suppressions where address in (select value->>0 from {rows})",
-            args![Rows::of(&keys)],
-        )
-        .await?;
+    let rows: Vec<(String, String, String)> = tx.all(SUPPRESSIONS_SQL, args![Rows::of(&keys)]).await?;
     let mut found = Suppressions::new();
     for (address, topic, reason) in rows {
         found.entry(address).or_default().push((topic, reason));
@@ -309,17 +305,16 @@ impl<'a> MarkRow<'a> {
     }
 }
 
+/// `$1` marks, `$2` now.
+pub(in crate::store) const MARK_SQL: &str =
+    "update sends set state = 'submitting', submitted_at = {now}, address = value->>'address',
+       variant = value->>'variant', products = value->>'products', domain_group = value->>'domain_group'
+     from {rows}
+     where id = value->>'id' and state = 'leased' and lease_token = value->>'token'
+     returning id";
+
 async fn write(tx: &mut Tx, rows: &[MarkRow<'_>], marked: &mut Marked, now: Timestamp) -> Result<(), Error> {
-    let written: Vec<(String,)> = tx
-        .all(
-            "update sends set state = 'submitting', submitted_at = {now}, address = value->>'address',
-               variant = value->>'variant', products = value->>'products', domain_group = value->>'domain_group'
-             from {rows}
-             where id = value->>'id' and state = 'leased' and lease_token = value->>'token'
-             returning id",
-            args![Rows::of(rows), now],
-        )
-        .await?;
+    let written: Vec<(String,)> = tx.all(MARK_SQL, args![Rows::of(rows), now]).await?;
     marked.accepted = written.iter().filter_map(|(id,)| SendId::parse(id)).collect();
     for id in rows.iter().filter_map(|row| SendId::parse(row.id)) {
         if !marked.accepted.contains(&id) {

@@ -33,3 +33,15 @@ pub use reap::Orphans;
 pub use reap::Reaped;
 pub use reap::Suspects;
 pub use row::StoredSend;
+
+/// The statements that run for every mail, for [`crate::store::Store::query_plans`].
+pub(super) mod statements {
+    pub(in crate::store) use super::claim::claim_sql;
+    pub(in crate::store) use super::mark::MARK_SQL;
+    pub(in crate::store) use super::mark::RECENT_SQL;
+    pub(in crate::store) use super::mark::STANDINGS_SQL;
+    pub(in crate::store) use super::mark::SUPPRESSIONS_SQL;
+    pub(in crate::store) use super::outcome::OUTCOME_SQL;
+    pub(in crate::store) use super::reap::leased_sql;
+    pub(in crate::store) use super::reap::submitting_sql;
+}

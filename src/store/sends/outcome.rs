@@ -174,23 +174,22 @@ fn shortened(detail: &str) -> &str {
     &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
 }
 
+/// `$1` outcomes, `$2` now.
+pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
+       state = value->>'state', reason = value->>'reason', detail = value->>'detail',
+       relay = coalesce(value->>'relay', relay),
+       due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
+       finished_at = cast(value->>'finished_at' as bigint),
+       attempt = attempt - cast(value->>'unspent' as bigint),
+       submitted_at = case when cast(value->>'taken' as bigint) = 1 then coalesce(submitted_at, {now}) end,
+       lease_token = null, lease_until = null
+     from {rows}
+     where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')
+     returning id, attempt";
+
 /// Writes all rows whose lease holds; their ids and attempts come back.
 async fn write(tx: &mut Tx, rows: &[OutcomeRow<'_>], now: Timestamp) -> Result<Vec<(String, i64)>, Error> {
-    tx.all(
-        "update sends set
-           state = value->>'state', reason = value->>'reason', detail = value->>'detail',
-           relay = coalesce(value->>'relay', relay),
-           due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
-           finished_at = cast(value->>'finished_at' as bigint),
-           attempt = attempt - cast(value->>'unspent' as bigint),
-           submitted_at = case when cast(value->>'taken' as bigint) = 1 then coalesce(submitted_at, {now}) end,
-           lease_token = null, lease_until = null
-         from {rows}
-         where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')
-         returning id, attempt",
-        args![Rows::of(rows), now],
-    )
-    .await
+    tx.all(OUTCOME_SQL, args![Rows::of(rows), now]).await
 }
 
 async fn write_attempts(

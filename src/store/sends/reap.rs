@@ -89,25 +89,16 @@ fn condition(orphans: Orphans<'_>, grace_ms: i64) -> String {
     }
 }
 
-async fn reap_leased(
-    tx: &mut Tx,
-    orphans: Orphans<'_>,
-    suspects: Suspects<'_>,
-    now: Timestamp,
-    reaped: &mut Reaped,
-) -> Result<usize, Error> {
-    let (ids, all): (&[SendId], i64) = match suspects {
-        Suspects::AllHeld => (&[], 1),
-        Suspects::Only(ids) => (ids, 0),
-    };
+/// `$1` suspects, `$2` now, `$3` 1 when all are suspects.
+pub(in crate::store) fn leased_sql(orphans: Orphans<'_>) -> String {
     // The states stand twice: once for the index, once for what is meant.
-    let sql = format!(
+    format!(
         "with dead as materialized (
            select id as dead_id, orphaned + case
              when $3 = 1 or id in (select value->>0 from {{rows}}) then 1 else 0 end as deaths
            from sends
            where state in ('leased', 'submitting') and state = 'leased' and {}
-           order by id limit {REAP_ROWS} {{skip_locked}}
+           order by lease_until limit {REAP_ROWS} {{skip_locked}}
          )
          update sends set
            orphaned = deaths,
@@ -120,8 +111,21 @@ async fn reap_leased(
          from dead where id = dead_id
          returning id, state",
         condition(orphans, 0)
-    );
-    let rows: Vec<(String, String)> = tx.all(sql, args![send_rows(ids), now, all]).await?;
+    )
+}
+
+async fn reap_leased(
+    tx: &mut Tx,
+    orphans: Orphans<'_>,
+    suspects: Suspects<'_>,
+    now: Timestamp,
+    reaped: &mut Reaped,
+) -> Result<usize, Error> {
+    let (ids, all): (&[SendId], i64) = match suspects {
+        Suspects::AllHeld => (&[], 1),
+        Suspects::Only(ids) => (ids, 0),
+    };
+    let rows: Vec<(String, String)> = tx.all(leased_sql(orphans), args![send_rows(ids), now, all]).await?;
     for (id, state) in &rows {
         let Some(id) = SendId::parse(id) else { continue };
         if state == State::Failed.as_str() {
@@ -133,21 +137,17 @@ async fn reap_leased(
     Ok(rows.len())
 }
 
-async fn reap_submitting(
-    tx: &mut Tx,
-    orphans: Orphans<'_>,
-    now: Timestamp,
-    reaped: &mut Reaped,
-) -> Result<usize, Error> {
+/// `$1` the detail to write, `$2` now.
+pub(in crate::store) fn submitting_sql(orphans: Orphans<'_>) -> String {
     let grace_ms = match orphans {
         Orphans::LeaseEnded { margin_ms } => DOT_REPLY_MS.saturating_add(margin_ms.max(0)),
         Orphans::All(_) => 0,
     };
-    let sql = format!(
+    format!(
         "with dead as materialized (
            select id as dead_id from sends
            where state in ('leased', 'submitting') and state = 'submitting' and {}
-           order by id limit {REAP_ROWS} {{skip_locked}}
+           order by lease_until limit {REAP_ROWS} {{skip_locked}}
          )
          update sends set
            state = case when guarantee = 'alo' then 'scheduled' else 'unknown' end,
@@ -158,9 +158,17 @@ async fn reap_submitting(
          from dead where id = dead_id
          returning id, state",
         condition(orphans, grace_ms)
-    );
+    )
+}
+
+async fn reap_submitting(
+    tx: &mut Tx,
+    orphans: Orphans<'_>,
+    now: Timestamp,
+    reaped: &mut Reaped,
+) -> Result<usize, Error> {
     let detail = "a worker ended while this mail was on the wire; nobody knows whether the relay took it";
-    let rows: Vec<(String, String)> = tx.all(sql, args![detail, now]).await?;
+    let rows: Vec<(String, String)> = tx.all(submitting_sql(orphans), args![detail, now]).await?;
     for (id, state) in &rows {
         let Some(id) = SendId::parse(id) else { continue };
         if state == State::Unknown.as_str() {
