@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::store::Cap;
 use crate::store::GroupCommit;
+use crate::store::GroupCommitted;
 use crate::store::Mark;
 use crate::store::Refusal;
 use crate::store::Settlement;
@@ -134,7 +135,7 @@ async fn commit(store: &Store, clock: &Clock, settings: &JournalSettings, mut gr
     loop {
         let now = clock.now();
         match store.commit_group(&group.commit, &settings.caps, settings.soft_bounces_max, now).await {
-            Ok((settled, mut marked)) => {
+            Ok(GroupCommitted { settled, mut marked, .. }) => {
                 for lost in &settled.lost {
                     tracing::warn!(send = %lost, "the outcome of send {lost} came after its lease was lost");
                 }
