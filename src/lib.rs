@@ -33,9 +33,9 @@ pub mod profile;
 pub mod send;
 
 pub mod catalog;
-pub mod demo;
 pub mod cli;
 pub mod deliver;
+pub mod demo;
 pub mod explain;
 pub mod facts;
 pub mod history;

@@ -91,7 +91,10 @@ impl Demo {
             let horizon = Horizon { now: morning, ahead: SignedDuration::from_hours(10) };
             let planned = plan(&store, &engine, None, horizon, &|_, _| {}).await?;
             let scheduled: u64 = planned.iter().map(|planned| planned.scheduled).sum();
-            println!("3. planned      {scheduled} sends for {}, out of {variants} variants", day.strftime("%A, %-d %B %Y"));
+            println!(
+                "3. planned      {scheduled} sends for {}, out of {variants} variants",
+                day.strftime("%A, %-d %B %Y")
+            );
             let took = self.work(&store, &config, day).await?;
             let caught = catcher.accepted_count();
             println!("4. delivered    {caught} mails over SMTP in {took:.1} s, to a catcher on loopback");
@@ -119,7 +122,8 @@ impl Demo {
         for chunk in events.chunks(BATCH_ROWS) {
             store.insert_events(chunk).await?;
         }
-        let codes: Vec<String> = (0..self.customers).map(|i| format!("FIRST-{:05}", (i * 7_919) % 100_000)).collect();
+        let codes: Vec<String> =
+            (0..self.customers).map(|i| format!("FIRST-{:05}", (i * 7_919) % 100_000)).collect();
         store.import_coupons("first-order", &codes).await?;
         Ok((profiles.len(), events.len()))
     }
@@ -157,7 +161,9 @@ impl Demo {
         let out = self.out.display();
         println!("\nWhere to look next");
         println!("  {}", self.out.join("previews").join("index.html").display());
-        println!("      the gallery: every mail at desktop and phone width, light and dark, and why it was chosen");
+        println!(
+            "      the gallery: every mail at desktop and phone width, light and dark, and why it was chosen"
+        );
         if let Some(example) = example {
             println!("  bespoke --config {out}/bespoke.toml explain {}", example.send.id);
             println!("      why this customer got this mail");
@@ -210,7 +216,11 @@ async fn report(store: &Store) -> anyhow::Result<()> {
     let mut by_reason: BTreeMap<(State, &str), usize> = BTreeMap::new();
     let mut by_stage: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for stored in &sends {
-        *by_campaign.entry(stored.send.campaign.as_str()).or_default().entry(stored.send.state).or_default() += 1;
+        *by_campaign
+            .entry(stored.send.campaign.as_str())
+            .or_default()
+            .entry(stored.send.state)
+            .or_default() += 1;
         if let Some(reason) = stored.reason.as_deref().filter(|_| stored.send.state != State::Sent) {
             *by_reason.entry((stored.send.state, reason)).or_default() += 1;
         }
@@ -240,7 +250,12 @@ async fn report(store: &Store) -> anyhow::Result<()> {
             .take(3)
             .map(|(family, count)| format!("{} ({count})", family.rsplit('/').next().unwrap_or_default()))
             .collect();
-        println!("  {:<9} {total:>5} mails, {:>3} files; most often {}", stage.as_str(), ranked.len(), most.join(", "));
+        println!(
+            "  {:<9} {total:>5} mails, {:>3} files; most often {}",
+            stage.as_str(),
+            ranked.len(),
+            most.join(", ")
+        );
     }
     tell_three(store, &sends).await
 }

@@ -9,14 +9,14 @@ pub mod check;
 pub mod context;
 pub mod demo;
 pub mod evaluate;
+pub mod explain;
 pub mod import;
 pub mod init;
 pub mod learn;
 pub mod plan;
-pub mod sends;
-pub mod explain;
 pub mod preview;
 pub mod send_test;
+pub mod sends;
 pub mod shell;
 pub mod work;
 

@@ -100,7 +100,8 @@ fn parse_state(text: &str) -> Result<State, String> {
 }
 
 fn parse_send(text: &str) -> Result<SendId, String> {
-    SendId::parse(text).ok_or_else(|| format!("{text:?} is no send: 32 hex digits, as `bespoke sends list` shows them"))
+    SendId::parse(text)
+        .ok_or_else(|| format!("{text:?} is no send: 32 hex digits, as `bespoke sends list` shows them"))
 }
 
 impl Filter {
@@ -135,7 +136,11 @@ impl List {
     async fn run(&self, store: &Store) -> anyhow::Result<()> {
         let sends = store.sends(&self.filter.parsed()?, None, self.limit).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
-        writeln!(out, "{:<32} {:<16} {:<18} {:<11} {:<14} detail", "send", "campaign", "profile", "state", "reason")?;
+        writeln!(
+            out,
+            "{:<32} {:<16} {:<18} {:<11} {:<14} detail",
+            "send", "campaign", "profile", "state", "reason"
+        )?;
         for stored in &sends {
             let send = &stored.send;
             let detail = stored.detail.as_deref().unwrap_or_default();

@@ -19,8 +19,9 @@ use crate::profile::Profile;
 use crate::profile::ProfileId;
 
 const FIRST_NAMES: &[&str] = &[
-    "Ada", "Ben", "Chiara", "Dan", "Elif", "Femi", "Grace", "Hugo", "Ines", "Jonas", "Kaya", "Leo", "Maya", "Noor",
-    "Oskar", "Priya", "Quinn", "Rosa", "Sam", "Tomás", "Uma", "Vera", "Will", "Xenia", "Yusuf", "Zoë",
+    "Ada", "Ben", "Chiara", "Dan", "Elif", "Femi", "Grace", "Hugo", "Ines", "Jonas", "Kaya", "Leo", "Maya",
+    "Noor", "Oskar", "Priya", "Quinn", "Rosa", "Sam", "Tomás", "Uma", "Vera", "Will", "Xenia", "Yusuf",
+    "Zoë",
 ];
 /// Locale, zone, country and how many of a hundred.
 const PLACES: &[(&str, &str, &str, u32)] = &[
@@ -141,11 +142,19 @@ impl<R: Rng> Deeds<'_, R> {
                 self.looks_at(taste, 6, 24.0 * 7.0);
                 for step in 0..self.rng.random_range(2..5) {
                     let hours = self.rng.random_range(2.0..24.0 * 6.0);
-                    self.does(name::PRODUCT_COMPARED, hours, json!({ "product_id": products::id(taste + step) }));
+                    self.does(
+                        name::PRODUCT_COMPARED,
+                        hours,
+                        json!({ "product_id": products::id(taste + step) }),
+                    );
                 }
                 if self.rng.random_range(0..100) < 40 {
                     let hours = self.rng.random_range(2.0..24.0 * 6.0);
-                    self.does(name::PRODUCT_ADDED_TO_WISHLIST, hours, json!({ "product_id": products::id(taste) }));
+                    self.does(
+                        name::PRODUCT_ADDED_TO_WISHLIST,
+                        hours,
+                        json!({ "product_id": products::id(taste) }),
+                    );
                 }
             }
             Habit::FillsCarts => {
@@ -167,7 +176,10 @@ impl<R: Rng> Deeds<'_, R> {
                 let gap = self.rng.random_range(15.0..40.0);
                 for order in 0..self.rng.random_range(3..10) {
                     let jitter = self.rng.random_range(-4.0..4.0);
-                    self.buys(taste + order % 3, 24.0 * (2.0 + gap * f64::from(u32::try_from(order).unwrap_or(0)) + jitter).max(0.5));
+                    self.buys(
+                        taste + order % 3,
+                        24.0 * (2.0 + gap * f64::from(u32::try_from(order).unwrap_or(0)) + jitter).max(0.5),
+                    );
                 }
                 self.looks_at(taste, 3, 24.0 * 14.0);
             }
@@ -184,14 +196,19 @@ impl<R: Rng> Deeds<'_, R> {
         for _ in 0..self.rng.random_range(1..=times) {
             let product = taste + [0, 0, 1, 3][self.rng.random_range(0..4)];
             let hours = self.rng.random_range(1.0..within_hours.max(2.0));
-            let properties = json!({ "product_id": products::id(product), "category": products::category(product) });
+            let properties =
+                json!({ "product_id": products::id(product), "category": products::category(product) });
             self.does(name::PRODUCT_VIEWED, hours, properties);
         }
     }
 
     fn adds(&mut self, product: usize, hours: f64) {
         let price = price(product);
-        self.does(name::PRODUCT_ADDED, hours, json!({ "product_id": products::id(product), "quantity": 1, "price": price }));
+        self.does(
+            name::PRODUCT_ADDED,
+            hours,
+            json!({ "product_id": products::id(product), "quantity": 1, "price": price }),
+        );
     }
 
     /// An order of one to three lines; things that go together are often bought together.
@@ -219,7 +236,11 @@ impl<R: Rng> Deeds<'_, R> {
                 })
             })
             .collect();
-        self.does(name::ORDER_COMPLETED, hours, json!({ "order_id": order_id, "products": products, "total": total }));
+        self.does(
+            name::ORDER_COMPLETED,
+            hours,
+            json!({ "order_id": order_id, "products": products, "total": total }),
+        );
     }
 
     fn does(&mut self, name: &str, hours_ago: f64, properties: Value) {

@@ -112,12 +112,21 @@ mod tests {
         for i in 0..30 {
             let user = format!("u{i}");
             purchases.add(&user, "kettle", ago(200));
-            purchases.add(&user, if i % 3 == 0 { "tea" } else { "cup" }, ago(if i % 3 == 0 { 1 } else { 300 }));
+            purchases.add(
+                &user,
+                if i % 3 == 0 { "tea" } else { "cup" },
+                ago(if i % 3 == 0 { 1 } else { 300 }),
+            );
         }
         purchases.add("later", "future", now + jiff::SignedDuration::from_hours(1));
         let fit = purchases.fit();
         assert_eq!(fit.popular.first().map(|(id, share)| (id.as_str(), *share)), Some(("tea", 1.0)));
-        let of_tea: Vec<_> = fit.neighbours.iter().filter(|(id, ..)| id == "tea").map(|(_, other, _)| other.as_str()).collect();
+        let of_tea: Vec<_> = fit
+            .neighbours
+            .iter()
+            .filter(|(id, ..)| id == "tea")
+            .map(|(_, other, _)| other.as_str())
+            .collect();
         assert_eq!(of_tea.first(), Some(&"kettle"));
         assert!(fit.popular.iter().all(|(id, _)| id != "future"));
     }

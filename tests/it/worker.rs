@@ -172,7 +172,11 @@ async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
 #[tokio::test]
 async fn over_smtp_a_hard_bounce_suppresses_and_a_deferral_waits() {
     for mut app in TestApp::on_each_database(&[]).await {
-        let rules = ["rcpt@550@=550 5.1.1 no such user", "rcpt@450@=450 4.2.0 try later", "rcpt@552@=552 5.2.2 mailbox full"];
+        let rules = [
+            "rcpt@550@=550 5.1.1 no such user",
+            "rcpt@450@=450 4.2.0 try later",
+            "rcpt@552@=552 5.2.2 mailbox full",
+        ];
         let catcher = Catcher::start().await.unwrap();
         catcher.set_rules(rules.map(|rule| rule.parse().unwrap()).into());
         let relay = Relay::from_url(&catcher.url()).unwrap();
