@@ -20,6 +20,7 @@ use serde_json::Value;
 use serde_json::json;
 
 mod hostile;
+mod random;
 
 /// Signs so that a reader sees what was signed.
 pub(crate) struct PlainSigner;
