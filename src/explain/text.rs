@@ -4,6 +4,7 @@ use super::Content;
 use super::Explanation;
 use super::facts;
 use super::wrap::harmless;
+use super::wrap::line;
 use super::wrap::paragraph;
 use crate::campaign::Guarantee;
 use crate::decision::Choice;
@@ -41,26 +42,19 @@ pub fn text(explanation: &Explanation) -> String {
 }
 
 fn outcome(stored: &StoredSend) -> String {
-    let mut words = stored.send.state.to_string();
-    match &stored.reason {
-        Some(reason) if reason != stored.send.state.as_str() => words.push_str(&format!(", {reason}")),
-        _ => {}
-    }
-    if let Some(at) = stored.submitted_at.or(stored.finished_at) {
-        words.push_str(&format!(", at {at}"));
-    }
-    if let Some(relay) = &stored.relay {
-        words.push_str(&format!(", by relay {relay}"));
-    }
-    if let Some(detail) = stored.detail.as_ref().filter(|detail| !detail.is_empty()) {
-        words.push_str(&format!(": {detail}"));
-    }
-    for (did, at) in [("opened", stored.opened_at), ("clicked", stored.clicked_at)] {
-        if let Some(at) = at {
-            words.push_str(&format!("; {did} at {at}"));
-        }
-    }
-    words
+    let state = stored.send.state.as_str();
+    let reason = stored.reason.as_deref().filter(|reason| *reason != state);
+    let at = stored.submitted_at.or(stored.finished_at);
+    let parts = [
+        Some(state.to_owned()),
+        reason.map(|reason| format!(", {reason}")),
+        at.map(|at| format!(", at {at}")),
+        stored.relay.as_ref().map(|relay| format!(", by relay {relay}")),
+        stored.detail.as_ref().filter(|detail| !detail.is_empty()).map(|detail| format!(": {detail}")),
+        stored.opened_at.map(|at| format!("; opened at {at}")),
+        stored.clicked_at.map(|at| format!("; clicked at {at}")),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 fn person(explanation: &Explanation) -> String {
@@ -170,7 +164,7 @@ fn candidates(out: &mut String, decision: &Decision) {
     candidates.sort_by(|left, right| right.probability.total_cmp(&left.probability));
     let chosen = chosen(decision);
     let at = candidates.iter().position(|candidate| candidate.variant.as_str() == chosen);
-    out.push_str(&format!("\ncandidates  {} could have been chosen\n", candidates.len()));
+    line(out, &format!("\ncandidates  {} could have been chosen", candidates.len()));
     out.push_str("   probability     score  variant\n");
     for (index, candidate) in candidates.iter().enumerate() {
         if index >= CANDIDATES_MAX && Some(index) != at {
@@ -182,7 +176,7 @@ fn candidates(out: &mut String, decision: &Decision) {
     }
     let shown = CANDIDATES_MAX + usize::from(at.is_some_and(|at| at >= CANDIDATES_MAX));
     if candidates.len() > shown {
-        out.push_str(&format!("   and {} more; --format json has them all\n", candidates.len() - shown));
+        line(out, &format!("   and {} more; --format json has them all", candidates.len() - shown));
     }
 }
 
@@ -193,11 +187,10 @@ fn ruled_out(out: &mut String, ruled_out: &[RuledOut]) {
     out.push_str("\nruled out\n");
     for rule in ruled_out {
         paragraph(out, 2, &harmless(&rule.rule), 10, &rule.detail);
-        let mut names = rule.variants.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
-        if rule.variants.len() > NAMES_MAX {
-            names.push_str(&format!(" and {} more", rule.variants.len() - NAMES_MAX));
-        }
-        paragraph(out, 12, "", 0, &names);
+        let names = rule.variants.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
+        let more = rule.variants.len().saturating_sub(NAMES_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        paragraph(out, 12, "", 0, &format!("{names}{more}"));
     }
 }
 
@@ -209,8 +202,8 @@ fn attempts(out: &mut String, explanation: &Explanation) {
     for attempt in &explanation.attempts {
         let times = if attempt.times > 1 { format!(" ({} times)", attempt.times) } else { String::new() };
         let relay = attempt.relay.as_ref().map(|relay| format!(" by relay {relay}")).unwrap_or_default();
-        let line =
+        let told =
             format!("{} {}, {}{times}{relay}: {}", attempt.at, attempt.state, attempt.reason, attempt.detail);
-        paragraph(out, 2, &format!("{}", attempt.attempt), 4, &line);
+        paragraph(out, 2, &attempt.attempt.to_string(), 4, &told);
     }
 }

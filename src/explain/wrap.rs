@@ -3,6 +3,12 @@
 /// Columns of a page.
 pub(super) const COLUMNS: usize = 100;
 
+/// Appends a line as it is.
+pub(super) fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
 /// Appends `text` behind `label`, its later lines under its first.
 pub(super) fn paragraph(out: &mut String, indent: usize, label: &str, width: usize, text: &str) {
     let start = indent + width;
@@ -11,7 +17,7 @@ pub(super) fn paragraph(out: &mut String, indent: usize, label: &str, width: usi
     out.push_str(format!("{padded}{}", lines.next().unwrap_or_default()).trim_end());
     out.push('\n');
     for line in lines {
-        out.push_str(&format!("{:start$}{line}\n", ""));
+        self::line(out, &format!("{:start$}{line}", ""));
     }
 }
 

@@ -67,8 +67,8 @@ pub(super) fn stem(number: usize, profile: &str, variant: &str) -> String {
         hash.update(part.as_bytes());
     }
     let digest = hash.finalize();
-    let hex: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{number:05}-{hex}")
+    let short = u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
+    format!("{number:05}-{short:016x}")
 }
 
 /// Removes an earlier preview. Whatever else is there stops it before anything is removed.

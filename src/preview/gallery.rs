@@ -155,14 +155,5 @@ fn page(data: &str) -> String {
 
 /// JSON that ends no script element and begins no comment: what HTML would read is written as JSON escapes.
 fn inside_script(json: &str) -> String {
-    let mut safe = String::with_capacity(json.len() + json.len() / 16);
-    for character in json.chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                safe.push_str(&format!("\\u{:04x}", u32::from(character)));
-            }
-            other => safe.push(other),
-        }
-    }
-    safe
+    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }

@@ -180,13 +180,11 @@ fn start(engine: &Engine, campaign: &Campaign, subject: &Subject) -> (Start, Map
         Trigger::Event { name, .. } => {
             let newest =
                 subject.events.iter().filter(|event| event.name == *name).max_by_key(|event| event.at);
-            match newest {
-                Some(event) => (Start::Own, starting_data(event)),
-                None => {
-                    let (sample, data) = sample();
-                    (Start::Missing(name.clone(), sample), data)
-                }
+            if let Some(event) = newest {
+                return (Start::Own, starting_data(event));
             }
+            let (sample, data) = sample();
+            (Start::Missing(name.clone(), sample), data)
         }
         Trigger::Api {} => {
             let (sample, data) = sample();

@@ -9,6 +9,7 @@ mod history;
 mod import;
 mod message;
 mod migrations;
+mod preview;
 mod render;
 mod smtp;
 mod store_learnt;
