@@ -76,19 +76,20 @@
   const frame = (mail, kind, label) => {
     const file = mail.stem + (state.scheme === "dark" && mail.dark ? ".dark.html" : ".html");
     return make("figure", { class: kind }, make("figcaption", {}, label),
-      make("iframe", { sandbox: "", loading: "lazy", referrerpolicy: "no-referrer", src: file, title: label }));
+      make("iframe", { sandbox: "", referrerpolicy: "no-referrer", src: file, title: label }));
   };
   const frames = (mail) => make("div", { id: "frames", class: "frames " + state.scheme },
     state.width === "text" ? [make("figure", { class: "wide" }, make("figcaption", {}, "plain text part"),
       make("iframe", { sandbox: "", src: mail.stem + ".txt", title: "plain text part" }))] : [],
-    ["both", "desktop"].includes(state.width) ? frame(mail, "wide", "desktop, 660 px") : null,
+    ["both", "desktop"].includes(state.width) ? frame(mail, "wide", "desktop, 620 px") : null,
     ["both", "phone"].includes(state.width) ? frame(mail, "phone", "phone, 375 px") : null);
   const choice = (key, values) => make("span", { class: "switch" }, values.map((value) =>
     make("button", { "aria-pressed": String(state[key] === value), on: () => { state[key] = value; show(state.current); } }, value)));
   const facts = (pairs) => make("div", { class: "facts" }, pairs.filter(([, value]) => value).map(([name, value]) =>
     make("span", {}, name + " ", make("b", {}, value))));
+  const NUMBERS = new Set(["score", "probability", "mails", "variants chosen"]);
   const table = (name, heads, rows) => make("table", { class: name },
-    make("thead", {}, make("tr", {}, heads.map((head) => make("th", {}, head)))), make("tbody", {}, rows));
+    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { class: NUMBERS.has(head) ? "number" : null }, head)))), make("tbody", {}, rows));
   const candidates = (mail) => {
     const best = Math.max(...mail.candidates.map((candidate) => candidate.probability), 1e-9);
     const rows = mail.candidates.map((candidate) =>
@@ -179,6 +180,7 @@
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   apply();
   coverage();
-  show(data.mails[Number(location.hash.slice(1)) - 1] || data.mails[0], true);
-  if (location.hash === "#coverage") tab("coverage");
+  const asked = location.hash.slice(1);
+  show(data.mails[Number(asked) - 1] || data.mails[0], true);
+  if (asked === "coverage") tab("coverage");
 })();

@@ -151,7 +151,12 @@ fn explain(card: &mut Card, decision: &Decision) {
     card.reasons = decision.reasons.iter().map(|reason| shorten(reason)).collect();
     card.candidates_total = decision.candidates.len();
     card.candidates.clone_from(&decision.candidates);
-    card.candidates.sort_by(|left, right| right.probability.total_cmp(&left.probability));
+    // What was chosen stands first, so that it is never among those left out.
+    let chosen = card.variant.clone();
+    let is_chosen = |candidate: &Candidate| Some(candidate.variant.as_str()) == chosen.as_deref();
+    card.candidates.sort_by(|left, right| {
+        is_chosen(right).cmp(&is_chosen(left)).then_with(|| right.probability.total_cmp(&left.probability))
+    });
     card.candidates.truncate(CANDIDATES_SHOWN_MAX);
     card.ruled_out = decision.ruled_out.iter().map(brief).collect();
 }
