@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Overrides;
 use crate::decision::Decision;
+use crate::decision::VariantId;
 use crate::deliver::catcher::Catcher;
 use crate::demo::people::people;
 use crate::demo::products::products;
@@ -225,7 +226,7 @@ async fn report(store: &Store) -> anyhow::Result<()> {
             *by_reason.entry((stored.send.state, reason)).or_default() += 1;
         }
         let variant = stored.variant.as_ref().filter(|_| stored.send.state == State::Sent);
-        if let Some(family) = variant.map(|variant| variant.family()) {
+        if let Some(family) = variant.map(VariantId::family) {
             let stage = family.split('/').nth(1).unwrap_or_default();
             *by_stage.entry(stage).or_default().entry(family).or_default() += 1;
         }

@@ -7,6 +7,7 @@ mod config;
 mod evaluate;
 mod history;
 mod import;
+mod kill;
 mod message;
 mod migrations;
 mod preview;

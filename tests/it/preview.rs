@@ -233,7 +233,7 @@ async fn hostile_people_stay_in_the_folder_and_out_of_the_markup() {
     let shown: Vec<&str> =
         page["mails"].as_array().unwrap().iter().map(|card| card["profile"].as_str().unwrap()).collect();
     assert_eq!(shown, ids.iter().map(ProfileId::as_str).collect::<Vec<_>>());
-    for name in names(&out).iter().filter(|name| name.ends_with(".html") && *name != "index.html") {
+    for name in names(&out).iter().filter(|name| name.contains(".html") && *name != "index.html") {
         let html = std::fs::read_to_string(out.join(name)).unwrap();
         assert!(!html.contains("<script") && !html.contains("49"), "{name}");
     }
