@@ -181,8 +181,6 @@ pub enum PolicyKind {
     Rules,
     /// A fixed split, sticky by hash.
     Ab,
-    /// Bayesian logistic Thompson sampling on shared features.
-    Thompson,
 }
 
 impl PolicyKind {
@@ -192,7 +190,6 @@ impl PolicyKind {
             Self::Weighted => "weighted",
             Self::Rules => "rules",
             Self::Ab => "ab",
-            Self::Thompson => "thompson",
         }
     }
 }

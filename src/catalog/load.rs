@@ -208,7 +208,7 @@ impl<'s> Loader<'s> {
     /// Policies that compare need something to compare.
     fn check_policy(&mut self, entry: &CampaignEntry, folder: &CampaignFolder) {
         let policy = entry.campaign.policy;
-        let compares = matches!(policy, PolicyKind::Ab | PolicyKind::Thompson);
+        let compares = policy == PolicyKind::Ab;
         if let (true, 1, Some(file)) = (compares, entry.arms.len(), &folder.file) {
             let place = super::toml_text::place(file, &["policy"]);
             let message =

@@ -45,7 +45,7 @@ pub fn distribution(
         }
         (Slice::Policy, PolicyKind::Rules) => certain(arms.len(), first(arms)),
         (Slice::Policy, PolicyKind::Ab) => certain(arms.len(), sticky(&scores, position)),
-        (Slice::Policy, PolicyKind::Weighted | PolicyKind::Thompson) => shares(&scores),
+        (Slice::Policy, PolicyKind::Weighted) => shares(&scores),
     };
     Distribution { scores, probabilities }
 }
