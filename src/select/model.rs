@@ -14,7 +14,7 @@
 //! - [`head`]: a posterior that learns from sends, once from each, and forgets.
 //! - [`heads`]: click, purchase and unsubscribe together: the model that is stored as a versioned row.
 //! - [`normal`], [`draws`]: 256 joint draws for up to 32 arms without an allocation.
-//! - [`shortlist`]: which arms are candidates when there are hundreds; [`logistic`]: probabilities, fast.
+//! - `shortlist`: which arms are candidates when there are hundreds; [`logistic`]: probabilities, fast.
 //! - [`choose`]: Thompson sampling over values, the floor, the caps, and the one draw.
 //! - [`caps`]: what a new variant and a new account may get.
 //! - [`slices`]: holdout, uniform and policy by stable hash; the sticky split of `policy = "ab"`.

@@ -1,7 +1,7 @@
 //! The only SQL: everything that outlives a process, on SQLite and PostgreSQL.
 //!
 //! Each statement is written once, in the subset that both databases understand (`$1`, `on conflict`, `returning`;
-//! ids are text, times are milliseconds, JSON is text); [`dialect`] lists the few words that differ. A batch is bound
+//! ids are text, times are milliseconds, JSON is text); `dialect` lists the few words that differ. A batch is bound
 //! as one JSON text. Writing methods are one transaction each, as short as the statement allows; none is open while
 //! anything is rendered or sent. Every method is in the conformance suite (`tests/it/store*.rs`), which runs on both.
 //!
