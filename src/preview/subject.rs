@@ -181,7 +181,7 @@ fn start(engine: &Engine, campaign: &Campaign, subject: &Subject) -> (Start, Map
             let newest =
                 subject.events.iter().filter(|event| event.name == *name).max_by_key(|event| event.at);
             if let Some(event) = newest {
-                return (Start::Own, starting_data(event));
+                return (Start::Own, starting_data(event, engine.minor_digits()));
             }
             let (sample, data) = sample();
             (Start::Missing(name.clone(), sample), data)

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::decision::TemplateHash;
 use crate::history::FoldContext;
 use crate::product::ProductIndex;
+use crate::product::money;
 use crate::render::LinkSigner;
 use crate::render::RenderFault;
 use crate::render::Renderer;
@@ -80,6 +81,12 @@ impl Engine {
             printed,
             config,
         })
+    }
+
+    /// Digits behind the point of the shop's currency.
+    pub fn minor_digits(&self) -> u32 {
+        let currency = self.shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
+        money::minor_digits(currency)
     }
 
     /// Whether a campaign's clicks and opens are counted.

@@ -51,8 +51,19 @@ async fn a_planned_campaign_reaches_everybody_in_its_audience_once() {
 async fn an_event_starts_a_transactional_mail_with_its_data() {
     for app in TestApp::on_each_database(&[]).await {
         app.given_profile_with("ana", |profile| profile.consent = Consent::Withdrawn).await;
-        app.does("ana", "Order Completed", json!({"order_id": "A-7", "total": 12.5})).await;
+        app.does(
+            "ana",
+            "Order Completed",
+            json!({"order_id": "A-7", "total": 12.5, "products": [{"price": "3.20"}]}),
+        )
+        .await;
         assert_eq!(app.plans().await, 1);
+        let data = &app.sends().await[0].send.data;
+        assert_eq!(
+            (&data["total"], &data["products"][0]["price"]),
+            (&json!(1250), &json!(320)),
+            "minor units"
+        );
         app.runs_until_idle().await;
         let mails = app.mails();
         assert_eq!(mails.len(), 1);
