@@ -212,7 +212,7 @@ async fn hostile_people_stay_in_the_folder_and_out_of_the_markup() {
         let mut person = profile("someone");
         person.id = ProfileId::parse(id).unwrap();
         person.address = Some(EmailAddress::parse(&format!("p{number}@example.test")).unwrap());
-        let name = "</script><script>alert(1)</script>{{ 7*7 }}\r\nBcc: x@example.test";
+        let name = "</script><script>alert(1)</script>{{ 90210*90210 }}\r\nBcc: x@example.test";
         person.traits = json!({ "first_name": name }).as_object().unwrap().clone();
         people.push(person);
     }
@@ -235,7 +235,7 @@ async fn hostile_people_stay_in_the_folder_and_out_of_the_markup() {
     assert_eq!(shown, ids.iter().map(ProfileId::as_str).collect::<Vec<_>>());
     for name in names(&out).iter().filter(|name| name.contains(".html") && *name != "index.html") {
         let html = std::fs::read_to_string(out.join(name)).unwrap();
-        assert!(!html.contains("<script") && !html.contains("49"), "{name}");
+        assert!(!html.contains("<script") && !html.contains("8137844100"), "{name}");
     }
 }
 

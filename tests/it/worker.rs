@@ -143,7 +143,7 @@ async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
     for app in TestApp::on_each_database(&[]).await {
         let hostile = [
             "<script>alert(1)</script>",
-            "{{ 7*7 }}",
+            "{{ 90210*90210 }}",
             "{% raw %}",
             "a\r\nBcc: x@y.test",
             "\u{202e}gnp",
@@ -173,7 +173,7 @@ async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
             assert_eq!(message.headers().iter().filter(|header| header.name() == "Bcc").count(), 0);
             let html = message.body_html(0).unwrap();
             assert!(
-                !html.contains("<script>alert") && !html.contains("<img src=x") && !html.contains("49"),
+                !html.contains("<script>alert") && !html.contains("<img src=x") && !html.contains("8137844100"),
                 "{html}"
             );
         }
