@@ -1,8 +1,8 @@
 -- People, what they did, and what may be shown to them.
 --
 -- One set of migrations for SQLite and PostgreSQL. Times are milliseconds since the Unix epoch, ids are text, JSON is
--- text. src/store/dialect.rs says what {key} and {serial} stand for; lines between `-- postgres:` and `-- end` are for
--- PostgreSQL only. Everything about a person is keyed by profile_id.
+-- text. src/store/dialect.rs says what {key}, {serial} and {clustered} stand for; lines between `-- postgres:` and `-- end`
+-- are for PostgreSQL only. Everything about a person is keyed by profile_id.
 
 -- postgres:
 -- The clock that decides due times, leases and rates, in milliseconds and microseconds. Tests replace it by one that
@@ -38,18 +38,25 @@ create table consents (
   primary key (profile_id, at, status, source)
 );
 
--- What profiles did. seq is the order of arrival (src/store/arrival.rs).
-create table events (
-  seq {serial},
-  profile_id {key} not null,
-  id {key} not null,                    -- message id: the same id of the same profile is the same event
-  name {key} not null,
-  at bigint not null,
-  properties text not null              -- JSON object
+-- The last number given out in each order of arrival (src/store/arrival.rs).
+create table counters (
+  name {key} not null primary key,
+  value bigint not null
 );
+insert into counters (name, value) values ('events', 0), ('stage_transitions', 0);
+
+-- What profiles did. On SQLite the rows of one profile stand together, because they are read together.
+create table events (
+  profile_id {key} not null,
+  at bigint not null,
+  id {key} not null,                    -- message id: the same id of the same profile is the same event
+  seq bigint not null,                  -- order of arrival
+  name {key} not null,
+  properties text not null,             -- JSON object
+  primary key (profile_id, at, id)
+){clustered};
 create unique index events_id on events (profile_id, id);
-create index events_profile on events (profile_id, at);
-create index events_name on events (name, seq);
+create index events_arrival on events (seq, name);
 
 -- What may be shown and bought.
 create table products (
@@ -64,7 +71,7 @@ create table neighbours (
   neighbour_id {key} not null,
   score double precision not null,
   primary key (product_id, neighbour_id)
-);
+){clustered};
 
 -- Where a profile stands now, and why.
 create table stages (
@@ -72,11 +79,11 @@ create table stages (
   stage {key} not null,                 -- discover, educate, compare, purchase
   reason text not null,
   since bigint not null
-);
+){clustered};
 
 -- How it came there. The funnel report reads this, and campaigns start by it.
 create table stage_transitions (
-  seq {serial},
+  seq bigint not null primary key,      -- order of arrival
   profile_id {key} not null,
   from_stage {key},                     -- null: never placed before
   to_stage {key} not null,
@@ -94,7 +101,7 @@ create table suppressions (
   at bigint not null,
   send_id {key},                        -- the send whose bounce, complaint or link it came by
   primary key (address, topic)
-);
+){clustered};
 
 -- Bounces of addresses that exist (mailbox full …): N of them within 30 days suppress lifecycle mail.
 create table soft_bounces (
@@ -102,7 +109,7 @@ create table soft_bounces (
   send_id {key} not null,
   at bigint not null,
   primary key (address, send_id)
-);
+){clustered};
 
 -- Codes of unique offers. One profile gets one code of an offer, and no code goes to two.
 create table coupons (
@@ -111,6 +118,6 @@ create table coupons (
   profile_id {key},                     -- null while the code is free
   claimed_at bigint,
   primary key (offer, code)
-);
+){clustered};
 create unique index coupons_profile on coupons (offer, profile_id) where profile_id is not null;
 create index coupons_free on coupons (offer, code) where profile_id is null;

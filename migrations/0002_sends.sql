@@ -3,7 +3,8 @@
 -- A row to be done: states scheduled, leased, submitting, deferred, and the terminal sent, failed, suppressed,
 -- skipped, unknown, expired, canceled.
 create table sends (
-  id {key} not null primary key,        -- ordered by time; the Message-ID is made from it
+  seq {serial},                         -- order of planning: claims go by it, so neighbours are worked on together
+  id {key} not null,                    -- its name for ever; the Message-ID is made from it
   campaign {key} not null,
   profile_id {key} not null,
   occurrence {key} not null,            -- unique within campaign and profile: planning twice adds nothing
@@ -33,9 +34,10 @@ create table sends (
   opened_at bigint,                     -- first by a person
   clicked_at bigint                     -- first by a person
 );
+create unique index sends_id on sends (id);
 create unique index sends_occurrence on sends (campaign, profile_id, occurrence);
 -- Claims read only this: finished work is not in it, so it costs nothing.
-create index sends_claim on sends (priority, due_at, id) where state in ('scheduled', 'deferred') and held = 0;
+create index sends_claim on sends (priority, due_at, seq) where state in ('scheduled', 'deferred') and held = 0;
 -- Orphans are found by this.
 create index sends_lease on sends (lease_until) where state in ('leased', 'submitting');
 -- Resuming a campaign reads this.
@@ -54,11 +56,12 @@ create table attempts (
   detail text not null,
   relay {key},
   primary key (send_id, attempt, reason)
-);
+){clustered};
 
 -- Why this person got this mail; written once, before anything is rendered. Retries render from it.
 create table decisions (
-  send_id {key} not null primary key,
+  send_seq bigint not null primary key, -- sends.seq
+  send_id {key} not null,
   profile_id {key} not null,
   campaign {key} not null,
   at bigint not null,
@@ -86,7 +89,7 @@ create table campaign_states (
   state {key} not null,                 -- running, paused, canceled
   reason text not null,
   since bigint not null
-);
+){clustered};
 
 -- How far planning has come: a time, or a place in the order of arrival.
 create table plan_cursors (
@@ -94,4 +97,4 @@ create table plan_cursors (
   key {key} not null,
   value text not null,
   primary key (campaign, key)
-);
+){clustered};

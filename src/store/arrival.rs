@@ -1,9 +1,9 @@
 //! The order in which rows arrived, safe to read on from.
 //!
 //! A sequence hands out numbers before rows are committed, so on PostgreSQL a reader could see number 8, go on from
-//! there, and miss number 7, which commits a moment later. Writers therefore share an advisory lock until they
-//! commit, and a reader in order of arrival takes the same lock alone: when it has it, no number is in flight.
-//! Writers wait for a reader only as long as it reads one page. SQLite has one writer, and its order is safe as it is.
+//! there, and miss number 7, which commits a moment later. Here the last number stands in a row, and whoever takes
+//! numbers holds that row until its transaction ends: numbers are committed in their order. Writers of one table wait
+//! for each other, as long as one batch takes; readers wait for nobody.
 
 use std::fmt;
 
@@ -11,10 +11,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::Error;
-use super::Store;
 use super::batch::args;
 use super::connection::Tx;
-use super::dialect::Dialect;
 
 /// A place in an order of arrival. What arrives late, however old it is, stands behind every place given out before,
 /// so a reader that goes on from its last place misses nothing. The default is the place before everything.
@@ -35,30 +33,31 @@ impl fmt::Display for Arrival {
     }
 }
 
-/// Tables that are read in order of arrival; the number names the lock.
+/// Tables that are read in order of arrival.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Arrivals {
-    Events = 1,
-    StageTransitions = 2,
+    Events,
+    StageTransitions,
 }
 
-/// Joins the writers of this table until the transaction ends.
-pub(super) async fn enter(tx: &mut Tx, table: Arrivals) -> Result<(), Error> {
-    if tx.dialect() == Dialect::Postgres {
-        let sql = "select pg_advisory_xact_lock_shared(hashtext(current_schema()), $1::int)";
-        tx.run(sql, args![table as i64]).await?;
-    }
-    Ok(())
-}
-
-impl Store {
-    /// A transaction in which nothing of this table is in flight.
-    pub(super) async fn settled(&self, table: Arrivals) -> Result<Tx, Error> {
-        let mut tx = self.pools.begin_reading().await?;
-        if tx.dialect() == Dialect::Postgres {
-            let sql = "select pg_advisory_xact_lock(hashtext(current_schema()), $1::int)";
-            tx.run(sql, args![table as i64]).await?;
+impl Arrivals {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::StageTransitions => "stage_transitions",
         }
-        Ok(tx)
     }
+}
+
+/// Takes the next `count` numbers of a table and returns the first of them.
+pub(super) async fn take(tx: &mut Tx, table: Arrivals, count: usize) -> Result<i64, Error> {
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let last: Option<(i64,)> = tx
+        .first(
+            "update counters set value = value + $1 where name = $2 returning value",
+            args![count, table.as_str()],
+        )
+        .await?;
+    let (last,) = last.ok_or_else(|| Error::unreadable("counters", table.as_str(), "the row is missing"))?;
+    Ok(last - count + 1)
 }

@@ -15,6 +15,8 @@ pub(super) enum Arg {
     Integer(Option<i64>),
     /// A real number.
     Real(f64),
+    /// The bytes that `{heap:NAME}` points into.
+    Bytes(Vec<u8>),
 }
 
 impl From<&str> for Arg {
@@ -71,6 +73,12 @@ impl From<jiff::Timestamp> for Arg {
     }
 }
 
+impl From<Heap> for Arg {
+    fn from(heap: Heap) -> Self {
+        Self::Bytes(heap.0)
+    }
+}
+
 impl From<Rows> for Arg {
     fn from(rows: Rows) -> Self {
         Self::Text(Some(rows.0))
@@ -86,6 +94,23 @@ impl Rows {
     pub(super) fn of<T: Serialize>(rows: &[T]) -> Self {
         let text = serde_json::to_string(rows).expect("rows of texts and numbers have a JSON form");
         Self(if text.contains("\\u0000") { without_nul(&text) } else { text })
+    }
+}
+
+/// Long texts of a batch, end to end, bound as bytes: written as JSON text within JSON text, they would be escaped,
+/// parsed and unescaped for nothing. The rows hold where each begins and how long it is.
+#[derive(Debug, Default)]
+pub(super) struct Heap(Vec<u8>);
+
+/// From which byte, counted from 1, and how many bytes. In a row it is what `{heap:NAME}` reads.
+pub(super) type HeapText = (usize, usize);
+
+impl Heap {
+    /// Appends the JSON text of `value`, which is a map or a struct, so it always has one.
+    pub(super) fn json<T: Serialize>(&mut self, value: &T) -> HeapText {
+        let from = self.0.len();
+        serde_json::to_writer(&mut self.0, value).expect("maps and structs have a JSON form");
+        (from + 1, self.0.len() - from)
     }
 }
 

@@ -188,11 +188,11 @@ impl Store {
             let mut tx = self.pools.begin().await?;
             let released = tx
                 .run(
-                    "update sends set held = 0 where id in (
-                       select id from sends
+                    "update sends set held = 0 where seq in (
+                       select seq from sends
                        where held = 1 and campaign in (
                          select campaign from campaign_states where state = 'running')
-                       order by id limit $1)",
+                       order by campaign limit $1)",
                     args![CAMPAIGN_CHUNK_ROWS],
                 )
                 .await?;

@@ -50,6 +50,7 @@ macro_rules! bound {
                 Arg::Text(value) => query.bind(value),
                 Arg::Integer(value) => query.bind(value),
                 Arg::Real(value) => query.bind(value),
+                Arg::Bytes(value) => query.bind(value),
             };
         }
         query
@@ -112,14 +113,6 @@ impl Pools {
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
-    }
-
-    /// Opens a transaction that only reads.
-    pub(super) async fn begin_reading(&self) -> Result<Tx, Error> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::batch::Heap;
+use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
@@ -20,8 +22,6 @@ use crate::send::SendId;
 #[derive(Serialize)]
 struct NewRow<'a> {
     send: &'a str,
-    profile: &'a str,
-    campaign: &'a str,
     at: i64,
     stage: &'a str,
     variant: Option<&'a str>,
@@ -30,19 +30,17 @@ struct NewRow<'a> {
     propensity: f64,
     policy: &'a str,
     policy_version: &'a str,
-    body: String,
+    body: HeapText,
 }
 
 impl<'a> NewRow<'a> {
-    fn of(decision: &'a Decision) -> Self {
+    fn of(decision: &'a Decision, heap: &mut Heap) -> Self {
         let (variant, template) = match &decision.choice {
             Choice::Variant { variant, template } => (Some(variant.as_str()), Some(template.0.as_str())),
             Choice::NoSend => (None, None),
         };
         Self {
             send: decision.send.as_str(),
-            profile: decision.profile.as_str(),
-            campaign: decision.campaign.as_str(),
             at: decision.at.as_millisecond(),
             stage: decision.stage.as_str(),
             variant,
@@ -51,13 +49,13 @@ impl<'a> NewRow<'a> {
             propensity: decision.propensity,
             policy: &decision.policy,
             policy_version: &decision.policy_version,
-            body: serde_json::to_string(decision).expect("a decision has a JSON form"),
+            body: heap.json(decision),
         }
     }
 }
 
 impl Store {
-    /// Saves decisions and returns the sends for which they were new. A decision is made once: where the send has one
+    /// Saves decisions of planned sends and returns the sends for which they were new. A decision is made once: where the send has one
     /// already, that stays, and whoever made another must go on with what [`Store::decisions`] says.
     pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
         let mut tx = self.pools.begin().await?;
@@ -73,7 +71,8 @@ impl Store {
             let rows: Vec<(String, String)> = self
                 .pools
                 .all(
-                    "select send_id, body from decisions where send_id in (select value->>0 from {rows})",
+                    "select d.send_id, d.body from sends as s join decisions as d on d.send_seq = s.seq
+                     where s.id in (select value->>0 from {rows})",
                     args![send_rows(chunk)],
                 )
                 .await?;
@@ -116,19 +115,20 @@ impl Store {
 pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
     let mut saved = HashSet::with_capacity(decisions.len());
     for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
-        let rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
+        let mut heap = Heap::default();
+        let rows: Vec<NewRow<'_>> = chunk.iter().map(|decision| NewRow::of(decision, &mut heap)).collect();
         let new: Vec<(String,)> = tx
             .all(
-                "insert into decisions (send_id, profile_id, campaign, at, stage, variant, template, slice,
+                "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, variant, template, slice,
                    propensity, policy, policy_version, body)
-                 select value->>'send', value->>'profile', value->>'campaign', cast(value->>'at' as bigint),
-                   value->>'stage', value->>'variant', value->>'template', value->>'slice',
+                 select s.seq, s.id, s.profile_id, s.campaign, cast(value->>'at' as bigint), value->>'stage',
+                   value->>'variant', value->>'template', value->>'slice',
                    cast(value->>'propensity' as double precision), value->>'policy', value->>'policy_version',
-                   value->>'body'
-                 from {rows} where true
-                 on conflict (send_id) do nothing
+                   {heap:body}
+                 from {rows} join sends as s on s.id = value->>'send' where true
+                 on conflict (send_seq) do nothing
                  returning send_id",
-                args![Rows::of(&rows)],
+                args![Rows::of(&rows), heap],
             )
             .await?;
         saved.extend(new.iter().filter_map(|(send,)| SendId::parse(send)));

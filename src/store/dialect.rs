@@ -4,13 +4,14 @@
 //!
 //! | word | SQLite | PostgreSQL |
 //! |---|---|---|
-//! | `{rows}` | `(select value from json_each($1)) as t` | `jsonb_array_elements($1::jsonb) as t(value)` |
+//! | `{rows}` | `(select value from jsonb_each($1)) as t` | `jsonb_array_elements($1::jsonb) as t(value)` |
 //! | `{now}` | `$2`, the caller's time | `bespoke_now()`, the database's own |
+//! | `{heap:NAME}` | the text in the bytes of `$2` to which the field NAME points ([`super::batch::Heap`]) | the same |
 //! | `{skip_locked}` | nothing: there is one writer | `for update skip locked` |
 //! | `{for_update}`, `{for_update_of_s}` | nothing | `for update`, `for update of s` |
-//! | `{json_list}`, `{json_row}` | `json_group_array`, `json_array` | `json_agg`, `json_build_array` |
 //! | `{key}` | `text` | `text collate "C"`: bytes compare alike everywhere |
 //! | `{serial}` | `integer primary key autoincrement` | an identity column |
+//! | `{clustered}` | `without rowid`: rows stand in the order of their primary key | nothing |
 //!
 //! `value->>'name'` reads a field of a batch's row on both; numbers are cast, `cast(value->>'at' as bigint)`.
 
@@ -27,16 +28,15 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-const WORDS: [(&str, &str, &str); 9] = [
-    ("{rows}", "(select value from json_each($1)) as t", "jsonb_array_elements($1::jsonb) as t(value)"),
+const WORDS: [(&str, &str, &str); 8] = [
+    ("{rows}", "(select value from jsonb_each($1)) as t", "jsonb_array_elements($1::jsonb) as t(value)"),
     ("{now}", "$2", "bespoke_now()"),
     ("{skip_locked}", "", "for update skip locked"),
     ("{for_update}", "", "for update"),
     ("{for_update_of_s}", "", "for update of s"),
-    ("{json_list}", "json_group_array", "json_agg"),
-    ("{json_row}", "json_array", "json_build_array"),
     ("{key}", "text", "text collate \"C\""),
     ("{serial}", "integer primary key autoincrement", "bigint generated always as identity primary key"),
+    ("{clustered}", " without rowid", ""),
 ];
 
 impl Dialect {
@@ -50,9 +50,22 @@ impl Dialect {
     }
 
     fn replace(self, text: &str) -> String {
-        WORDS.iter().fold(text.to_owned(), |text, (word, sqlite, postgres)| {
+        let text = WORDS.iter().fold(text.to_owned(), |text, (word, sqlite, postgres)| {
             if text.contains(word) { text.replace(word, self.pick(sqlite, postgres)) } else { text }
-        })
+        });
+        let mut parts = text.split("{heap:");
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap_or((part, ""));
+            let from = format!("value->'{name}'->>0");
+            let bytes = format!("value->'{name}'->>1");
+            out += &match self {
+                Self::Sqlite => format!("cast(substr($2, {from}, {bytes}) as text)"),
+                Self::Postgres => format!("convert_from(substr($2, ({from})::int, ({bytes})::int), 'UTF8')"),
+            };
+            out += rest;
+        }
+        out
     }
 
     fn pick<'a>(self, sqlite: &'a str, postgres: &'a str) -> &'a str {
@@ -112,15 +125,28 @@ mod tests {
     #[test]
     fn words_are_replaced_and_all_else_stays() {
         let sql = "select value->>'id' from {rows} where at < {now} {skip_locked}";
-        for (dialect, expected) in [
+        let heap = "select {heap:body}, 1";
+        for (dialect, sql, expected) in [
             (
                 Dialect::Sqlite,
-                "select value->>'id' from (select value from json_each($1)) as t where at < $2 ",
+                sql,
+                "select value->>'id' from (select value from jsonb_each($1)) as t where at < $2 ",
             ),
             (
                 Dialect::Postgres,
-                "select value->>'id' from jsonb_array_elements($1::jsonb) as t(value) where at < \
-                 bespoke_now() for update skip locked",
+                sql,
+                "select value->>'id' from jsonb_array_elements($1::jsonb) as t(value) where at < bespoke_now() \
+                 for update skip locked",
+            ),
+            (
+                Dialect::Sqlite,
+                heap,
+                "select cast(substr($2, value->'body'->>0, value->'body'->>1) as text), 1",
+            ),
+            (
+                Dialect::Postgres,
+                heap,
+                "select convert_from(substr($2, (value->'body'->>0)::int, (value->'body'->>1)::int), 'UTF8'), 1",
             ),
         ] {
             assert_eq!(dialect.statement(Sql::Fixed(sql)).as_str(), expected);

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Error;
 use super::Store;
 use super::arrival;
 use super::arrival::Arrival;
 use super::arrival::Arrivals;
+use super::batch::Heap;
+use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::packed::Packed;
 use super::profiles::id_rows;
 use crate::clock::from_millisecond;
 use crate::event::Event;
@@ -22,11 +24,12 @@ use crate::profile::ProfileId;
 
 #[derive(Serialize)]
 struct NewRow<'a> {
+    seq: i64,
     profile: &'a str,
     id: &'a str,
     name: &'a str,
     at: i64,
-    properties: String,
+    properties: HeapText,
 }
 
 #[derive(sqlx::FromRow)]
@@ -40,12 +43,14 @@ struct ArrivalRow {
 }
 
 /// `$1` profiles, `$2` how many events each.
-pub(super) const EVENTS_SQL: &str = "select value->>0, cast((
-       select {json_list}({json_row}(e.id, e.name, e.at, e.properties)) from (
-         select id, name, at, properties from events
+pub(super) const EVENTS_SQL: &str = "select value->>0, (
+       select string_agg(format('%s:%s:%s%s:%s%s:%s', e.at, octet_length(e.id), e.id, octet_length(e.name), e.name,
+         octet_length(e.properties), e.properties), '')
+       from (
+         select at, id, name, properties from events
          where profile_id = value->>0 order by at desc, id desc limit $2
        ) as e
-     ) as text)
+     )
      from {rows}";
 
 impl Store {
@@ -54,17 +59,19 @@ impl Store {
     pub async fn insert_events(&self, events: &[Event]) -> Result<u64, Error> {
         let mut inserted = 0;
         let mut tx = self.pools.begin().await?;
-        arrival::enter(&mut tx, Arrivals::Events).await?;
         for chunk in events.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
+            let first = arrival::take(&mut tx, Arrivals::Events, chunk.len()).await?;
+            let mut heap = Heap::default();
+            let rows: Vec<NewRow<'_>> =
+                chunk.iter().zip(first..).map(|(event, seq)| NewRow::of(event, seq, &mut heap)).collect();
             inserted += tx
                 .run(
-                    "insert into events (profile_id, id, name, at, properties)
-                     select value->>'profile', value->>'id', value->>'name', cast(value->>'at' as bigint),
-                       value->>'properties'
+                    "insert into events (seq, profile_id, id, name, at, properties)
+                     select cast(value->>'seq' as bigint), value->>'profile', value->>'id', value->>'name',
+                       cast(value->>'at' as bigint), {heap:properties}
                      from {rows} where true
-                     on conflict (profile_id, id) do nothing",
-                    args![Rows::of(&rows)],
+                     on conflict do nothing",
+                    args![Rows::of(&rows), heap],
                 )
                 .await?;
         }
@@ -77,7 +84,6 @@ impl Store {
     pub async fn events_of(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, Vec<Event>>, Error> {
         let mut found = HashMap::with_capacity(profiles.len());
         for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
-            // One row a profile: a driver's cost is by row, and a history has many.
             let rows: Vec<(String, Option<String>)> =
                 self.pools.all(EVENTS_SQL, args![id_rows(chunk), EVENTS_PER_PROFILE_MAX]).await?;
             for (profile, list) in rows {
@@ -99,23 +105,21 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(Arrival, Event)>, Error> {
         let names: Vec<[&str; 1]> = names.iter().map(|name| [*name]).collect();
-        let mut tx = self.settled(Arrivals::Events).await?;
-        let rows: Vec<ArrivalRow> = tx
+        let rows: Vec<ArrivalRow> = self
+            .pools
             .all(
                 "select seq, profile_id, id, name, at, properties from events
                  where name in (select value->>0 from {rows}) and seq > $2 order by seq limit $3",
                 args![Rows::of(&names), after.0, limit],
             )
             .await?;
-        tx.commit().await?;
         rows.into_iter().map(|row| Ok((Arrival(row.seq), Event::try_from(row)?))).collect()
     }
 
     /// The place behind all events that have arrived: where a new reader starts that wants only what is to come.
     pub async fn events_end(&self) -> Result<Arrival, Error> {
-        let mut tx = self.settled(Arrivals::Events).await?;
-        let row: Option<(i64,)> = tx.first("select coalesce(max(seq), 0) from events", args![]).await?;
-        tx.commit().await?;
+        let row: Option<(i64,)> =
+            self.pools.first("select coalesce(max(seq), 0) from events", args![]).await?;
         Ok(Arrival(row.map_or(0, |(seq,)| seq)))
     }
 
@@ -139,13 +143,14 @@ impl Store {
 }
 
 impl<'a> NewRow<'a> {
-    fn of(event: &'a Event) -> Self {
+    fn of(event: &'a Event, seq: i64, heap: &mut Heap) -> Self {
         Self {
+            seq,
             profile: event.profile.as_str(),
             id: &event.id,
             name: &event.name,
             at: event.at.as_millisecond(),
-            properties: Value::Object(event.properties.clone()).to_string(),
+            properties: heap.json(&event.properties),
         }
     }
 }
@@ -164,16 +169,25 @@ impl TryFrom<ArrivalRow> for Event {
     }
 }
 
-/// Reads `[[id, name, at, "{properties}"], …]`.
 fn read_list(profile: &ProfileId, list: &str) -> Result<Vec<Event>, Error> {
-    let rows: Vec<(String, String, i64, String)> =
-        serde_json::from_str(list).map_err(|fault| unreadable(profile.as_str(), fault))?;
-    rows.into_iter()
-        .map(|(id, name, at, properties)| {
-            let properties = serde_json::from_str(&properties).map_err(|fault| unreadable(&id, fault))?;
-            Ok(Event { profile: profile.clone(), properties, id, name, at: from_millisecond(at) })
-        })
-        .collect()
+    let mut events = Vec::new();
+    let mut packed = Packed::new(list);
+    while !packed.is_empty() {
+        events.push(read_packed(profile, &mut packed).map_err(|fault| unreadable(profile.as_str(), fault))?);
+    }
+    Ok(events)
+}
+
+fn read_packed(profile: &ProfileId, packed: &mut Packed<'_>) -> Result<Event, String> {
+    let at = packed.number()?.ok_or("an event without a time")?;
+    let (id, name, properties) = (packed.text()?, packed.text()?, packed.text()?);
+    Ok(Event {
+        id: id.to_owned(),
+        profile: profile.clone(),
+        name: name.to_owned(),
+        at: from_millisecond(at),
+        properties: serde_json::from_str(properties).map_err(|fault| format!("event {id}: {fault}"))?,
+    })
 }
 
 fn unreadable(key: &str, fault: impl fmt::Display) -> Error {

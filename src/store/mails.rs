@@ -10,6 +10,7 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::packed::Packed;
 use super::profiles::id_rows;
 use crate::campaign::CampaignId;
 use crate::campaign::Kind;
@@ -36,18 +37,19 @@ struct EngagementRow<'a> {
     clicked_at: Option<i64>,
 }
 
-/// `[id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at]`
-type MailRow = (String, String, String, String, String, i64, Option<i64>, Option<i64>);
-
 /// `$1` profiles, `$2` how many mails each.
-pub(super) const MAILS_SQL: &str = "select value->>0, cast((
-       select {json_list}({json_row}(m.id, m.campaign, m.kind, coalesce(m.variant, ''),
-         coalesce(m.products, '[]'), m.submitted_at, m.opened_at, m.clicked_at)) from (
-         select id, campaign, kind, variant, products, submitted_at, opened_at, clicked_at from sends
+pub(super) const MAILS_SQL: &str = "select value->>0, (
+       select string_agg(format('%s:%s%s:%s%s:%s%s:%s%s:%s%s:%s:%s:', octet_length(m.id), m.id,
+         octet_length(m.campaign), m.campaign, octet_length(m.kind), m.kind, octet_length(m.variant), m.variant,
+         octet_length(m.products), m.products, m.submitted_at, m.opened_at, m.clicked_at), '')
+       from (
+         select id, campaign, kind, coalesce(variant, '') as variant, coalesce(products, '[]') as products,
+           submitted_at, opened_at, clicked_at
+         from sends
          where profile_id = value->>0 and submitted_at is not null and state in ('sent', 'unknown')
-         order by submitted_at desc, id desc limit $2
+         order by submitted_at desc, seq desc limit $2
        ) as m
-     ) as text)
+     )
      from {rows}";
 
 impl Store {
@@ -108,25 +110,27 @@ impl Store {
 }
 
 fn read_list(profile: &str, list: &str) -> Result<Vec<Mail>, Error> {
-    let rows: Vec<MailRow> = serde_json::from_str(list).map_err(|fault| unreadable(profile, fault))?;
-    rows.into_iter()
-        .map(|(id, campaign, kind, variant, products, at, opened_at, clicked_at)| {
-            Ok(Mail {
-                send: SendId::parse(&id).ok_or_else(|| unreadable(&id, "the id is not 32 hex digits"))?,
-                campaign: CampaignId(campaign),
-                kind: if kind == Kind::Transactional.as_str() {
-                    Kind::Transactional
-                } else {
-                    Kind::Lifecycle
-                },
-                variant: VariantId(variant),
-                products: serde_json::from_str(&products).map_err(|fault| unreadable(&id, fault))?,
-                at: from_millisecond(at),
-                opened_at: opened_at.map(from_millisecond),
-                clicked_at: clicked_at.map(from_millisecond),
-            })
-        })
-        .collect()
+    let mut mails = Vec::new();
+    let mut packed = Packed::new(list);
+    while !packed.is_empty() {
+        mails.push(read_packed(&mut packed).map_err(|fault| unreadable(profile, fault))?);
+    }
+    Ok(mails)
+}
+
+fn read_packed(packed: &mut Packed<'_>) -> Result<Mail, String> {
+    let (id, campaign, kind) = (packed.text()?, packed.text()?, packed.text()?);
+    let (variant, products) = (packed.text()?, packed.text()?);
+    Ok(Mail {
+        send: SendId::parse(id).ok_or_else(|| format!("the id {id} is not 32 hex digits"))?,
+        campaign: CampaignId(campaign.to_owned()),
+        kind: if kind == Kind::Transactional.as_str() { Kind::Transactional } else { Kind::Lifecycle },
+        variant: VariantId(variant.to_owned()),
+        products: serde_json::from_str(products).map_err(|fault| format!("send {id}: {fault}"))?,
+        at: packed.number()?.map(from_millisecond).ok_or("a mail without a time")?,
+        opened_at: packed.number()?.map(from_millisecond),
+        clicked_at: packed.number()?.map(from_millisecond),
+    })
 }
 
 fn unreadable(key: &str, fault: impl std::fmt::Display) -> Error {

@@ -29,6 +29,7 @@ mod mails;
 mod migrate;
 mod models;
 mod open;
+mod packed;
 mod plans;
 mod products;
 mod profiles;

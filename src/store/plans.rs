@@ -29,7 +29,7 @@ impl Store {
         let orphans = Orphans::LeaseEnded { margin_ms: 0 };
         let statements: [(&'static str, String, Vec<Arg>); 10] = [
             ("claim", statements::claim_sql(), args!["token", 0, 10, 500, 60_000]),
-            ("standings", statements::STANDINGS_SQL.to_owned(), vec![none()]),
+            ("standings", statements::STANDINGS_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
             ("caps", statements::RECENT_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
             ("suppressions", statements::SUPPRESSIONS_SQL.to_owned(), vec![none()]),
             ("mark", statements::MARK_SQL.to_owned(), vec![none(), Arg::from(0)]),

@@ -21,6 +21,7 @@ use crate::stage::Transition;
 
 #[derive(Serialize)]
 struct NewRow<'a> {
+    seq: i64,
     profile: &'a str,
     from: Option<&'a str>,
     to: &'a str,
@@ -67,12 +68,13 @@ impl Store {
     /// one. Of a profile, `transitions` are in the order of time.
     pub async fn record_transitions(&self, transitions: &[(ProfileId, Transition)]) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
-        arrival::enter(&mut tx, Arrivals::StageTransitions).await?;
         for chunk in transitions.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
+            let first = arrival::take(&mut tx, Arrivals::StageTransitions, chunk.len()).await?;
+            let rows: Vec<NewRow<'_>> =
+                chunk.iter().zip(first..).map(|(step, seq)| NewRow::of(step, seq)).collect();
             tx.run(
-                "insert into stage_transitions (profile_id, from_stage, to_stage, at, reason)
-                 select value->>'profile', value->>'from', value->>'to', cast(value->>'at' as bigint),
+                "insert into stage_transitions (seq, profile_id, from_stage, to_stage, at, reason)
+                 select cast(value->>'seq' as bigint), value->>'profile', value->>'from', value->>'to', cast(value->>'at' as bigint),
                    value->>'reason'
                  from {rows} where true
                  on conflict (profile_id, at, to_stage) do nothing",
@@ -82,7 +84,7 @@ impl Store {
             // One row a profile: PostgreSQL updates none twice in one statement. Ordered, so that batches cannot
             // wait for each other.
             let newest: HashMap<&ProfileId, NewRow<'_>> =
-                chunk.iter().map(|step| (&step.0, NewRow::of(step))).collect();
+                chunk.iter().map(|step| (&step.0, NewRow::of(step, 0))).collect();
             let mut rows: Vec<NewRow<'_>> = newest.into_values().collect();
             rows.sort_by_key(|row| row.profile);
             tx.run(
@@ -106,15 +108,14 @@ impl Store {
         after: Arrival,
         limit: usize,
     ) -> Result<Vec<(Arrival, ProfileId, Transition)>, Error> {
-        let mut tx = self.settled(Arrivals::StageTransitions).await?;
-        let rows: Vec<TransitionRow> = tx
+        let rows: Vec<TransitionRow> = self
+            .pools
             .all(
                 "select seq, profile_id, from_stage, to_stage, at, reason from stage_transitions
                  where to_stage = $1 and seq > $2 order by seq limit $3",
                 args![into.as_str(), after.0, limit],
             )
             .await?;
-        tx.commit().await?;
         rows.into_iter()
             .map(|row| {
                 let transition = Transition {
@@ -130,17 +131,16 @@ impl Store {
 
     /// The place behind all steps recorded so far.
     pub async fn transitions_end(&self) -> Result<Arrival, Error> {
-        let mut tx = self.settled(Arrivals::StageTransitions).await?;
         let row: Option<(i64,)> =
-            tx.first("select coalesce(max(seq), 0) from stage_transitions", args![]).await?;
-        tx.commit().await?;
+            self.pools.first("select coalesce(max(seq), 0) from stage_transitions", args![]).await?;
         Ok(Arrival(row.map_or(0, |(seq,)| seq)))
     }
 }
 
 impl<'a> NewRow<'a> {
-    fn of((profile, transition): &'a (ProfileId, Transition)) -> Self {
+    fn of((profile, transition): &'a (ProfileId, Transition), seq: i64) -> Self {
         Self {
+            seq,
             profile: profile.as_str(),
             from: transition.from.map(Stage::as_str),
             to: transition.to.as_str(),

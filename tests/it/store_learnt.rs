@@ -76,6 +76,13 @@ async fn a_decision_is_made_once_and_read_back_to_the_last_digit() {
         };
         let first = decision("ana", variant);
         let second = decision("bo", Choice::NoSend);
+        let planned = ["ana", "bo"].map(|name| send(name, "1", Kind::Lifecycle, start()));
+        assert_eq!(
+            store.save_decisions(std::slice::from_ref(&first)).await.unwrap(),
+            HashSet::new(),
+            "not planned"
+        );
+        store.plan(&planned).await.unwrap();
         let saved = store.save_decisions(&[first.clone(), second.clone()]).await.unwrap();
         assert_eq!(saved, HashSet::from([first.send.clone(), second.send.clone()]));
         let other = Decision { propensity: 1.0, ..first.clone() };

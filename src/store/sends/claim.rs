@@ -62,14 +62,8 @@ impl Store {
             }
         }
         // RETURNING has no order; this is the order of the claim.
-        claimed.sort_by(|a, b| {
-            (a.send.kind.priority(), a.send.due_at, &a.send.id).cmp(&(
-                b.send.kind.priority(),
-                b.send.due_at,
-                &b.send.id,
-            ))
-        });
-        Ok(claimed)
+        claimed.sort_by_key(|(seq, claimed)| (claimed.send.kind.priority(), claimed.send.due_at, *seq));
+        Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
     }
 
     /// Prolongs the lease of these sends to `lease_ms` from now and returns those that are still held under `token`.
@@ -126,8 +120,15 @@ pub(in crate::store) fn send_rows(ids: &[SendId]) -> Rows {
     Rows::of(&rows)
 }
 
+#[derive(sqlx::FromRow)]
+struct ClaimRow {
+    seq: i64,
+    #[sqlx(flatten)]
+    send: SendRow,
+}
+
 struct Batch {
-    claimed: Vec<Claimed>,
+    claimed: Vec<(i64, Claimed)>,
     held: usize,
 }
 
@@ -141,13 +142,13 @@ async fn claim_kind(
     token: &LeaseToken,
 ) -> Result<Batch, Error> {
     let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
-    let rows: Vec<SendRow> = tx.all(claim_sql(), args).await?;
+    let rows: Vec<ClaimRow> = tx.all(claim_sql(), args).await?;
     let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
     for row in rows {
-        let id = row.id.clone();
-        match ScheduledSend::try_from(row) {
+        let id = row.send.id.clone();
+        match ScheduledSend::try_from(row.send) {
             Ok(send) if send.state == State::Leased => {
-                batch.claimed.push(Claimed { send, token: token.clone() });
+                batch.claimed.push((row.seq, Claimed { send, token: token.clone() }));
             }
             Ok(_) => batch.held += 1,
             // One row that nobody can read must not stop all others behind it.
@@ -162,13 +163,13 @@ pub(in crate::store) fn claim_sql() -> String {
     // stopped: 0 when the campaign runs, 1 when it is paused, 2 when it was canceled.
     format!(
         "with due as materialized (
-           select id as due_id, coalesce((
+           select seq as due_seq, coalesce((
                select case c.state when 'paused' then 1 when 'canceled' then 2 else 0 end
                from campaign_states as c where c.campaign = sends.campaign
              ), 0) as stopped
            from sends
            where state in ('scheduled', 'deferred') and held = 0 and priority = $3 and due_at <= {{now}}
-           order by due_at, id limit $4 {{skip_locked}}
+           order by due_at, seq limit $4 {{skip_locked}}
          )
          update sends set
            held = case when stopped = 1 then 1 else 0 end,
@@ -178,8 +179,8 @@ pub(in crate::store) fn claim_sql() -> String {
            attempt = attempt + case when stopped = 0 then 1 else 0 end,
            lease_token = case when stopped = 0 then $1 end,
            lease_until = case when stopped = 0 then {{now}} + $5 end
-         from due where id = due_id
-         returning {SEND_COLUMNS}"
+         from due where seq = due_seq
+         returning seq, {SEND_COLUMNS}"
     )
 }
 

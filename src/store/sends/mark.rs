@@ -6,17 +6,13 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::claim::send_rows;
-use crate::campaign::Kind;
 use crate::clock::from_millisecond;
 use crate::decision::VariantId;
-use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::send::EVERY_TOPIC;
 use crate::send::LIFECYCLE_TOPIC;
 use crate::send::LeaseToken;
 use crate::send::SendId;
-use crate::send::State;
 use crate::store::Error;
 use crate::store::Store;
 use crate::store::batch::Rows;
@@ -95,23 +91,20 @@ struct MarkRow<'a> {
     id: &'a str,
     token: &'a str,
     address: &'a str,
+    key: String,
+    topic: &'a str,
     variant: &'a str,
     products: String,
     domain_group: &'a str,
 }
 
-/// What decides about one mark, as it is at this moment.
+/// What the database says of one mark, as things are at this moment.
 #[derive(sqlx::FromRow)]
 struct Standing {
     id: String,
     profile_id: String,
-    kind: String,
-    state: String,
-    lease_token: Option<String>,
-    to_address: Option<String>,
-    consent: Option<String>,
-    profile_address: Option<String>,
-    campaign_state: Option<String>,
+    verdict: String,
+    recent: i64,
 }
 
 impl Store {
@@ -140,90 +133,128 @@ pub(in crate::store) async fn mark(
     if marks.is_empty() {
         return Ok(Marked::default());
     }
-    let ids: Vec<SendId> = marks.iter().map(|mark| mark.send.clone()).collect();
-    let standings = read_standings(tx, &ids).await?;
-    let recent = read_recent(tx, &standings, caps, now).await?;
-    let suppressions = read_suppressions(tx, marks).await?;
-    let mut marked = Marked::default();
+    let mut rows: Vec<MarkRow<'_>> = marks.iter().map(MarkRow::of).collect();
+    let mut batch = Rows::of(&rows);
+    let longest_ms = caps.iter().map(|cap| cap.within_ms).max();
+    if longest_ms.is_some() && tx.dialect() == Dialect::Postgres {
+        // Another worker that marks a send of the same profile waits here, and then sees this one.
+        let _: Vec<(String,)> = tx.all(LOCK_PROFILES_SQL, args![batch.clone()]).await?;
+    }
+    let longest_ms = longest_ms.unwrap_or(0);
+    let standings: Vec<Standing> = tx.all(STANDINGS_SQL, args![batch.clone(), now, longest_ms]).await?;
+    let recent = read_recent(tx, &standings, now, longest_ms).await?;
+    let suppressions = read_suppressions(tx, marks, &standings).await?;
+    let standings = standings.into_iter().map(|row| (row.id.clone(), row)).collect();
     let mut judge = Judge { standings, suppressions, recent, caps, now };
-    let mut rows = Vec::with_capacity(marks.len());
+    let mut marked = Marked::default();
     for mark in marks {
-        match judge.refusal(mark) {
-            None => rows.push(MarkRow::of(mark)),
-            Some(refusal) => {
-                marked.refused.insert(mark.send.clone(), refusal);
-            }
+        if let Some(refusal) = judge.refusal(mark) {
+            marked.refused.insert(mark.send.clone(), refusal);
         }
     }
-    write(tx, &rows, &mut marked, now).await?;
+    if !marked.refused.is_empty() {
+        rows.retain(|row| SendId::parse(row.id).is_some_and(|id| !marked.refused.contains_key(&id)));
+        batch = Rows::of(&rows);
+    }
+    let written: Vec<(String,)> = tx.all(MARK_SQL, args![batch, now]).await?;
+    marked.accepted = written.iter().filter_map(|(id,)| SendId::parse(id)).collect();
+    for id in rows.iter().filter_map(|row| SendId::parse(row.id)) {
+        if !marked.accepted.contains(&id) {
+            marked.refused.insert(id, Refusal::LeaseLost);
+        }
+    }
     Ok(marked)
 }
 
-/// `$1` the ids of sends.
-pub(in crate::store) const STANDINGS_SQL: &str =
-    "select s.id, s.profile_id, s.kind, s.state, s.lease_token, s.to_address, p.consent,
-       p.address as profile_address, c.state as campaign_state
-     from sends as s
+/// `$1` marks. In the order of ids, as everywhere.
+const LOCK_PROFILES_SQL: &str = "select id from profiles where id in (
+       select s.profile_id from {rows} join sends as s on s.id = value->>'id' and s.kind = 'lifecycle')
+     order by id {for_update}";
+
+/// `$1` marks, `$2` now, `$3` the longest cap in milliseconds. The first reason against a mark is its verdict.
+pub(in crate::store) const STANDINGS_SQL: &str = "select s.id, s.profile_id,
+       case
+         when s.state <> 'leased' or s.lease_token is null or s.lease_token <> value->>'token' then 'lost'
+         when c.state = 'paused' then 'paused'
+         when c.state = 'canceled' then 'canceled'
+         when s.to_address is null and p.address is null then 'gone'
+         when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
+         when exists (
+           select 1 from suppressions as x where x.address = value->>'key' and (x.topic in ('*', value->>'topic')
+             or (s.kind = 'lifecycle' and x.topic = 'lifecycle'))) then 'suppressed'
+         else s.kind
+       end as verdict,
+       (select count(*) from sends as r where r.profile_id = s.profile_id and r.kind = 'lifecycle'
+         and r.submitted_at > {now} - $3 and r.id <> s.id) as recent
+     from {rows}
+     join sends as s on s.id = value->>'id'
      left join profiles as p on p.id = s.profile_id
      left join campaign_states as c on c.campaign = s.campaign
-     where s.id in (select value->>0 from {rows})
      order by s.id {for_update_of_s}";
-
-async fn read_standings(tx: &mut Tx, ids: &[SendId]) -> Result<HashMap<String, Standing>, Error> {
-    let rows: Vec<Standing> = tx.all(STANDINGS_SQL, args![send_rows(ids)]).await?;
-    Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
-}
 
 /// `$1` profiles, `$2` now, `$3` the longest cap in milliseconds.
 pub(in crate::store) const RECENT_SQL: &str = "select profile_id, id, {now} - submitted_at from sends
      where profile_id in (select value->>0 from {rows}) and kind = 'lifecycle'
        and submitted_at > {now} - $3";
 
+/// `$1` address keys.
+pub(in crate::store) const SUPPRESSIONS_SQL: &str =
+    "select address, topic, reason from suppressions where address in (select value->>0 from {rows})
+     order by address, topic";
+
+/// `$1` marks, `$2` now.
+pub(in crate::store) const MARK_SQL: &str = "update sends set state = 'submitting', submitted_at = {now},
+       address = value->>'address', variant = value->>'variant', products = value->>'products',
+       domain_group = value->>'domain_group'
+     from {rows}
+     where id = value->>'id' and state = 'leased' and lease_token = value->>'token'
+     returning id";
+
 /// Ages of the lifecycle mails that a profile had within the longest cap, each with its send.
 type Recent = HashMap<String, Vec<(String, i64)>>;
 
+/// Only for the few that had any.
 async fn read_recent(
     tx: &mut Tx,
-    standings: &HashMap<String, Standing>,
-    caps: &[Cap],
+    standings: &[Standing],
     now: Timestamp,
+    longest_ms: i64,
 ) -> Result<Recent, Error> {
-    let capped = |row: &&Standing| row.kind == Kind::Lifecycle.as_str();
-    let mut profiles: Vec<[&str; 1]> =
-        standings.values().filter(capped).map(|row| [row.profile_id.as_str()]).collect();
-    let Some(longest_ms) = caps.iter().map(|cap| cap.within_ms).max() else { return Ok(Recent::new()) };
-    if profiles.is_empty() {
-        return Ok(Recent::new());
-    }
-    profiles.sort_unstable();
-    profiles.dedup();
-    let profiles = Rows::of(&profiles);
-    if tx.dialect() == Dialect::Postgres {
-        // Another worker that marks a send of the same profile waits here, and then sees this one.
-        let sql = "select id from profiles where id in (select value->>0 from {rows}) order by id for update";
-        let _: Vec<(String,)> = tx.all(sql, args![profiles.clone()]).await?;
-    }
-    let rows: Vec<(String, String, i64)> = tx.all(RECENT_SQL, args![profiles, now, longest_ms]).await?;
     let mut recent = Recent::new();
-    for (profile, send, age_ms) in rows {
-        recent.entry(profile).or_default().push((send, age_ms));
+    let profiles: Vec<[&str; 1]> =
+        standings.iter().filter(|row| row.recent > 0).map(|row| [row.profile_id.as_str()]).collect();
+    if !profiles.is_empty() {
+        let rows: Vec<(String, String, i64)> =
+            tx.all(RECENT_SQL, args![Rows::of(&profiles), now, longest_ms]).await?;
+        for (profile, send, age_ms) in rows {
+            recent.entry(profile).or_default().push((send, age_ms));
+        }
     }
     Ok(recent)
 }
 
-/// `$1` address keys.
-pub(in crate::store) const SUPPRESSIONS_SQL: &str =
-    "select address, topic, reason from suppressions where address in (select value->>0 from {rows})";
-
 /// By address key: topic and reason.
 type Suppressions = HashMap<String, Vec<(String, String)>>;
 
-async fn read_suppressions(tx: &mut Tx, marks: &[Mark]) -> Result<Suppressions, Error> {
-    let keys: Vec<[String; 1]> = marks.iter().map(|mark| [mark.to.key()]).collect();
-    let rows: Vec<(String, String, String)> = tx.all(SUPPRESSIONS_SQL, args![Rows::of(&keys)]).await?;
+/// Only for the few that are suppressed.
+async fn read_suppressions(
+    tx: &mut Tx,
+    marks: &[Mark],
+    standings: &[Standing],
+) -> Result<Suppressions, Error> {
+    let suppressed: HashSet<&str> =
+        standings.iter().filter(|row| row.verdict == "suppressed").map(|row| row.id.as_str()).collect();
     let mut found = Suppressions::new();
-    for (address, topic, reason) in rows {
-        found.entry(address).or_default().push((topic, reason));
+    let keys: Vec<[String; 1]> = marks
+        .iter()
+        .filter(|mark| suppressed.contains(mark.send.as_str()))
+        .map(|mark| [mark.to.key()])
+        .collect();
+    if !keys.is_empty() {
+        let rows: Vec<(String, String, String)> = tx.all(SUPPRESSIONS_SQL, args![Rows::of(&keys)]).await?;
+        for (address, topic, reason) in rows {
+            found.entry(address).or_default().push((topic, reason));
+        }
     }
     Ok(found)
 }
@@ -240,32 +271,36 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn refusal(&mut self, mark: &Mark) -> Option<Refusal> {
         let Some(row) = self.standings.get(mark.send.as_str()) else { return Some(Refusal::LeaseLost) };
-        if row.state != State::Leased.as_str() || row.lease_token.as_deref() != Some(&mark.token.0) {
-            return Some(Refusal::LeaseLost);
+        match row.verdict.as_str() {
+            "transactional" => None,
+            "lifecycle" => {
+                let profile = row.profile_id.clone();
+                self.capped(mark, profile)
+            }
+            "paused" => Some(Refusal::CampaignPaused),
+            "canceled" => Some(Refusal::CampaignCanceled),
+            "gone" => Some(Refusal::ProfileGone),
+            "no_consent" => Some(Refusal::NoConsent),
+            "suppressed" => Some(self.suppressed(mark)),
+            _ => Some(Refusal::LeaseLost),
         }
-        match row.campaign_state.as_deref() {
-            Some("paused") => return Some(Refusal::CampaignPaused),
-            Some("canceled") => return Some(Refusal::CampaignCanceled),
-            _ => {}
-        }
-        if row.to_address.is_none() && row.profile_address.is_none() {
-            return Some(Refusal::ProfileGone);
-        }
-        let lifecycle = row.kind == Kind::Lifecycle.as_str();
-        if lifecycle && row.consent.as_deref() != Some(Consent::Granted.as_str()) {
-            return Some(Refusal::NoConsent);
-        }
-        let stops = |topic: &str| {
-            topic == EVERY_TOPIC || topic == mark.topic || (lifecycle && topic == LIFECYCLE_TOPIC)
-        };
-        let mut suppressions = self.suppressions.get(&mark.to.key()).into_iter().flatten();
-        if let Some((topic, reason)) = suppressions.find(|(topic, _)| stops(topic)) {
-            return Some(Refusal::Suppressed { topic: topic.clone(), reason: reason.clone() });
-        }
-        if !lifecycle {
-            return None;
-        }
-        let recent = self.recent.entry(row.profile_id.clone()).or_default();
+    }
+
+    /// Which suppression it is; the lifecycle one only where no other says more.
+    fn suppressed(&self, mark: &Mark) -> Refusal {
+        let stops = |topic: &str| topic == EVERY_TOPIC || topic == mark.topic;
+        let all = self.suppressions.get(&mark.to.key()).map_or(&[][..], Vec::as_slice);
+        let (topic, reason) = all
+            .iter()
+            .find(|(topic, _)| stops(topic))
+            .or_else(|| all.iter().find(|(topic, _)| topic == LIFECYCLE_TOPIC))
+            .cloned()
+            .unwrap_or_default();
+        Refusal::Suppressed { topic, reason }
+    }
+
+    fn capped(&mut self, mark: &Mark, profile: String) -> Option<Refusal> {
+        let recent = self.recent.entry(profile).or_default();
         // A send that is marked again (at-least-once) does not stand in its own way.
         let mut ages: Vec<i64> =
             recent.iter().filter(|(send, _)| send != mark.send.as_str()).map(|(_, age_ms)| *age_ms).collect();
@@ -298,30 +333,13 @@ impl<'a> MarkRow<'a> {
             id: mark.send.as_str(),
             token: &mark.token.0,
             address: mark.to.as_str(),
+            key: mark.to.key(),
+            topic: &mark.topic,
             variant: mark.variant.as_str(),
             products: serde_json::to_string(&mark.products).expect("a list of texts has a JSON form"),
             domain_group: &mark.domain_group,
         }
     }
-}
-
-/// `$1` marks, `$2` now.
-pub(in crate::store) const MARK_SQL: &str =
-    "update sends set state = 'submitting', submitted_at = {now}, address = value->>'address',
-       variant = value->>'variant', products = value->>'products', domain_group = value->>'domain_group'
-     from {rows}
-     where id = value->>'id' and state = 'leased' and lease_token = value->>'token'
-     returning id";
-
-async fn write(tx: &mut Tx, rows: &[MarkRow<'_>], marked: &mut Marked, now: Timestamp) -> Result<(), Error> {
-    let written: Vec<(String,)> = tx.all(MARK_SQL, args![Rows::of(rows), now]).await?;
-    marked.accepted = written.iter().filter_map(|(id,)| SendId::parse(id)).collect();
-    for id in rows.iter().filter_map(|row| SendId::parse(row.id)) {
-        if !marked.accepted.contains(&id) {
-            marked.refused.insert(id, Refusal::LeaseLost);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

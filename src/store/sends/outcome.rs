@@ -85,9 +85,8 @@ struct OutcomeRow<'a> {
     detail: &'a str,
     relay: Option<&'a str>,
     retry_at: Option<i64>,
-    finished_at: Option<i64>,
+    terminal: i64,
     unspent: i64,
-    taken: i64,
 }
 
 #[derive(Serialize)]
@@ -141,11 +140,12 @@ async fn settle(
     if settlements.is_empty() {
         return Ok(Settled::default());
     }
-    let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(|s| OutcomeRow::of(s, now)).collect();
+    let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(OutcomeRow::of).collect();
     rows.sort_by_key(|row| row.id);
-    let recorded = write(tx, &rows, now).await?;
-    write_attempts(tx, &rows, &recorded, now).await?;
-    let recorded: HashSet<SendId> = recorded.iter().filter_map(|(id, _)| SendId::parse(id)).collect();
+    let written: Vec<Written> = tx.all(OUTCOME_SQL, args![Rows::of(&rows), now]).await?;
+    correct_marks(tx, &rows, &written, now).await?;
+    write_attempts(tx, &rows, &written, now).await?;
+    let recorded: HashSet<SendId> = written.iter().filter_map(|row| SendId::parse(&row.id)).collect();
     let valid: Vec<&Settlement> = settlements.iter().filter(|s| recorded.contains(&s.send)).collect();
     suppress(tx, &valid, soft_bounces_max, now).await?;
     let lost = settlements.iter().map(|s| &s.send).filter(|id| !recorded.contains(id)).cloned().collect();
@@ -153,7 +153,7 @@ async fn settle(
 }
 
 impl<'a> OutcomeRow<'a> {
-    fn of(settlement: &'a Settlement, now: Timestamp) -> Self {
+    fn of(settlement: &'a Settlement) -> Self {
         let outcome = &settlement.outcome;
         Self {
             id: settlement.send.as_str(),
@@ -163,9 +163,8 @@ impl<'a> OutcomeRow<'a> {
             detail: shortened(&outcome.detail),
             relay: outcome.relay.as_deref(),
             retry_at: outcome.retry_at.map(Timestamp::as_millisecond),
-            finished_at: outcome.state.is_terminal().then(|| now.as_millisecond()),
+            terminal: i64::from(outcome.state.is_terminal()),
             unspent: i64::from(outcome.attempt == AttemptCount::NotSpent),
-            taken: i64::from(matches!(outcome.state, State::Sent | State::Unknown)),
         }
     }
 }
@@ -179,29 +178,65 @@ pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
        state = value->>'state', reason = value->>'reason', detail = value->>'detail',
        relay = coalesce(value->>'relay', relay),
        due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
-       finished_at = cast(value->>'finished_at' as bigint),
+       finished_at = case when cast(value->>'terminal' as bigint) = 1 then {now} end,
        attempt = attempt - cast(value->>'unspent' as bigint),
-       submitted_at = case when cast(value->>'taken' as bigint) = 1 then coalesce(submitted_at, {now}) end,
        lease_token = null, lease_until = null
      from {rows}
      where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')
-     returning id, attempt";
+     returning id, attempt, cast(case when submitted_at is null then 0 else 1 end as bigint) as marked";
 
-/// Writes all rows whose lease holds; their ids and attempts come back.
-async fn write(tx: &mut Tx, rows: &[OutcomeRow<'_>], now: Timestamp) -> Result<Vec<(String, i64)>, Error> {
-    tx.all(OUTCOME_SQL, args![Rows::of(rows), now]).await
+/// A row that was written.
+#[derive(sqlx::FromRow)]
+struct Written {
+    id: String,
+    attempt: i64,
+    marked: i64,
+}
+
+/// The time of the mark stays only where the mail was, or may have been, taken. Few rows need this, and all others are
+/// spared the work on the index over that column.
+async fn correct_marks(
+    tx: &mut Tx,
+    rows: &[OutcomeRow<'_>],
+    written: &[Written],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut taken_back: Vec<[&str; 1]> = Vec::new();
+    let mut never_marked: Vec<[&str; 1]> = Vec::new();
+    for row in written {
+        let Some(outcome) = find(rows, &row.id) else { continue };
+        let taken = [State::Sent.as_str(), State::Unknown.as_str()].contains(&outcome.state);
+        match (taken, row.marked == 1) {
+            (false, true) => taken_back.push([&row.id]),
+            (true, false) => never_marked.push([&row.id]),
+            _ => {}
+        }
+    }
+    if !taken_back.is_empty() {
+        let sql = "update sends set submitted_at = null where id in (select value->>0 from {rows})";
+        tx.run(sql, args![Rows::of(&taken_back)]).await?;
+    }
+    if !never_marked.is_empty() {
+        let sql = "update sends set submitted_at = {now} where id in (select value->>0 from {rows})";
+        tx.run(sql, args![Rows::of(&never_marked), now]).await?;
+    }
+    Ok(())
+}
+
+/// `rows` are sorted by id.
+fn find<'r, 'a>(rows: &'r [OutcomeRow<'a>], id: &str) -> Option<&'r OutcomeRow<'a>> {
+    rows.binary_search_by_key(&id, |row| row.id).ok().map(|index| &rows[index])
 }
 
 async fn write_attempts(
     tx: &mut Tx,
     rows: &[OutcomeRow<'_>],
-    recorded: &[(String, i64)],
+    written: &[Written],
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut attempts: Vec<AttemptRow<'_>> = Vec::new();
-    for (id, attempt) in recorded {
-        let Ok(index) = rows.binary_search_by_key(&id.as_str(), |row| row.id) else { continue };
-        let outcome = &rows[index];
+    for Written { id, attempt, .. } in written {
+        let Some(outcome) = find(rows, id) else { continue };
         if outcome.state != State::Sent.as_str() || *attempt > 1 {
             attempts.push(AttemptRow { send: id, attempt: *attempt, outcome });
         }

@@ -94,7 +94,7 @@ pub(in crate::store) fn leased_sql(orphans: Orphans<'_>) -> String {
     // The states stand twice: once for the index, once for what is meant.
     format!(
         "with dead as materialized (
-           select id as dead_id, orphaned + case
+           select seq as dead_seq, orphaned + case
              when $3 = 1 or id in (select value->>0 from {{rows}}) then 1 else 0 end as deaths
            from sends
            where state in ('leased', 'submitting') and state = 'leased' and {}
@@ -108,7 +108,7 @@ pub(in crate::store) fn leased_sql(orphans: Orphans<'_>) -> String {
              then 'this send was in work each of ' || deaths || ' times when a worker died' else detail end,
            finished_at = case when deaths >= {ORPHANED_MAX} then {{now}} end,
            lease_token = null, lease_until = null
-         from dead where id = dead_id
+         from dead where seq = dead_seq
          returning id, state",
         condition(orphans, 0)
     )
@@ -145,7 +145,7 @@ pub(in crate::store) fn submitting_sql(orphans: Orphans<'_>) -> String {
     };
     format!(
         "with dead as materialized (
-           select id as dead_id from sends
+           select seq as dead_seq from sends
            where state in ('leased', 'submitting') and state = 'submitting' and {}
            order by lease_until limit {REAP_ROWS} {{skip_locked}}
          )
@@ -155,7 +155,7 @@ pub(in crate::store) fn submitting_sql(orphans: Orphans<'_>) -> String {
            detail = $1,
            finished_at = case when guarantee = 'alo' then null else {{now}} end,
            lease_token = null, lease_until = null
-         from dead where id = dead_id
+         from dead where seq = dead_seq
          returning id, state",
         condition(orphans, grace_ms)
     )
