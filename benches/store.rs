@@ -115,7 +115,7 @@ impl Bench {
                 }
                 work(&self.store, &claimed, at).await;
             }
-            cpu() - begin
+            cpu().saturating_sub(begin)
         })
     }
 }
@@ -123,7 +123,7 @@ impl Bench {
 fn cpu_of(times: u64, mut work: impl FnMut()) -> Duration {
     let begin = cpu();
     (0..times).for_each(|_| work());
-    cpu() - begin
+    cpu().saturating_sub(begin)
 }
 
 /// What this process has used of all cores so far, in steps of 10 ms.

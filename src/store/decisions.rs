@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::batch::Arg;
 use super::batch::Heap;
 use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
@@ -55,8 +56,8 @@ impl<'a> NewRow<'a> {
 }
 
 impl Store {
-    /// Saves decisions of planned sends and returns the sends for which they were new. A decision is made once: where the send has one
-    /// already, that stays, and whoever made another must go on with what [`Store::decisions`] says.
+    /// Saves decisions of planned sends and returns the sends for which they hold. A decision is made once: where the
+    /// send has another already, that stays, and whoever made this one must go on with what [`Store::decisions`] says.
     pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
         let mut tx = self.pools.begin().await?;
         let saved = save(&mut tx, decisions).await?;
@@ -112,26 +113,34 @@ impl Store {
     }
 }
 
+/// `$1` decisions, `$2` their bodies.
+const SAVE_SQL: &str =
+    "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, variant, template, slice, propensity,
+       policy, policy_version, body)
+     select s.seq, s.id, s.profile_id, s.campaign, cast(value->>'at' as bigint), value->>'stage', value->>'variant',
+       value->>'template', value->>'slice', cast(value->>'propensity' as double precision), value->>'policy',
+       value->>'policy_version', {heap:body}
+     from {rows} join sends as s on s.id = value->>'send' where true
+     on conflict (send_seq) do nothing";
+
+/// `$1` decisions, `$2` their bodies: the sends for which it is these that are stored.
+const HELD_SQL: &str = "select d.send_id
+     from {rows} join sends as s on s.id = value->>'send' join decisions as d on d.send_seq = s.seq
+     where d.body = {heap:body}";
+
 pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
     let mut saved = HashSet::with_capacity(decisions.len());
     for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
         let mut heap = Heap::default();
         let rows: Vec<NewRow<'_>> = chunk.iter().map(|decision| NewRow::of(decision, &mut heap)).collect();
-        let new: Vec<(String,)> = tx
-            .all(
-                "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, variant, template, slice,
-                   propensity, policy, policy_version, body)
-                 select s.seq, s.id, s.profile_id, s.campaign, cast(value->>'at' as bigint), value->>'stage',
-                   value->>'variant', value->>'template', value->>'slice',
-                   cast(value->>'propensity' as double precision), value->>'policy', value->>'policy_version',
-                   {heap:body}
-                 from {rows} join sends as s on s.id = value->>'send' where true
-                 on conflict (send_seq) do nothing
-                 returning send_id",
-                args![Rows::of(&rows), heap],
-            )
-            .await?;
-        saved.extend(new.iter().filter_map(|(send,)| SendId::parse(send)));
+        let (rows, bodies) = (Rows::of(&rows), Arg::from(heap));
+        let inserted = tx.run(SAVE_SQL, vec![rows.clone().into(), bodies.clone()]).await?;
+        if inserted == chunk.len() as u64 {
+            saved.extend(chunk.iter().map(|decision| decision.send.clone()));
+            continue;
+        }
+        let held: Vec<(String,)> = tx.all(HELD_SQL, vec![rows.into(), bodies]).await?;
+        saved.extend(held.iter().filter_map(|(send,)| SendId::parse(send)));
     }
     Ok(saved)
 }

@@ -59,10 +59,13 @@ impl Dialect {
             let (name, rest) = part.split_once('}').unwrap_or((part, ""));
             let from = format!("value->'{name}'->>0");
             let bytes = format!("value->'{name}'->>1");
-            out += &match self {
-                Self::Sqlite => format!("cast(substr($2, {from}, {bytes}) as text)"),
-                Self::Postgres => format!("convert_from(substr($2, ({from})::int, ({bytes})::int), 'UTF8')"),
+            let read = match self {
+                Self::Sqlite => ["cast(substr($2, ", &from, ", ", &bytes, ") as text)"],
+                Self::Postgres => {
+                    ["convert_from(substr($2, (", &from, ")::int, (", &bytes, ")::int), 'UTF8')"]
+                }
             };
+            out += &read.concat();
             out += rest;
         }
         out

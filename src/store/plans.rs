@@ -27,12 +27,13 @@ impl Store {
     pub async fn query_plans(&self) -> Result<Vec<QueryPlan>, Error> {
         let none = || Arg::from(Rows::of::<&str>(&[]));
         let orphans = Orphans::LeaseEnded { margin_ms: 0 };
-        let statements: [(&'static str, String, Vec<Arg>); 10] = [
+        let statements: [(&'static str, String, Vec<Arg>); 11] = [
             ("claim", statements::claim_sql(), args!["token", 0, 10, 500, 60_000]),
             ("standings", statements::STANDINGS_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
             ("caps", statements::RECENT_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
             ("suppressions", statements::SUPPRESSIONS_SQL.to_owned(), vec![none()]),
             ("mark", statements::MARK_SQL.to_owned(), vec![none(), Arg::from(0)]),
+            ("holdings", statements::HOLDINGS_SQL.to_owned(), vec![none()]),
             ("outcome", statements::OUTCOME_SQL.to_owned(), vec![none(), Arg::from(0)]),
             ("reap leased", statements::leased_sql(orphans), vec![none(), Arg::from(0), Arg::from(0)]),
             ("reap submitting", statements::submitting_sql(orphans), args!["detail", 0]),

@@ -36,6 +36,7 @@ async fn statements_that_run_for_every_mail_use_their_indexes() {
         ("caps", ["sends_submitted"; 2]),
         ("suppressions", ["suppressions_pkey|suppressions USING PRIMARY KEY"; 2]),
         ("mark", ["sends_id|sends_lease"; 2]),
+        ("holdings", ["sends_id"; 2]),
         ("outcome", ["sends_id|sends_lease"; 2]),
         ("reap leased", ["sends_lease", "sends_pkey|INTEGER PRIMARY KEY"]),
         ("reap submitting", ["sends_lease", "sends_pkey|INTEGER PRIMARY KEY"]),

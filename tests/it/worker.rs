@@ -173,7 +173,9 @@ async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
             assert_eq!(message.headers().iter().filter(|header| header.name() == "Bcc").count(), 0);
             let html = message.body_html(0).unwrap();
             assert!(
-                !html.contains("<script>alert") && !html.contains("<img src=x") && !html.contains("8137844100"),
+                !html.contains("<script>alert")
+                    && !html.contains("<img src=x")
+                    && !html.contains("8137844100"),
                 "{html}"
             );
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::row::SEND_COLUMNS;
+use super::row::SEND_PACKED;
 use super::row::SendRow;
 use crate::campaign::Kind;
 use crate::send::LeaseToken;
@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
+use crate::store::packed::Packed;
 
 /// Most sends of one claim.
 pub const CLAIM_ROWS_MAX: usize = 5_000;
@@ -120,13 +121,6 @@ pub(in crate::store) fn send_rows(ids: &[SendId]) -> Rows {
     Rows::of(&rows)
 }
 
-#[derive(sqlx::FromRow)]
-struct ClaimRow {
-    seq: i64,
-    #[sqlx(flatten)]
-    send: SendRow,
-}
-
 struct Batch {
     claimed: Vec<(i64, Claimed)>,
     held: usize,
@@ -142,17 +136,19 @@ async fn claim_kind(
     token: &LeaseToken,
 ) -> Result<Batch, Error> {
     let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
-    let rows: Vec<ClaimRow> = tx.all(claim_sql(), args).await?;
+    let rows: Vec<(i64, String)> = tx.all(claim_sql(), args).await?;
     let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
-    for row in rows {
-        let id = row.send.id.clone();
-        match ScheduledSend::try_from(row.send) {
+    for (seq, packed) in rows {
+        let read = SendRow::unpack(&mut Packed::new(&packed))
+            .map_err(|fault| Error::unreadable("sends", &seq.to_string(), fault))
+            .and_then(ScheduledSend::try_from);
+        match read {
             Ok(send) if send.state == State::Leased => {
-                batch.claimed.push((row.seq, Claimed { send, token: token.clone() }));
+                batch.claimed.push((seq, Claimed { send, token: token.clone() }));
             }
             Ok(_) => batch.held += 1,
             // One row that nobody can read must not stop all others behind it.
-            Err(fault) => fail_unreadable(tx, &id, now, &fault).await?,
+            Err(fault) => fail_unreadable(tx, seq, now, &fault).await?,
         }
     }
     Ok(batch)
@@ -180,16 +176,16 @@ pub(in crate::store) fn claim_sql() -> String {
            lease_token = case when stopped = 0 then $1 end,
            lease_until = case when stopped = 0 then {{now}} + $5 end
          from due where seq = due_seq
-         returning seq, {SEND_COLUMNS}"
+         returning seq, {SEND_PACKED}"
     )
 }
 
-async fn fail_unreadable(tx: &mut Tx, id: &str, now: Timestamp, fault: &Error) -> Result<(), Error> {
+async fn fail_unreadable(tx: &mut Tx, seq: i64, now: Timestamp, fault: &Error) -> Result<(), Error> {
     tx.run(
         "update sends set state = 'failed', reason = 'unreadable', detail = $3, finished_at = {now},
            lease_token = null, lease_until = null
-         where id = $1",
-        args![id, now, fault.to_string().as_str()],
+         where seq = $1",
+        args![seq, now, fault.to_string().as_str()],
     )
     .await?;
     Ok(())

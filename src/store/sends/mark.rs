@@ -19,6 +19,7 @@ use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
 use crate::store::dialect::Dialect;
+use crate::store::packed::Packed;
 
 /// A send about to go on the wire.
 #[derive(Debug, Clone)]
@@ -99,7 +100,6 @@ struct MarkRow<'a> {
 }
 
 /// What the database says of one mark, as things are at this moment.
-#[derive(sqlx::FromRow)]
 struct Standing {
     id: String,
     profile_id: String,
@@ -133,7 +133,10 @@ pub(in crate::store) async fn mark(
     if marks.is_empty() {
         return Ok(Marked::default());
     }
-    let mut rows: Vec<MarkRow<'_>> = marks.iter().map(MarkRow::of).collect();
+    // Of a send that stands twice in a batch, the first counts.
+    let mut seen = HashSet::new();
+    let mut rows: Vec<MarkRow<'_>> =
+        marks.iter().filter(|mark| seen.insert(&mark.send)).map(MarkRow::of).collect();
     let mut batch = Rows::of(&rows);
     let longest_ms = caps.iter().map(|cap| cap.within_ms).max();
     if longest_ms.is_some() && tx.dialect() == Dialect::Postgres {
@@ -141,7 +144,7 @@ pub(in crate::store) async fn mark(
         let _: Vec<(String,)> = tx.all(LOCK_PROFILES_SQL, args![batch.clone()]).await?;
     }
     let longest_ms = longest_ms.unwrap_or(0);
-    let standings: Vec<Standing> = tx.all(STANDINGS_SQL, args![batch.clone(), now, longest_ms]).await?;
+    let standings = read_standings(tx, batch.clone(), now, longest_ms).await?;
     let recent = read_recent(tx, &standings, now, longest_ms).await?;
     let suppressions = read_suppressions(tx, marks, &standings).await?;
     let standings = standings.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -156,14 +159,43 @@ pub(in crate::store) async fn mark(
         rows.retain(|row| SendId::parse(row.id).is_some_and(|id| !marked.refused.contains_key(&id)));
         batch = Rows::of(&rows);
     }
-    let written: Vec<(String,)> = tx.all(MARK_SQL, args![batch, now]).await?;
-    marked.accepted = written.iter().filter_map(|(id,)| SendId::parse(id)).collect();
-    for id in rows.iter().filter_map(|row| SendId::parse(row.id)) {
-        if !marked.accepted.contains(&id) {
-            marked.refused.insert(id, Refusal::LeaseLost);
-        }
+    let written = tx.run(MARK_SQL, args![batch, now]).await?;
+    if written != rows.len() as u64 {
+        // They were locked when they were looked at. Nothing is marked then.
+        let fault = format!("{written} of {} rows were marked under their locks", rows.len());
+        return Err(Error::unreadable("sends", "of a batch of marks", fault));
     }
+    marked.accepted = rows.iter().filter_map(|row| SendId::parse(row.id)).collect();
     Ok(marked)
+}
+
+async fn read_standings(
+    tx: &mut Tx,
+    batch: Rows,
+    now: Timestamp,
+    longest_ms: i64,
+) -> Result<Vec<Standing>, Error> {
+    let row: Option<(Option<String>,)> = tx.first(STANDINGS_SQL, args![batch, now, longest_ms]).await?;
+    let text = row.and_then(|(text,)| text).unwrap_or_default();
+    let mut packed = Packed::new(&text);
+    let mut standings = Vec::new();
+    while !packed.is_empty() {
+        let standing = Standing::unpack(&mut packed)
+            .map_err(|fault| Error::unreadable("sends", "of a batch of marks", fault))?;
+        standings.push(standing);
+    }
+    Ok(standings)
+}
+
+impl Standing {
+    fn unpack(packed: &mut Packed<'_>) -> Result<Self, String> {
+        Ok(Self {
+            id: packed.text()?.to_owned(),
+            profile_id: packed.text()?.to_owned(),
+            verdict: packed.text()?.to_owned(),
+            recent: packed.number()?.unwrap_or_default(),
+        })
+    }
 }
 
 /// `$1` marks. In the order of ids, as everywhere.
@@ -172,7 +204,9 @@ const LOCK_PROFILES_SQL: &str = "select id from profiles where id in (
      order by id {for_update}";
 
 /// `$1` marks, `$2` now, `$3` the longest cap in milliseconds. The first reason against a mark is its verdict.
-pub(in crate::store) const STANDINGS_SQL: &str = "select s.id, s.profile_id,
+pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%s%s:%s%s:%s%s:', octet_length(q.id), q.id,
+       octet_length(q.profile_id), q.profile_id, octet_length(q.verdict), q.verdict, q.recent), '') from (
+     select s.id, s.profile_id,
        case
          when s.state <> 'leased' or s.lease_token is null or s.lease_token <> value->>'token' then 'lost'
          when c.state = 'paused' then 'paused'
@@ -190,7 +224,7 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select s.id, s.profile_id,
      join sends as s on s.id = value->>'id'
      left join profiles as p on p.id = s.profile_id
      left join campaign_states as c on c.campaign = s.campaign
-     order by s.id {for_update_of_s}";
+     order by s.id {for_update_of_s}) as q";
 
 /// `$1` profiles, `$2` now, `$3` the longest cap in milliseconds.
 pub(in crate::store) const RECENT_SQL: &str = "select profile_id, id, {now} - submitted_at from sends
@@ -207,8 +241,7 @@ pub(in crate::store) const MARK_SQL: &str = "update sends set state = 'submittin
        address = value->>'address', variant = value->>'variant', products = value->>'products',
        domain_group = value->>'domain_group'
      from {rows}
-     where id = value->>'id' and state = 'leased' and lease_token = value->>'token'
-     returning id";
+     where id = value->>'id' and state = 'leased' and lease_token = value->>'token'";
 
 /// Ages of the lifecycle mails that a profile had within the longest cap, each with its send.
 type Recent = HashMap<String, Vec<(String, i64)>>;

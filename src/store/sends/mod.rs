@@ -41,6 +41,7 @@ pub(super) mod statements {
     pub(in crate::store) use super::mark::RECENT_SQL;
     pub(in crate::store) use super::mark::STANDINGS_SQL;
     pub(in crate::store) use super::mark::SUPPRESSIONS_SQL;
+    pub(in crate::store) use super::outcome::HOLDINGS_SQL;
     pub(in crate::store) use super::outcome::OUTCOME_SQL;
     pub(in crate::store) use super::reap::leased_sql;
     pub(in crate::store) use super::reap::submitting_sql;

@@ -25,6 +25,7 @@ use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
 use crate::store::decisions;
+use crate::store::packed::Packed;
 use crate::store::suppressions;
 
 /// Longest detail that is kept, in bytes.
@@ -48,7 +49,7 @@ pub struct Settlement {
 /// What recording outcomes did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settled {
-    /// Recorded.
+    /// Recorded, now or by an earlier call whose answer was lost.
     pub recorded: HashSet<SendId>,
     /// Not recorded: the lease is lost, somebody else has the say.
     pub lost: HashSet<SendId>,
@@ -98,7 +99,8 @@ struct AttemptRow<'a> {
 
 impl Store {
     /// Records what became of attempts: state, reason, reply, next time; suppressions and soft bounces that follow;
-    /// a line in `attempts` for everything but a success at the first. A write under a lost lease changes nothing.
+    /// a line in `attempts` for everything but a success at the first. A write under a lost lease changes nothing; the
+    /// same write a second time, because nobody heard whether the first was committed, changes nothing either.
     ///
     /// An address that has bounced softly `soft_bounces_max` times within [`SOFT_BOUNCE_WINDOW_MS`] gets no more
     /// lifecycle mail; transactional mail still goes there, because the mailbox exists.
@@ -142,13 +144,24 @@ async fn settle(
     }
     let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(OutcomeRow::of).collect();
     rows.sort_by_key(|row| row.id);
-    let written: Vec<Written> = tx.all(OUTCOME_SQL, args![Rows::of(&rows), now]).await?;
-    correct_marks(tx, &rows, &written, now).await?;
-    write_attempts(tx, &rows, &written, now).await?;
-    let recorded: HashSet<SendId> = written.iter().filter_map(|row| SendId::parse(&row.id)).collect();
-    let valid: Vec<&Settlement> = settlements.iter().filter(|s| recorded.contains(&s.send)).collect();
-    suppress(tx, &valid, soft_bounces_max, now).await?;
-    let lost = settlements.iter().map(|s| &s.send).filter(|id| !recorded.contains(id)).cloned().collect();
+    rows.dedup_by_key(|row| row.id);
+    let mut batch = Rows::of(&rows);
+    let holdings = read_holdings(tx, batch.clone()).await?;
+    let all: HashSet<SendId> = settlements.iter().map(|settlement| settlement.send.clone()).collect();
+    let recorded: HashSet<SendId> =
+        holdings.iter().filter_map(|holding| SendId::parse(&holding.id)).collect();
+    let open: Vec<&Holding> = holdings.iter().filter(|holding| holding.open).collect();
+    if open.len() != rows.len() {
+        rows.retain(|row| open.iter().any(|holding| holding.id == row.id));
+        batch = Rows::of(&rows);
+    }
+    tx.run(OUTCOME_SQL, args![batch, now]).await?;
+    correct_marks(tx, &rows, &open, now).await?;
+    write_attempts(tx, &rows, &open, now).await?;
+    let fresh: Vec<&Settlement> =
+        settlements.iter().filter(|settlement| find(&rows, settlement.send.as_str()).is_some()).collect();
+    suppress(tx, &fresh, soft_bounces_max, now).await?;
+    let lost = all.difference(&recorded).cloned().collect();
     Ok(Settled { recorded, lost })
 }
 
@@ -173,6 +186,17 @@ fn shortened(detail: &str) -> &str {
     &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
 }
 
+/// `$1` outcomes. The token stays with a row that was settled: whoever could not see whether the commit was done asks
+/// again, and hears that it was.
+pub(in crate::store) const HOLDINGS_SQL: &str =
+    "select string_agg(format('%s:%s%s:%s:%s:', octet_length(q.id), q.id,
+       q.attempt, q.open, q.marked), '') from (
+     select s.id, s.attempt, case when s.state in ('leased', 'submitting') then 1 else 0 end as open,
+       case when s.submitted_at is null then 0 else 1 end as marked
+     from {rows}
+     join sends as s on s.id = value->>'id' and s.lease_token = value->>'token'
+     order by s.id {for_update_of_s}) as q";
+
 /// `$1` outcomes, `$2` now.
 pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
        state = value->>'state', reason = value->>'reason', detail = value->>'detail',
@@ -180,17 +204,41 @@ pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
        due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
        finished_at = case when cast(value->>'terminal' as bigint) = 1 then {now} end,
        attempt = attempt - cast(value->>'unspent' as bigint),
-       lease_token = null, lease_until = null
+       lease_until = null
      from {rows}
-     where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')
-     returning id, attempt, cast(case when submitted_at is null then 0 else 1 end as bigint) as marked";
+     where id = value->>'id' and lease_token = value->>'token' and state in ('leased', 'submitting')";
 
-/// A row that was written.
-#[derive(sqlx::FromRow)]
-struct Written {
+/// A row that carries the token under which it is to be settled.
+struct Holding {
     id: String,
     attempt: i64,
-    marked: i64,
+    /// It is still to be settled; otherwise that was done before.
+    open: bool,
+    marked: bool,
+}
+
+async fn read_holdings(tx: &mut Tx, batch: Rows) -> Result<Vec<Holding>, Error> {
+    let row: Option<(Option<String>,)> = tx.first(HOLDINGS_SQL, args![batch]).await?;
+    let text = row.and_then(|(text,)| text).unwrap_or_default();
+    let mut packed = Packed::new(&text);
+    let mut holdings = Vec::new();
+    while !packed.is_empty() {
+        let holding = Holding::unpack(&mut packed)
+            .map_err(|fault| Error::unreadable("sends", "of a batch of outcomes", fault))?;
+        holdings.push(holding);
+    }
+    Ok(holdings)
+}
+
+impl Holding {
+    fn unpack(packed: &mut Packed<'_>) -> Result<Self, String> {
+        Ok(Self {
+            id: packed.text()?.to_owned(),
+            attempt: packed.number()?.unwrap_or_default(),
+            open: packed.number()? == Some(1),
+            marked: packed.number()? == Some(1),
+        })
+    }
 }
 
 /// The time of the mark stays only where the mail was, or may have been, taken. Few rows need this, and all others are
@@ -198,17 +246,17 @@ struct Written {
 async fn correct_marks(
     tx: &mut Tx,
     rows: &[OutcomeRow<'_>],
-    written: &[Written],
+    open: &[&Holding],
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut taken_back: Vec<[&str; 1]> = Vec::new();
     let mut never_marked: Vec<[&str; 1]> = Vec::new();
-    for row in written {
-        let Some(outcome) = find(rows, &row.id) else { continue };
+    for holding in open {
+        let Some(outcome) = find(rows, &holding.id) else { continue };
         let taken = [State::Sent.as_str(), State::Unknown.as_str()].contains(&outcome.state);
-        match (taken, row.marked == 1) {
-            (false, true) => taken_back.push([&row.id]),
-            (true, false) => never_marked.push([&row.id]),
+        match (taken, holding.marked) {
+            (false, true) => taken_back.push([&holding.id]),
+            (true, false) => never_marked.push([&holding.id]),
             _ => {}
         }
     }
@@ -231,14 +279,15 @@ fn find<'r, 'a>(rows: &'r [OutcomeRow<'a>], id: &str) -> Option<&'r OutcomeRow<'
 async fn write_attempts(
     tx: &mut Tx,
     rows: &[OutcomeRow<'_>],
-    written: &[Written],
+    open: &[&Holding],
     now: Timestamp,
 ) -> Result<(), Error> {
     let mut attempts: Vec<AttemptRow<'_>> = Vec::new();
-    for Written { id, attempt, .. } in written {
-        let Some(outcome) = find(rows, id) else { continue };
-        if outcome.state != State::Sent.as_str() || *attempt > 1 {
-            attempts.push(AttemptRow { send: id, attempt: *attempt, outcome });
+    for holding in open {
+        let Some(outcome) = find(rows, &holding.id) else { continue };
+        let attempt = holding.attempt - outcome.unspent;
+        if outcome.state != State::Sent.as_str() || attempt > 1 {
+            attempts.push(AttemptRow { send: &holding.id, attempt, outcome });
         }
     }
     if attempts.is_empty() {

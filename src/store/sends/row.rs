@@ -15,6 +15,7 @@ use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State;
 use crate::store::Error;
+use crate::store::packed::Packed;
 
 /// A send with everything that became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +46,44 @@ pub struct StoredSend {
     pub lease_until: Option<Timestamp>,
 }
 
-/// What a [`ScheduledSend`] is made of.
-pub(super) const SEND_COLUMNS: &str = "id, campaign, profile_id, occurrence, kind, guarantee, due_at, expires_at, \
-                                       state, attempt, orphaned, data, to_address";
+/// What a [`ScheduledSend`] is made of, as one text that [`SendRow::unpack`] reads: a driver's cost is by column too.
+pub(super) const SEND_PACKED: &str =
+    "format('%s:%s%s:%s%s:%s%s:%s%s:%s%s:%s%s:%s:%s:%s:%s:%s%s:%s%s:%s', octet_length(id), id, octet_length(campaign),
+       campaign, octet_length(profile_id), profile_id, octet_length(occurrence), occurrence, octet_length(kind), kind,
+       octet_length(guarantee), guarantee, due_at, expires_at, attempt, orphaned, octet_length(state), state,
+       octet_length(data), data, octet_length(coalesce(to_address, '')), coalesce(to_address, ''))";
+
+impl SendRow {
+    /// Reads [`SEND_PACKED`].
+    pub(super) fn unpack(packed: &mut Packed<'_>) -> Result<Self, String> {
+        let mut text = || packed.text().map(str::to_owned);
+        let (id, campaign, profile_id, occurrence) = (text()?, text()?, text()?, text()?);
+        let (kind, guarantee) = (text()?, text()?);
+        let mut number = || packed.number()?.ok_or_else(|| "a number is missing".to_owned());
+        let (due_at, expires_at, attempt, orphaned) = (number()?, number()?, number()?, number()?);
+        let mut text = || packed.text().map(str::to_owned);
+        let (state, data, to_address) = (text()?, text()?, text()?);
+        Ok(Self {
+            id,
+            campaign,
+            profile_id,
+            occurrence,
+            kind,
+            guarantee,
+            due_at,
+            expires_at,
+            state,
+            attempt,
+            orphaned,
+            data,
+            to_address: Some(to_address).filter(|address| !address.is_empty()),
+        })
+    }
+}
 
 #[derive(sqlx::FromRow)]
 pub(super) struct SendRow {
-    pub(super) id: String,
+    id: String,
     campaign: String,
     profile_id: String,
     occurrence: String,
