@@ -16,6 +16,7 @@
 //! - [`deliver`]: the mail becomes bytes, is signed, and goes out over SMTP or into a folder.
 //! - [`store`]: the only SQL, on SQLite and PostgreSQL.
 //! - [`worker`]: plan, gate, and the loop that sends.
+//! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
 //! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
 //! - [`report`], [`preview`], [`explain`]: what people look at.
 //! - [`demo`]: the shop of `bespoke demo`.
@@ -39,6 +40,7 @@ pub mod demo;
 pub mod explain;
 pub mod facts;
 pub mod history;
+pub mod http;
 pub mod ingest;
 pub mod learn;
 pub mod preview;

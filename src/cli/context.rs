@@ -89,6 +89,28 @@ pub fn block_on<T>(role: impl Future<Output = anyhow::Result<T>>) -> anyhow::Res
         .block_on(role)
 }
 
+/// Calls `stop` at the first signal to end; a second one ends the process where it stands.
+pub async fn on_signal(stop: impl Fn() + Send) {
+    use tokio::signal::unix::SignalKind;
+    use tokio::signal::unix::signal;
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return tracing::error!("signals cannot be heard: the process can only be killed");
+    };
+    for round in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if round > 0 {
+            std::process::exit(130);
+        }
+        eprintln!("stopping: waiting for what is in work, once more to end at once");
+        stop();
+    }
+}
+
 /// Logs go to stderr, so that what a role prints can be piped.
 fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::builder()

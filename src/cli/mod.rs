@@ -12,11 +12,13 @@ pub mod evaluate;
 pub mod explain;
 pub mod import;
 pub mod init;
+pub mod keys;
 pub mod learn;
 pub mod plan;
 pub mod preview;
 pub mod send_test;
 pub mod sends;
+pub mod serve;
 pub mod shell;
 pub mod work;
 
@@ -51,6 +53,11 @@ enum Command {
     Plan(plan::Plan),
     /// Claims scheduled sends and delivers them.
     Work(work::Work),
+    /// Answers over HTTP: what people do comes in, sends are asked for, links in mails are followed.
+    Serve(serve::Serve),
+    /// Makes, lists and revokes the keys of programs that ask over HTTP.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Shows sends, and says what is to become of them.
     #[command(subcommand)]
     Sends(sends::Sends),
@@ -80,6 +87,8 @@ impl Cli {
             Command::Check(command) => command.run(&globals),
             Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Serve(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Keys(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),

@@ -10,10 +10,10 @@ use indicatif::ProgressStyle;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::context::on_signal;
 use crate::config::TransportKind;
 use crate::send::State;
 use crate::worker::assemble;
-use crate::worker::run::Stop;
 use crate::worker::run::Until;
 use crate::worker::run::Worker;
 use crate::worker::tally::Tally;
@@ -41,7 +41,8 @@ impl Work {
             let engine = assemble::engine(&config, &store).await?;
             let transport = assemble::transport(&config)?;
             let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
-            tokio::spawn(stop_on_signal(worker.stop_handle()));
+            let stop = worker.stop_handle();
+            tokio::spawn(on_signal(move || stop.stop()));
             let progress = tokio::spawn(show_progress(worker.tally()));
             let until = if self.until_idle { Until::Idle } else { Until::Stopped };
             let tally = worker.run(until).await;
@@ -50,28 +51,6 @@ impl Work {
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
-    }
-}
-
-/// The first signal stops gracefully; a second one ends the process where it stands.
-async fn stop_on_signal(stop: Stop) {
-    use tokio::signal::unix::SignalKind;
-    use tokio::signal::unix::signal;
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return tracing::error!("signals cannot be heard: the worker can only be killed");
-    };
-    for round in 0.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if round > 0 {
-            std::process::exit(130);
-        }
-        eprintln!("stopping: waiting for replies, once more to end at once");
-        stop.stop();
     }
 }
 

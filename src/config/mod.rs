@@ -2,6 +2,7 @@
 
 mod delivery;
 mod environment;
+mod http;
 mod load;
 mod sections;
 
@@ -9,6 +10,7 @@ pub use delivery::*;
 pub use environment::ALIASES;
 pub use environment::Environment;
 pub use environment::set_path;
+pub use http::Http;
 pub use load::ConfigErrors;
 pub use load::Overrides;
 pub use sections::*;

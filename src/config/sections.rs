@@ -11,6 +11,7 @@ use crate::config::delivery::Rates;
 use crate::config::delivery::RelaySection;
 use crate::config::delivery::Sender;
 use crate::config::delivery::Transport;
+use crate::config::http::Http;
 
 /// All of `bespoke.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub quiet_hours: QuietHours,
     /// Loops, leases, limits.
     pub worker: Worker,
+    /// How `bespoke serve` is reached.
+    pub http: Http,
     /// Public address and links.
     pub public: Public,
     /// Bounces that are not for ever.

@@ -9,6 +9,8 @@ const LINES_MAX: usize = 400;
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),
+    ("hyper", &["src/http/"]),
+    ("utoipa", &["src/http/"]),
     ("tera", &["src/render/", "src/catalog/"]),
     ("mrml", &["src/render/", "src/catalog/"]),
     ("lettre", &["src/deliver/", "src/profile/address.rs", "src/config/", "src/worker/sender.rs"]),
@@ -28,6 +30,7 @@ const MUST_NOT_USE: &[(&str, &[&str])] = &[
     ("src/deliver", &["store", "worker", "cli", "select", "catalog", "http"]),
     ("src/store", &["worker", "cli", "deliver", "select", "http"]),
     ("src/worker", &["cli", "http"]),
+    ("src/http", &["cli"]),
 ];
 
 /// Crates that must not be in the lock, or only from a version on, with the advisory that says so.

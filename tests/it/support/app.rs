@@ -96,6 +96,11 @@ impl TestApp {
         super::stores().await.into_iter().map(|database| Self::new(database, CONFIG, more)).collect()
     }
 
+    /// One app on SQLite, for what has nothing to do with the database.
+    pub(crate) async fn on_sqlite(more: Files<'_>) -> Self {
+        Self::new(Database::sqlite().await, CONFIG, more)
+    }
+
     pub(crate) fn new(database: Database, config: &str, more: Files<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let templates = folder.path().join("templates");

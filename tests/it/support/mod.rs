@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod given;
 pub(crate) mod postgres;
+pub(crate) mod service;
 
 pub(crate) use app::TestApp;
 pub(crate) use database::Database;

@@ -1,0 +1,11 @@
+-- What the HTTP service keeps.
+
+-- Keys of programs that may ask for things. The secret itself is never kept.
+create table api_keys (
+  id {key} not null primary key,        -- the part of the key that may be shown
+  name text not null,                   -- for people
+  secret_hash {key} not null,           -- SHA-256 of the whole key, hex
+  scopes text not null,                 -- space-separated
+  created_at bigint not null,
+  revoked_at bigint
+);

@@ -1,0 +1,74 @@
+//! `bespoke serve`: the HTTP service, and with `--work` a worker in the same process.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::sync::watch;
+
+use crate::cli::context::Context;
+use crate::cli::context::block_on;
+use crate::cli::context::on_signal;
+use crate::http::Listening;
+use crate::http::Service;
+use crate::worker::assemble;
+use crate::worker::run::Until;
+use crate::worker::run::Worker;
+
+/// Answers over HTTP until it is stopped.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address and port, instead of the configured one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Claims and delivers sends in the same process
+    #[arg(long)]
+    work: bool,
+}
+
+impl Serve {
+    pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
+        let mut config = context.config.clone();
+        if let Some(listen) = &self.listen {
+            config.http.listen.clone_from(listen);
+        }
+        block_on(async {
+            let store = context.store().await?;
+            let engine = assemble::engine(&config, &store).await?;
+            let service = Service::new(store.clone(), engine, context.clock.clone());
+            let listening = Listening::new(service).await.with_context(|| {
+                format!(
+                    "cannot listen on {}; choose another with --listen or [http] listen",
+                    config.http.listen
+                )
+            })?;
+            eprintln!("listening on http://{}, described at /docs", listening.address()?);
+            let (stop, stopped) = watch::channel(false);
+            tokio::spawn(on_signal(move || {
+                stop.send_replace(true);
+            }));
+            let serving = listening.serve(until(stopped.clone()));
+            if self.work {
+                let engine = assemble::engine(&config, &store).await?;
+                let transport = assemble::transport(&config)?;
+                let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
+                let handle = worker.stop_handle();
+                tokio::spawn(async move {
+                    until(stopped).await;
+                    handle.stop();
+                });
+                let ((), tally) = tokio::join!(serving, worker.run(Until::Stopped));
+                tally?;
+            } else {
+                serving.await;
+            }
+            store.close().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// Done when the process was told to stop.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}

@@ -1,0 +1,48 @@
+//! The frame of every page that people see here: readable on a phone, in the dark, and without a script.
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}\
+h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}\
+code,pre{font-family:ui-monospace,monospace;font-size:.9em}pre{overflow-x:auto}\
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top}\
+button{font:inherit;padding:.6rem 1.2rem;border:0;border-radius:.5rem;background:#1a5fb4;color:#fff;cursor:pointer}\
+button.quiet{background:transparent;color:inherit;border:1px solid #888}\
+label{display:block;padding:.4rem 0}.note{color:#777}";
+
+/// A whole page. `title` is escaped here; `body` is markup whose texts were escaped by [`escape`].
+pub(super) fn page(title: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\">\
+         <title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
+    )
+}
+
+/// Text as markup shows it literally, inside elements and quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn markup_comes_out_as_text() {
+        let escaped = escape("<script>alert(\"1\" & '2')</script>");
+        assert_eq!(escaped, "&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;");
+    }
+}

@@ -1,0 +1,129 @@
+//! What goes wrong, as RFC 9457 wants it said: `application/problem+json`.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::Uri;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How long a client waits before it asks again, when the database is away.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// A problem, as the client is told of it. Nothing of our inside is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What kind of problem it is, in a few words that stay the same.
+    pub title: String,
+    /// What is wrong here, and what to do about it.
+    pub detail: String,
+    #[serde(skip)]
+    retry: Retry,
+}
+
+/// Whether the same request may succeed later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    Useless,
+    Later,
+}
+
+impl Problem {
+    /// A problem whose title is the status's usual phrase.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error").to_owned();
+        Self { status: status.as_u16(), title, detail: detail.into(), retry: Retry::Useless }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 404: there is no such thing.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 409: it is not so any more.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 413: more than we take.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 422: it can be read, and cannot be done.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 429: too much at once; later it may go.
+    pub fn too_many(detail: impl Into<String>) -> Self {
+        Self { retry: Retry::Later, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// 503: we cannot do our work now; nothing was done.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self { retry: Retry::Later, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.retry == Retry::Later {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"bespoke\""));
+        }
+        response
+    }
+}
+
+/// The database's faults: away is 503 and may be tried again, everything else is ours and is logged.
+impl From<crate::store::Error> for Problem {
+    fn from(error: crate::store::Error) -> Self {
+        if error.is_transient() {
+            tracing::warn!(%error, "the database does not answer");
+            return Self::unavailable("the database does not answer; nothing was done, try again");
+        }
+        tracing::error!(%error, "a request could not be served");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the fault is ours and has been logged; nothing was done",
+        )
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large("the body has more bytes, after decompression, than this endpoint takes");
+        }
+        Self::bad_request(format!("the body cannot be read: {}", rejection.body_text()))
+    }
+}
+
+/// For a path that is not there.
+pub(super) async fn no_such_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}; /openapi.json lists what there is", uri.path()))
+}
+
+/// For a path that does not take this method.
+pub(super) async fn no_such_method(uri: Uri) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take this method", uri.path()))
+}

@@ -1,0 +1,82 @@
+//! What every handler works with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use arc_swap::ArcSwap;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::store::ApiKey;
+use crate::store::Error;
+use crate::store::Store;
+use crate::worker::engine::Engine;
+
+/// A revoked key is refused after this long at the latest, by every process.
+const KEY_CACHE: SignedDuration = SignedDuration::from_secs(5);
+/// Keys that are remembered at once, at most.
+const KEY_CACHE_MAX: usize = 1_024;
+
+/// The database, everything that decides and renders, and the clock. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    engine: ArcSwap<Engine>,
+    clock: Clock,
+    keys: Mutex<HashMap<String, (Timestamp, ApiKey)>>,
+}
+
+impl Service {
+    /// A service that is not yet listening.
+    pub fn new(store: Store, engine: Engine, clock: Clock) -> Self {
+        Self(Arc::new(Inner { store, engine: ArcSwap::from_pointee(engine), clock, keys: Mutex::default() }))
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Everything that decides and renders, as of now; a request keeps the one it began with.
+    pub fn engine(&self) -> Arc<Engine> {
+        self.0.engine.load_full()
+    }
+
+    /// Uses another catalogue from the next request on.
+    pub fn replace_engine(&self, engine: Arc<Engine>) {
+        self.0.engine.store(engine);
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The row of a key, at most [`KEY_CACHE`] old.
+    pub(super) async fn api_key(&self, id: &str) -> Result<Option<ApiKey>, Error> {
+        let now = self.now();
+        let remembered = {
+            let keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.get(id).filter(|(since, _)| now.duration_since(*since).abs() < KEY_CACHE).cloned()
+        };
+        if let Some((_, key)) = remembered {
+            return Ok(Some(key));
+        }
+        let found = self.0.store.api_key(id).await?;
+        let mut keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= KEY_CACHE_MAX {
+            keys.clear();
+        }
+        match &found {
+            Some(key) => keys.insert(id.to_owned(), (now, key.clone())),
+            None => keys.remove(id),
+        };
+        Ok(found)
+    }
+}
