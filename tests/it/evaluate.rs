@@ -6,10 +6,13 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+mod arms;
 mod clv;
 mod lift;
 mod ope;
+mod policy;
 mod recommend;
+mod replay;
 
 /// A file of the shared data, or `None` with a loud line when it is not there.
 fn shared(path: &str) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ mod history;
 mod http;
 mod import;
 mod kill;
+mod learning;
 mod message;
 mod migrations;
 mod preview;

@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub mod arms;
 pub mod clv;
+pub mod decisions;
 pub mod lift;
 pub mod ope;
 pub mod output;
+pub mod policy;
 pub mod recommend;
+pub mod replay;
 
 /// The exit code of an evaluation that the data cannot carry.
 pub const REFUSED: u8 = 3;
@@ -24,6 +28,12 @@ pub enum EvaluateCommand {
     Clv(clv::ClvArgs),
     /// How good recommendations fitted on one file are on the next, beside mere popularity.
     Recommend(recommend::RecommendArgs),
+    /// A learning policy over a randomised log, as if it had been running.
+    Replay(replay::ReplayArgs),
+    /// Fits on the past, decides for the future, and says what the decisions are worth.
+    Policy(policy::PolicyArgs),
+    /// What policies would have made of many A/B/n tests, from impressions and clicks.
+    Arms(arms::ArmsArgs),
 }
 
 impl EvaluateCommand {
@@ -34,6 +44,9 @@ impl EvaluateCommand {
             Self::Lift(args) => args.run(),
             Self::Clv(args) => args.run(),
             Self::Recommend(args) => args.run(),
+            Self::Replay(args) => args.run(),
+            Self::Policy(args) => args.run(),
+            Self::Arms(args) => args.run(),
         }
     }
 }

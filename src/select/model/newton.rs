@@ -105,10 +105,10 @@ impl Rows {
         self.seen.is_empty()
     }
 
-    /// Changes what was seen in every row, keeping its features and weight.
-    pub fn set_outcomes(&mut self, outcome: impl Fn(usize) -> Outcome) {
-        for (row, seen) in self.seen.iter_mut().enumerate() {
-            seen.0 = outcome(row);
+    /// Changes what was seen in every row, and its weight; features stay.
+    pub fn set(&mut self, seen: impl Fn(usize) -> (Outcome, f64)) {
+        for (row, slot) in self.seen.iter_mut().enumerate() {
+            *slot = seen(row);
         }
     }
 
@@ -156,7 +156,9 @@ pub struct Effort {
 
 impl Effort {
     /// For a model that is published.
-    pub const EXACT: Self = Self { steps_max: 200, tolerance: 1e-12 };
+    pub const EXACT: Self = Self { steps_max: 200, tolerance: 1e-9 };
+    /// For a model that is fitted once to many rows.
+    pub const CLOSE: Self = Self { steps_max: 100, tolerance: 1e-4 };
     /// For one of many refits, each starting where the last one ended.
     pub const WARM: Self = Self { steps_max: 30, tolerance: 1e-5 };
 }

@@ -155,6 +155,26 @@ impl Posterior {
         &self.mean
     }
 
+    /// This posterior with what `known` says of some weights: a position's mean and (positive) variance.
+    #[must_use]
+    pub fn knowing(mut self, known: impl Fn(usize) -> Option<Score>) -> Self {
+        for (index, (mean, variance)) in self.mean.iter_mut().zip(&mut self.variance).enumerate() {
+            if let Some(score) = known(index) {
+                (*mean, *variance) = (score.mean, score.variance);
+            }
+        }
+        self
+    }
+
+    /// The same means with all variances times a positive factor.
+    #[must_use]
+    pub fn with_variances_scaled(&self, factor: f64) -> Self {
+        Self {
+            mean: self.mean.clone(),
+            variance: self.variance.iter().map(|variance| variance * factor).collect(),
+        }
+    }
+
     /// How many weights there are.
     pub fn len(&self) -> usize {
         self.mean.len()

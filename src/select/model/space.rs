@@ -175,7 +175,12 @@ impl FeatureSpace {
 
     /// The name of a feature of this space; `None` for a number of another space.
     pub fn name(&self, id: FeatureId) -> Option<&str> {
-        self.features.get(id.index()).map(|feature| feature.name.as_str())
+        self.name_at(id.index())
+    }
+
+    /// The name of the feature at this position; `None` past the end.
+    pub fn name_at(&self, index: usize) -> Option<&str> {
+        self.features.get(index).map(|feature| feature.name.as_str())
     }
 
     /// The group of the feature at this position; `None` past the end.
