@@ -41,8 +41,14 @@ fn shop() -> (Heads, SparseVector, Vec<SparseVector>) {
             pairs.push((feature("tone", Kind::Arm, &format!("tone={}", variant % 4)), 1.0));
             pairs.push((feature("category", Kind::Arm, &format!("category={}", variant % 12)), 1.0));
             pairs.push((feature("variant", Kind::Arm, &format!("variant={variant}")), 1.0));
-            pairs.push((feature("discount", Kind::Arm, "discount depth"), [0.05, 0.1, 0.15, 0.2][variant % 4]));
-            pairs.push((feature("recency", Kind::Recency, "recency of the variant"), [0.2, 0.5, 0.9][variant % 3]));
+            pairs.push((
+                feature("discount", Kind::Arm, "discount depth"),
+                [0.05, 0.1, 0.15, 0.2][variant % 4],
+            ));
+            pairs.push((
+                feature("recency", Kind::Recency, "recency of the variant"),
+                [0.2, 0.5, 0.9][variant % 3],
+            ));
             pairs.push((feature("recency", Kind::Recency, "recency of the family"), [0.4, 0.8][variant % 2]));
             SparseVector::new(pairs).expect("finite values")
         })

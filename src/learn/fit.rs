@@ -122,7 +122,9 @@ mod tests {
                 decided_at: at(hour),
                 features: NamedFeatures(vec![("1".to_owned(), 1.0), (format!("tone={}", hour % 2), 1.0)]),
                 clicked_at,
-                purchased_at: clicked_at.filter(|_| hour % 6 == 0).map(|time| time + SignedDuration::from_hours(2)),
+                purchased_at: clicked_at
+                    .filter(|_| hour % 6 == 0)
+                    .map(|time| time + SignedDuration::from_hours(2)),
                 unsubscribed_at: None,
             }
         };

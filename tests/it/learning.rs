@@ -4,7 +4,8 @@ use bespoke::learn::fit::{DecidedSend, fit, needed_after};
 use bespoke::select::model::heads::BaseRates;
 use bespoke::select::model::vector::NamedFeatures;
 use bespoke::select::model::{
-    Arm, Chooser, FeatureId, FeatureSpace, Heads, Kind, SparseVector, Values, choose::ChoiceOptions, heads::Earned,
+    Arm, Chooser, FeatureId, FeatureSpace, Heads, Kind, SparseVector, Values, choose::ChoiceOptions,
+    heads::Earned,
 };
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng};
@@ -147,7 +148,8 @@ fn a_stored_decision_is_scored_again_from_its_record_alone() {
         let shared = world.stages[1].named(model.space());
 
         let read: Heads = serde_json::from_str(&stored).unwrap();
-        let resolved: Vec<SparseVector> = named.iter().map(|named| named.resolve(read.space()).unwrap()).collect();
+        let resolved: Vec<SparseVector> =
+            named.iter().map(|named| named.resolve(read.space()).unwrap()).collect();
         let again = choose(&read, &shared.resolve(read.space()).unwrap(), &resolved, seed);
         assert_eq!(again.index, logged.index);
         for (one, two) in logged.probabilities.iter().zip(&again.probabilities) {

@@ -34,7 +34,16 @@ impl Scale {
     /// Before anything was seen: a hit is worth 1.
     pub(super) fn unknown(actions: usize) -> Self {
         let rests = vec![0.0; actions];
-        Self { rests, certain: false, low: 1.0, high: 1.0, centre: 1.0, spread: 0.0, factor: 1.0, difference: 0.0 }
+        Self {
+            rests,
+            certain: false,
+            low: 1.0,
+            high: 1.0,
+            centre: 1.0,
+            spread: 0.0,
+            factor: 1.0,
+            difference: 0.0,
+        }
     }
 
     pub(super) fn new(samples: &[Sample], actions: usize) -> Self {

@@ -156,7 +156,7 @@ pub struct Effort {
 
 impl Effort {
     /// For a model that is published.
-    pub const EXACT: Self = Self { steps_max: 200, tolerance: 1e-9 };
+    pub const EXACT: Self = Self { steps_max: 200, tolerance: 1e-11 };
     /// For a model that is fitted once to many rows.
     pub const CLOSE: Self = Self { steps_max: 100, tolerance: 1e-4 };
     /// For one of many refits, each starting where the last one ended.

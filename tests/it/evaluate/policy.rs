@@ -16,10 +16,16 @@ fn mailing(rows: usize, seed: u64) -> String {
     for _ in 0..rows {
         let mut unit = || random.random::<f64>();
         let recency = 1.0 + (12.0 * unit()).floor();
-        let history = (-1.0 * (1.0 - unit()).ln() * 200.0).floor();
+        let history = (-(1.0 - unit()).ln() * 200.0).floor();
         let bought = if unit() < 0.5 { "men" } else { "women" };
         let draw = unit();
-        let segment = if draw < 1.0 / 3.0 { "none" } else if draw < 2.0 / 3.0 { "mens" } else { "womens" };
+        let segment = if draw < 1.0 / 3.0 {
+            "none"
+        } else if draw < 2.0 / 3.0 {
+            "mens"
+        } else {
+            "womens"
+        };
         let base = 0.12 - 0.005 * recency;
         let rate = if segment.starts_with(bought) { 2.5 * base } else { base };
         let visit = u8::from(unit() < rate);
@@ -30,7 +36,8 @@ fn mailing(rows: usize, seed: u64) -> String {
 }
 
 fn words<'a>(train: &'a str, test: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut words = vec!["policy", "--train", train, "--test", test, "--action", "segment", "--reward", "visit"];
+    let mut words =
+        vec!["policy", "--train", train, "--test", test, "--action", "segment", "--reward", "visit"];
     words.extend(["--context", "recency,history,bought"]);
     words.extend(more);
     words
@@ -92,7 +99,10 @@ fn what_costs_more_than_it_earns_is_held() {
     let (some, _) = held("0.12");
     assert!(none_at_all < 300.0, "{none_at_all}");
     assert!((all - 9_000.0).abs() < 0.5, "{all}");
-    assert!((1_000.0..8_900.0).contains(&some), "a mail that gains 9 to 17 points is worth 12 for some: {some}");
+    assert!(
+        (1_000.0..8_900.0).contains(&some),
+        "a mail that gains 9 to 17 points is worth 12 for some: {some}"
+    );
     // Nothing sent: the value is that of never sending.
     assert_eq!(dear["value"], dear["fixed"]["none"]["value"]);
 }
@@ -100,11 +110,9 @@ fn what_costs_more_than_it_earns_is_held() {
 #[test]
 fn assignment_that_depends_on_the_customer_is_called_out() {
     let (_folder, train, _) = files();
-    let text: String = mailing(6_000, 3)
-        .lines()
-        .filter(|line| !(line.starts_with("1,") && line.contains(",none,")))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let text = mailing(6_000, 3);
+    let kept = |line: &&str| !(line.starts_with("1,") && line.contains(",none,"));
+    let text = text.lines().filter(kept).collect::<Vec<_>>().join("\n");
     let folder = folder(&[("biased.csv", &text)]);
     let out = json(&words(&train, &path(&folder, "biased.csv"), &["--none", "none"]), 0);
     let notes = out["notes"].to_string();
@@ -130,10 +138,18 @@ fn wrong_words_are_explained() {
         let said = complaint(&words(&train, &test, more), code);
         assert!(said.contains(expected), "{said}");
     };
-    check(&["--none", "nobody"], 1, "--none \"nobody\" is not an action: column \"segment\" of the files has mens, none");
+    check(
+        &["--none", "nobody"],
+        1,
+        "--none \"nobody\" is not an action: column \"segment\" of the files has mens, none",
+    );
     check(&["--cost", "0.1"], 2, "--none");
     check(&["--none", "none", "--cost", "-1"], 2, "write a number from 0 on");
-    std::fs::write(folder.path().join("train.csv"), "recency,history,bought,segment,visit\n1,2,men,mens,yes\n").unwrap();
+    std::fs::write(
+        folder.path().join("train.csv"),
+        "recency,history,bought,segment,visit\n1,2,men,mens,yes\n",
+    )
+    .unwrap();
     check(&[], 1, "train.csv, line 2, column \"visit\": \"yes\" is not a number");
 }
 
@@ -141,7 +157,9 @@ fn wrong_words_are_explained() {
 fn the_table_names_every_action_and_claims_no_more_than_it_says() {
     let (_folder, train, test) = files();
     let text = table(&words(&train, &test, &["--none", "none"]), 0);
-    for expected in ["the decisions", "always mens", "always womens", "always none", "Less never sending (none)"] {
+    for expected in
+        ["the decisions", "always mens", "always womens", "always none", "Less never sending (none)"]
+    {
         assert!(text.contains(expected), "{expected} is missing from {text}");
     }
 }

@@ -31,7 +31,7 @@ fn offers(rows: usize, effects: Effects, none_share: f64, seed: u64) -> String {
         let age = 18.0 + (60.0 * unit()).floor();
         let income = 30_000.0 + 1_000.0 * (90.0 * unit()).floor();
         let gender = if unit() < 0.55 { "M" } else { "F" };
-        let tenure = (-1.0 * (1.0 - unit()).ln() * 500.0).floor();
+        let tenure = (-(1.0 - unit()).ln() * 500.0).floor();
         let action = if unit() < none_share { 0 } else { 1 + below(4, unit()) };
         let p = if action == 0 { none_share } else { (1.0 - none_share) / 4.0 };
         let rate = match effects {
@@ -62,7 +62,8 @@ fn below(count: u8, unit: f64) -> usize {
 
 /// The words that replay a log of [`offers`].
 fn words<'a>(log: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut words = vec!["replay", "--log", log, "--action", "offer", "--reward", "spent", "--propensity", "p"];
+    let mut words =
+        vec!["replay", "--log", log, "--action", "offer", "--reward", "spent", "--propensity", "p"];
     words.extend(["--context", "age,income,gender,tenure"]);
     words.extend(more);
     words
@@ -92,7 +93,10 @@ fn thompson_beats_the_best_fixed_action_where_context_matters() {
     let out = json(&words(&log, &[]), 0);
     let (value, best) = (figure(&out["all_rows"]["mean_reward"]), figure(&out["best_fixed"]["mean_reward"]));
     assert!(value > 1.15 * best, "{value} beside {best}");
-    assert!(figure(&out["z"]) > 2.0 && figure(&out["best_fixed"]["difference_second_half"]["z"]) > 2.0, "{out}");
+    assert!(
+        figure(&out["z"]) > 2.0 && figure(&out["best_fixed"]["difference_second_half"]["z"]) > 2.0,
+        "{out}"
+    );
     assert!(figure(&out["uniform"]["mean_reward"]) < value);
     assert!(figure(&out["matched"]) > 1_500.0);
     // Two estimates of one thing agree.
@@ -192,7 +196,10 @@ fn every_policy_runs_and_the_table_says_what_json_says() {
     assert!(values["thompson"] > values["uniform"] && values["beta"] > values["uniform"], "{values:?}");
     let text = table(&words(&log, &[]), 0);
     assert!(text.contains(&format!("{:.6}", values["thompson"])), "{text}");
-    assert!(text.contains("always discount") && text.contains("thompson less the best fixed action"), "{text}");
+    assert!(
+        text.contains("always discount") && text.contains("thompson less the best fixed action"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -247,9 +254,21 @@ fn the_real_log_of_a_fashion_shop_is_replayed() {
     let Some(log) = shared("obd/random/men/men.csv.gz") else { return };
     let log = log.display().to_string();
     let words = [
-        "replay", "--log", &log, "--action", "item_id", "--reward", "click", "--propensity", "propensity_score",
-        "--order", "timestamp", "--context", "position,user_feature_0,user_feature_1,user_feature_2,user_feature_3",
-        "--policy", "beta",
+        "replay",
+        "--log",
+        &log,
+        "--action",
+        "item_id",
+        "--reward",
+        "click",
+        "--propensity",
+        "propensity_score",
+        "--order",
+        "timestamp",
+        "--context",
+        "position,user_feature_0,user_feature_1,user_feature_2,user_feature_3",
+        "--policy",
+        "beta",
     ];
     let out = json(&words, 0);
     assert_eq!(out["rows"], 10_000);
