@@ -47,7 +47,7 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "VALUE")]
     none: Option<String>,
     /// What a send costs, in the unit of the reward.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, requires = "none", value_parser = cost)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.0, requires = "none", value_parser = cost, allow_hyphen_values = true)]
     cost: f64,
     /// The confidence of the intervals.
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = output::share)]
