@@ -15,6 +15,7 @@
 //! - [`render`]: the chosen variant becomes subject, HTML and text.
 //! - [`deliver`]: the mail becomes bytes, is signed, and goes out over SMTP or into a folder.
 //! - [`store`]: the only SQL, on SQLite and PostgreSQL.
+//! - [`bounce`]: what a mail that came back says, read from its bytes.
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
 //! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
@@ -33,6 +34,7 @@ pub mod product;
 pub mod profile;
 pub mod send;
 
+pub mod bounce;
 pub mod catalog;
 pub mod cli;
 pub mod deliver;

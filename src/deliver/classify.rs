@@ -31,11 +31,11 @@ pub enum Disposition {
 
 /// Replies with these enhanced codes at RCPT say that the address does not exist: 5.1.1 bad mailbox, 5.1.2 bad
 /// domain, 5.1.3 bad syntax, 5.1.6 mailbox moved, 5.1.10 null MX.
-const NO_SUCH_ADDRESS: [(u16, u16); 5] = [(1, 1), (1, 2), (1, 3), (1, 6), (1, 10)];
+pub(crate) const NO_SUCH_ADDRESS: [(u16, u16); 5] = [(1, 1), (1, 2), (1, 3), (1, 6), (1, 10)];
 
 /// Words by which servers without enhanced codes say that the mailbox does not exist. Only wordings that cannot
 /// mean anything else: "mailbox unavailable" and "rejected" also stand for full boxes and blocked senders.
-const NO_SUCH_USER_PHRASES: [&str; 16] = [
+pub(crate) const NO_SUCH_USER_PHRASES: [&str; 16] = [
     "user unknown",
     "unknown user",
     "no such user",
@@ -55,7 +55,7 @@ const NO_SUCH_USER_PHRASES: [&str; 16] = [
 ];
 
 /// Words that make a phrase above unreliable: such servers answer so for blocked senders too.
-const POLICY_PHRASES: [&str; 7] =
+pub(crate) const POLICY_PHRASES: [&str; 7] =
     ["blocked", "blacklist", "blocklist", "spam", "denied", "policy", "not permitted"];
 
 /// Classifies a failure by the table above.
