@@ -30,6 +30,7 @@ use bespoke::send::State;
 use bespoke::stage::Stage;
 use bespoke::store::Cap;
 use bespoke::store::Claimed;
+use bespoke::store::ConsentNeeded;
 use bespoke::store::GroupCommit;
 use bespoke::store::Mark;
 use bespoke::store::Settlement;
@@ -217,6 +218,7 @@ fn mark(claimed: &Claimed) -> Mark {
         variant: VariantId("picks/compare/versus".to_owned()),
         products: vec!["p1".to_owned()],
         domain_group: "example.test".to_owned(),
+        consent: ConsentNeeded::Granted,
     }
 }
 

@@ -80,6 +80,9 @@ pub struct Campaign {
     /// Whether clicks and opens are tracked where a public address is configured.
     #[serde(default)]
     pub tracking: Tracking,
+    /// Lifecycle only: write only to people whose newest consent came by a link that was mailed to them.
+    #[serde(default)]
+    pub double_opt_in: bool,
     /// Columns for reports: whatever the author wants to group by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,

@@ -243,17 +243,37 @@ impl Outcome {
 pub struct Suppression {
     /// [`EmailAddress::key`] of the address.
     pub address: String,
-    /// `*` for everything (hard bounce, manual, erased), [`LIFECYCLE_TOPIC`] for all but transactional, or a topic.
+    /// `*` for everything (hard bounce, manual, erased), [`LIFECYCLE_TOPIC`] for all but transactional, the same for a
+    /// time ([`PAUSE_TOPIC`]), or a topic.
     pub topic: String,
-    /// `hard_bounce`, `soft_bounces`, `complaint`, `unsubscribe`, `manual`, `erased`.
+    /// `hard_bounce`, `soft_bounces`, `complaint`, `unsubscribe`, `pause`, `manual`, `erased`.
     pub reason: String,
     /// Since when.
     pub at: Timestamp,
     /// The send whose bounce, complaint or link it came by.
     pub send: Option<SendId>,
+    /// When it ends by itself; only a pause does.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+impl Suppression {
+    /// Whether it stops mail of this kind and topic at `now`.
+    pub fn stops(&self, kind: Kind, topic: &str, now: Timestamp) -> bool {
+        let holds = self.until.is_none_or(|until| until > now);
+        let meant = match kind {
+            Kind::Transactional => self.topic == EVERY_TOPIC,
+            Kind::Lifecycle => {
+                [EVERY_TOPIC, LIFECYCLE_TOPIC, PAUSE_TOPIC, topic].contains(&self.topic.as_str())
+            }
+        };
+        holds && meant
+    }
 }
 
 /// The topic of a suppression that stops everything, transactional mail too.
 pub const EVERY_TOPIC: &str = "*";
 /// The topic of a suppression that stops all but transactional mail.
 pub const LIFECYCLE_TOPIC: &str = "lifecycle";
+/// The topic of a suppression that stops all but transactional mail until it ends.
+pub const PAUSE_TOPIC: &str = "pause";

@@ -75,7 +75,11 @@ impl Checker<'_> {
                 self.fault(&[key], message, "write one short line");
             }
         }
-        if campaign.topic.as_ref().is_some_and(|topic| matches!(topic.as_str(), "" | "*" | "lifecycle")) {
+        if campaign
+            .topic
+            .as_ref()
+            .is_some_and(|topic| matches!(topic.as_str(), "" | "*" | "lifecycle" | "pause"))
+        {
             let help = "leave it out to take the campaign's name, or write such as `topic = \"picks\"`";
             self.fault(&["topic"], "this topic has a meaning of its own", help);
         }
@@ -126,6 +130,10 @@ impl Checker<'_> {
             }
         }
         if campaign.kind == Kind::Transactional {
+            if campaign.double_opt_in {
+                let message = "transactional mail asks for no consent, so none can be confirmed";
+                self.fault(&["double_opt_in"], message, "leave it out, or make the campaign `lifecycle`");
+            }
             let held_back =
                 [("holdout_percent", campaign.holdout_percent), ("no_send_weight", campaign.no_send_weight)];
             for (key, value) in held_back {

@@ -137,7 +137,7 @@ pub(super) async fn load(
     now: Timestamp,
 ) -> Result<Vec<Candidate>, PreviewError> {
     let sends = ids.iter().map(|id| hypothetical(&entry.campaign, id, now)).collect();
-    let loaded = load::load(store, sends).await?;
+    let loaded = load::load(store, &engine.catalog, sends).await?;
     let candidates = loaded.subjects.into_iter().map(|mut subject| {
         subject.events.retain(|event| event.at <= now);
         subject.mails.retain(|mail| mail.at <= now);

@@ -1,5 +1,7 @@
 //! Proof of consent, never changed, and the consent that follows from it.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -8,6 +10,8 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Tx;
+use super::profiles::id_rows;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
 use crate::profile::ProfileId;
@@ -27,6 +31,18 @@ pub struct ConsentProof {
     pub who: String,
     /// The words agreed to, or their version.
     pub wording: String,
+}
+
+/// Sources whose word came back by a link that we mailed to the person: nobody else can have given it.
+pub const CONFIRMED_SOURCES: [&str; 2] = ["confirmation link", "preferences link"];
+
+/// What a campaign asks of the consent of those whom it writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsentNeeded {
+    /// That it was granted.
+    Granted,
+    /// That its newest proof came by a link that was mailed: double opt-in.
+    Confirmed,
 }
 
 #[derive(Serialize)]
@@ -52,34 +68,34 @@ struct Row {
 impl Store {
     /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new.
     pub async fn append_consents(&self, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
-        let mut added = 0;
         let mut tx = self.pools.begin().await?;
-        for chunk in proofs.chunks(ROWS_PER_STATEMENT_MAX) {
-            let mut rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
-            rows.sort_by_key(|row| (row.profile, row.at));
-            let rows = Rows::of(&rows);
-            added += tx
-                .run(
-                    "insert into consents (profile_id, at, status, source, who, wording)
-                     select value->>'profile', cast(value->>'at' as bigint), value->>'status', value->>'source',
-                       value->>'who', value->>'wording'
-                     from {rows} where true
-                     on conflict (profile_id, at, status, source) do nothing",
-                    args![rows.clone()],
-                )
-                .await?;
-            // Where two proofs have the same time, the one that takes consent back counts: it sorts last.
-            tx.run(
-                "update profiles set updated_at = $2, consent = (
-                   select status from consents where profile_id = profiles.id
-                   order by at desc, status desc limit 1)
-                 where id in (select value->>'profile' from {rows})",
-                args![rows, now],
-            )
-            .await?;
-        }
+        let added = append(&mut tx, proofs, now).await?;
         tx.commit().await?;
         Ok(added)
+    }
+
+    /// Those of these profiles whose newest proof of consent is a grant that came by a link we had mailed.
+    pub async fn confirmed(&self, profiles: &[ProfileId]) -> Result<HashSet<ProfileId>, Error> {
+        let mut confirmed = HashSet::new();
+        for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<(String, String, String)> = self
+                .pools
+                .all(
+                    "select c.profile_id, c.status, c.source from consents as c
+                     where c.profile_id in (select value->>0 from {rows}) and not exists (
+                       select 1 from consents as later where later.profile_id = c.profile_id
+                         and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
+                    args![id_rows(chunk)],
+                )
+                .await?;
+            for (profile, status, source) in rows {
+                if status == Consent::Granted.as_str() && CONFIRMED_SOURCES.contains(&source.as_str()) {
+                    let id = ProfileId::parse(&profile);
+                    confirmed.insert(id.map_err(|fault| Error::unreadable("consents", &profile, fault))?);
+                }
+            }
+        }
+        Ok(confirmed)
     }
 
     /// All proofs of one profile, oldest first.
@@ -107,6 +123,35 @@ impl Store {
             })
             .collect()
     }
+}
+
+pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
+    let mut added = 0;
+    for chunk in proofs.chunks(ROWS_PER_STATEMENT_MAX) {
+        let mut rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
+        rows.sort_by_key(|row| (row.profile, row.at));
+        let rows = Rows::of(&rows);
+        added += tx
+            .run(
+                "insert into consents (profile_id, at, status, source, who, wording)
+                 select value->>'profile', cast(value->>'at' as bigint), value->>'status', value->>'source',
+                   value->>'who', value->>'wording'
+                 from {rows} where true
+                 on conflict (profile_id, at, status, source) do nothing",
+                args![rows.clone()],
+            )
+            .await?;
+        // Where two proofs have the same time, the one that takes consent back counts: it sorts last.
+        tx.run(
+            "update profiles set updated_at = $2, consent = (
+               select status from consents where profile_id = profiles.id
+               order by at desc, status desc limit 1)
+             where id in (select value->>'profile' from {rows})",
+            args![rows, now],
+        )
+        .await?;
+    }
+    Ok(added)
 }
 
 impl<'a> NewRow<'a> {

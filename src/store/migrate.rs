@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "sends", include_str!("../../migrations/0002_sends.sql")),
     (3, "machinery", include_str!("../../migrations/0003_machinery.sql")),
     (4, "service", include_str!("../../migrations/0004_service.sql")),
+    (5, "tracking", include_str!("../../migrations/0005_tracking.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

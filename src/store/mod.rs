@@ -43,6 +43,8 @@ mod wake;
 pub use arrival::Arrival;
 pub use campaigns::CampaignState;
 pub use campaigns::Running;
+pub use consents::CONFIRMED_SOURCES;
+pub use consents::ConsentNeeded;
 pub use consents::ConsentProof;
 pub use coupons::CouponCount;
 pub use error::Error;

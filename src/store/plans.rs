@@ -31,7 +31,7 @@ impl Store {
             ("claim", statements::claim_sql(), args!["token", 0, 10, 500, 60_000]),
             ("standings", statements::STANDINGS_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
             ("caps", statements::RECENT_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),
-            ("suppressions", statements::SUPPRESSIONS_SQL.to_owned(), vec![none()]),
+            ("suppressions", statements::SUPPRESSIONS_SQL.to_owned(), vec![none(), Arg::from(0)]),
             ("mark", statements::MARK_SQL.to_owned(), vec![none(), Arg::from(0)]),
             ("holdings", statements::HOLDINGS_SQL.to_owned(), vec![none()]),
             ("outcome", statements::OUTCOME_SQL.to_owned(), vec![none(), Arg::from(0)]),

@@ -23,6 +23,7 @@ struct NewRow<'a> {
     reason: &'a str,
     at: i64,
     send: Option<&'a str>,
+    until: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -32,6 +33,7 @@ struct Row {
     reason: String,
     at: i64,
     send_id: Option<String>,
+    until: Option<i64>,
 }
 
 impl From<Row> for Suppression {
@@ -42,12 +44,14 @@ impl From<Row> for Suppression {
             topic: row.topic,
             reason: row.reason,
             at: from_millisecond(row.at),
+            until: row.until.map(from_millisecond),
         }
     }
 }
 
 impl Store {
-    /// Adds suppressions and returns how many were new. The first reason for an address and topic stays.
+    /// Adds suppressions and returns how many were new. The first reason for an address and topic stays; one that
+    /// would end by itself gives way to the next.
     pub async fn add_suppressions(&self, suppressions: &[Suppression]) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
         let added = add(&mut tx, suppressions).await?;
@@ -70,7 +74,7 @@ impl Store {
             let rows: Vec<Row> = self
                 .pools
                 .all(
-                    "select address, topic, reason, at, send_id from suppressions
+                    "select address, topic, reason, at, send_id, until from suppressions
                      where address in (select value->>0 from {rows}) order by address, topic",
                     args![Rows::of(&keys)],
                 )
@@ -94,17 +98,20 @@ pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64
                 reason: &suppression.reason,
                 at: suppression.at.as_millisecond(),
                 send: suppression.send.as_ref().map(SendId::as_str),
+                until: suppression.until.map(Timestamp::as_millisecond),
             })
             .collect();
         // In one order everywhere, so that two workers cannot wait for each other.
         rows.sort_by_key(|row| (row.address, row.topic));
         added += tx
             .run(
-                "insert into suppressions (address, topic, reason, at, send_id)
+                "insert into suppressions (address, topic, reason, at, send_id, until)
                  select value->>'address', value->>'topic', value->>'reason', cast(value->>'at' as bigint),
-                   value->>'send'
+                   value->>'send', cast(value->>'until' as bigint)
                  from {rows} where true
-                 on conflict (address, topic) do nothing",
+                 on conflict (address, topic) do update set reason = excluded.reason, at = excluded.at,
+                   send_id = excluded.send_id, until = excluded.until
+                 where suppressions.until is not null",
                 args![Rows::of(&rows)],
             )
             .await?;

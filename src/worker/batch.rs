@@ -66,7 +66,9 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
     let Some(token) = claimed.first().map(|claimed| claimed.token.clone()) else {
         return Ok(Decided::default());
     };
-    let loaded = load(&shared.store, claimed.into_iter().map(|claimed| claimed.send).collect()).await?;
+    let loaded =
+        load(&shared.store, &engine.catalog, claimed.into_iter().map(|claimed| claimed.send).collect())
+            .await?;
     let mut decided = Decided::default();
     for send in loaded.without_profile {
         let detail = format!("there is no profile {}", send.profile);
@@ -104,6 +106,7 @@ fn again(
         suppressions: &subject.suppressions,
         mails: &subject.mails,
         slice: slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent),
+        opt_in: subject.opt_in,
     };
     match (gate::check(&engine.rules, &visitor, now), gate::recipient(&subject.send, &subject.profile)) {
         (Some(outcome), _) => decided.stop(subject, token, outcome),

@@ -36,6 +36,7 @@ use crate::stage::Placement;
 use crate::stage::StageRecord;
 use crate::worker::engine::Engine;
 use crate::worker::gate;
+use crate::worker::gate::OptIn;
 use crate::worker::slices;
 
 /// All that is known of a send and of its person, as it was read.
@@ -53,6 +54,8 @@ pub struct Subject {
     pub stage: Option<StageRecord>,
     /// What stands against their address.
     pub suppressions: Vec<Suppression>,
+    /// How their newest consent came, where the campaign asks.
+    pub opt_in: OptIn,
 }
 
 /// What is to become of a send.
@@ -105,6 +108,7 @@ impl Engine {
             suppressions: &subject.suppressions,
             mails: &subject.mails,
             slice,
+            opt_in: subject.opt_in,
         };
         if let Some(outcome) = gate::check(&self.rules, &visitor, now) {
             return Verdict::stop(outcome);

@@ -16,8 +16,6 @@ use crate::history::Mail;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::Profile;
-use crate::send::EVERY_TOPIC;
-use crate::send::LIFECYCLE_TOPIC;
 use crate::send::Outcome;
 use crate::send::ScheduledSend;
 use crate::send::State;
@@ -62,6 +60,18 @@ pub struct Visitor<'a> {
     pub mails: &'a [Mail],
     /// The profile's slice.
     pub slice: Slice,
+    /// Whether the newest consent came by a link that was mailed.
+    pub opt_in: OptIn,
+}
+
+/// How a profile's newest consent came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OptIn {
+    /// By word alone; or nobody asked, because no campaign at hand wants to know.
+    #[default]
+    Single,
+    /// By a link that was mailed.
+    Confirmed,
 }
 
 /// The address that this send goes to.
@@ -79,7 +89,7 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
     let Some(address) = recipient(send, profile) else {
         return stop(State::Skipped, "no_address", format!("profile {} has no address", profile.id));
     };
-    if let Some(found) = suppressed(visitor.suppressions, address, campaign) {
+    if let Some(found) = suppressed(visitor.suppressions, address, campaign, now) {
         let detail = format!("{} since {} (topic {})", found.reason, found.at, found.topic);
         return stop(State::Suppressed, "suppressed", detail);
     }
@@ -92,6 +102,10 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
     if profile.consent != Consent::Granted {
         let detail = format!("consent is {}", profile.consent.as_str());
         return stop(State::Skipped, "no_consent", detail);
+    }
+    if campaign.double_opt_in && visitor.opt_in != OptIn::Confirmed {
+        let detail = "the campaign asks for double opt-in, and the consent was not confirmed".to_owned();
+        return stop(State::Skipped, "not_confirmed", detail);
     }
     let recent = lifecycle_mails_within(visitor.mails, rules.cap.days, now);
     if recent >= rules.cap.lifecycle_mails {
@@ -113,13 +127,11 @@ fn suppressed<'a>(
     suppressions: &'a [Suppression],
     address: &EmailAddress,
     campaign: &Campaign,
+    now: Timestamp,
 ) -> Option<&'a Suppression> {
     let key = address.key();
-    let stops = |topic: &str| match campaign.kind {
-        Kind::Transactional => topic == EVERY_TOPIC,
-        Kind::Lifecycle => topic == EVERY_TOPIC || topic == LIFECYCLE_TOPIC || topic == campaign.topic(),
-    };
-    suppressions.iter().find(|suppression| suppression.address == key && stops(&suppression.topic))
+    let stops = |found: &Suppression| found.stops(campaign.kind, campaign.topic(), now);
+    suppressions.iter().find(|found| found.address == key && stops(found))
 }
 
 fn lifecycle_mails_within(mails: &[Mail], days: u32, now: Timestamp) -> u32 {

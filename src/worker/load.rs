@@ -1,7 +1,9 @@
 //! All that is known of many sends, read in a few statements.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
+use crate::catalog::Catalog;
 use crate::decision::Decision;
 use crate::profile::Profile;
 use crate::send::ScheduledSend;
@@ -10,6 +12,7 @@ use crate::store::Error;
 use crate::store::Store;
 use crate::worker::decide::Subject;
 use crate::worker::gate;
+use crate::worker::gate::OptIn;
 
 /// What was read for a batch of sends.
 #[derive(Debug, Default)]
@@ -22,8 +25,9 @@ pub struct Loaded {
     pub decisions: HashMap<SendId, Decision>,
 }
 
-/// Reads profiles, events, mails, stages, suppressions and earlier decisions.
-pub async fn load(store: &Store, sends: Vec<ScheduledSend>) -> Result<Loaded, Error> {
+/// Reads profiles, events, mails, stages, suppressions and earlier decisions, and what is asked for by campaigns of
+/// `catalog` that not every one asks for.
+pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -> Result<Loaded, Error> {
     let profile_ids: Vec<_> = sends.iter().map(|send| send.profile.clone()).collect();
     let send_ids: Vec<_> = sends.iter().map(|send| send.id.clone()).collect();
     let (profiles, mut events, mut mails, mut stages, decisions) = tokio::try_join!(
@@ -37,6 +41,11 @@ pub async fn load(store: &Store, sends: Vec<ScheduledSend>) -> Result<Loaded, Er
         .iter()
         .filter_map(|send| Some(gate::recipient(send, profiles.get(&send.profile)?)?.key()))
         .collect();
+    let asks = |send: &&ScheduledSend| {
+        catalog.campaign(&send.campaign).is_some_and(|entry| entry.campaign.double_opt_in)
+    };
+    let asked_for: Vec<_> = sends.iter().filter(asks).map(|send| send.profile.clone()).collect();
+    let confirmed = if asked_for.is_empty() { HashSet::new() } else { store.confirmed(&asked_for).await? };
     let suppressions = store.suppressions_of(&addresses).await?;
     let mut loaded = Loaded { decisions, ..Loaded::default() };
     // The last send of a profile takes what was read; earlier ones, which are rare, get a copy.
@@ -64,6 +73,7 @@ pub async fn load(store: &Store, sends: Vec<ScheduledSend>) -> Result<Loaded, Er
             events: events.unwrap_or_default(),
             mails: mails.unwrap_or_default(),
             stage,
+            opt_in: if confirmed.contains(&send.profile) { OptIn::Confirmed } else { OptIn::Single },
             send,
         });
     }

@@ -121,6 +121,10 @@ pub fn refused(send: &ScheduledSend, refusal: &Refusal, now: Timestamp) -> Optio
         Refusal::NoConsent => {
             stop(State::Skipped, "no_consent", "consent was withdrawn meanwhile".to_owned())
         }
+        Refusal::NotConfirmed => {
+            let detail = "the newest consent was not confirmed by a mailed link".to_owned();
+            stop(State::Skipped, "not_confirmed", detail)
+        }
         Refusal::Suppressed { topic, reason } => {
             stop(State::Suppressed, "suppressed", format!("{reason} (topic {topic}), meanwhile"))
         }

@@ -20,6 +20,7 @@ use crate::send::AttemptCount;
 use crate::send::Outcome;
 use crate::send::State;
 use crate::send::Suppress;
+use crate::store::ConsentNeeded;
 use crate::store::Mark;
 use crate::worker::batch::Job;
 use crate::worker::journal::MarkAnswer;
@@ -182,6 +183,7 @@ async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted
         variant,
         products: job.products.clone(),
         domain_group: group.to_owned(),
+        consent: if job.campaign.double_opt_in { ConsentNeeded::Confirmed } else { ConsentNeeded::Granted },
     };
     match shared.journal.mark(mark).await {
         MarkAnswer::Accepted => Ok(()),

@@ -16,6 +16,7 @@ mod migrations;
 mod preview;
 mod render;
 mod smtp;
+mod store_consents;
 mod store_keys;
 mod store_learnt;
 mod store_locks;

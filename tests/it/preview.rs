@@ -303,6 +303,7 @@ async fn a_test_mail_is_marked_and_touches_nobodys_history() {
         reason: "hard_bounce".to_owned(),
         at: start(),
         send: None,
+        until: None,
     };
     database.store.add_suppressions(&[bounced]).await.unwrap();
     let refused = test_mail(&database.store, &engine, &campaign, &ana, &to, start()).await.unwrap_err();

@@ -42,6 +42,7 @@ async fn what_was_committed_before_the_mark_is_honoured() {
             reason: "manual".to_owned(),
             at: start(),
             send: None,
+            until: None,
         };
         let suppressions = [
             suppression("hard", "*"),

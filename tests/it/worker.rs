@@ -88,6 +88,7 @@ async fn the_gate_says_why_a_send_did_not_go() {
             reason: "hard_bounce".into(),
             at: app.now(),
             send: None,
+            until: None,
         };
         app.database.store.add_suppressions(&[suppression]).await.unwrap();
         app.given_profile_with("cy", |profile| profile.consent = Consent::Withdrawn).await;

@@ -6,13 +6,15 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::from_millisecond;
+mod judge;
+
+use judge::Judge;
+
 use crate::decision::VariantId;
 use crate::profile::EmailAddress;
-use crate::send::EVERY_TOPIC;
-use crate::send::LIFECYCLE_TOPIC;
 use crate::send::LeaseToken;
 use crate::send::SendId;
+use crate::store::ConsentNeeded;
 use crate::store::Error;
 use crate::store::Store;
 use crate::store::batch::Rows;
@@ -38,6 +40,8 @@ pub struct Mark {
     pub products: Vec<String>,
     /// The recipient-domain group under which rates and reports count it.
     pub domain_group: String,
+    /// What lifecycle mail of its campaign asks for.
+    pub consent: ConsentNeeded,
 }
 
 /// At most `count` lifecycle mails to one profile within `within_ms`.
@@ -62,6 +66,8 @@ pub enum Refusal {
     ProfileGone,
     /// Lifecycle mail, and the profile has not granted consent.
     NoConsent,
+    /// The campaign asks for double opt-in, and the newest consent was not confirmed by a link.
+    NotConfirmed,
     /// The address is suppressed.
     Suppressed {
         /// For which topic.
@@ -97,6 +103,7 @@ struct MarkRow<'a> {
     variant: &'a str,
     products: String,
     domain_group: &'a str,
+    consent: &'static str,
 }
 
 /// What the database says of one mark, as things are at this moment.
@@ -146,7 +153,7 @@ pub(in crate::store) async fn mark(
     let longest_ms = longest_ms.unwrap_or(0);
     let standings = read_standings(tx, batch.clone(), now, longest_ms).await?;
     let recent = read_recent(tx, &standings, now, longest_ms).await?;
-    let suppressions = read_suppressions(tx, marks, &standings).await?;
+    let suppressions = read_suppressions(tx, marks, &standings, now).await?;
     let standings = standings.into_iter().map(|row| (row.id.clone(), row)).collect();
     let mut judge = Judge { standings, suppressions, recent, caps, now };
     let mut marked = Marked::default();
@@ -213,9 +220,14 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
          when c.state = 'canceled' then 'canceled'
          when s.to_address is null and p.address is null then 'gone'
          when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
+         when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and coalesce((
+           select k.source from consents as k where k.profile_id = s.profile_id
+           order by k.at desc, k.status desc limit 1), '') not in ('confirmation link', 'preferences link')
+           then 'not_confirmed'
          when exists (
-           select 1 from suppressions as x where x.address = value->>'key' and (x.topic in ('*', value->>'topic')
-             or (s.kind = 'lifecycle' and x.topic = 'lifecycle'))) then 'suppressed'
+           select 1 from suppressions as x where x.address = value->>'key' and (x.until is null or x.until > {now})
+             and (x.topic in ('*', value->>'topic') or (s.kind = 'lifecycle' and x.topic in ('lifecycle', 'pause'))))
+           then 'suppressed'
          else s.kind
        end as verdict,
        (select count(*) from sends as r where r.profile_id = s.profile_id and r.kind = 'lifecycle'
@@ -231,9 +243,10 @@ pub(in crate::store) const RECENT_SQL: &str = "select profile_id, id, {now} - su
      where profile_id in (select value->>0 from {rows}) and kind = 'lifecycle'
        and submitted_at > {now} - $3";
 
-/// `$1` address keys.
+/// `$1` address keys, `$2` now.
 pub(in crate::store) const SUPPRESSIONS_SQL: &str =
     "select address, topic, reason from suppressions where address in (select value->>0 from {rows})
+       and (until is null or until > {now})
      order by address, topic";
 
 /// `$1` marks, `$2` now.
@@ -274,6 +287,7 @@ async fn read_suppressions(
     tx: &mut Tx,
     marks: &[Mark],
     standings: &[Standing],
+    now: Timestamp,
 ) -> Result<Suppressions, Error> {
     let suppressed: HashSet<&str> =
         standings.iter().filter(|row| row.verdict == "suppressed").map(|row| row.id.as_str()).collect();
@@ -284,80 +298,13 @@ async fn read_suppressions(
         .map(|mark| [mark.to.key()])
         .collect();
     if !keys.is_empty() {
-        let rows: Vec<(String, String, String)> = tx.all(SUPPRESSIONS_SQL, args![Rows::of(&keys)]).await?;
+        let rows: Vec<(String, String, String)> =
+            tx.all(SUPPRESSIONS_SQL, args![Rows::of(&keys), now]).await?;
         for (address, topic, reason) in rows {
             found.entry(address).or_default().push((topic, reason));
         }
     }
     Ok(found)
-}
-
-/// Everything that was read, and the caps as they fill up within one batch.
-struct Judge<'a> {
-    standings: HashMap<String, Standing>,
-    suppressions: Suppressions,
-    recent: Recent,
-    caps: &'a [Cap],
-    now: Timestamp,
-}
-
-impl Judge<'_> {
-    fn refusal(&mut self, mark: &Mark) -> Option<Refusal> {
-        let Some(row) = self.standings.get(mark.send.as_str()) else { return Some(Refusal::LeaseLost) };
-        match row.verdict.as_str() {
-            "transactional" => None,
-            "lifecycle" => {
-                let profile = row.profile_id.clone();
-                self.capped(mark, profile)
-            }
-            "paused" => Some(Refusal::CampaignPaused),
-            "canceled" => Some(Refusal::CampaignCanceled),
-            "gone" => Some(Refusal::ProfileGone),
-            "no_consent" => Some(Refusal::NoConsent),
-            "suppressed" => Some(self.suppressed(mark)),
-            _ => Some(Refusal::LeaseLost),
-        }
-    }
-
-    /// Which suppression it is; the lifecycle one only where no other says more.
-    fn suppressed(&self, mark: &Mark) -> Refusal {
-        let stops = |topic: &str| topic == EVERY_TOPIC || topic == mark.topic;
-        let all = self.suppressions.get(&mark.to.key()).map_or(&[][..], Vec::as_slice);
-        let (topic, reason) = all
-            .iter()
-            .find(|(topic, _)| stops(topic))
-            .or_else(|| all.iter().find(|(topic, _)| topic == LIFECYCLE_TOPIC))
-            .cloned()
-            .unwrap_or_default();
-        Refusal::Suppressed { topic, reason }
-    }
-
-    fn capped(&mut self, mark: &Mark, profile: String) -> Option<Refusal> {
-        let recent = self.recent.entry(profile).or_default();
-        // A send that is marked again (at-least-once) does not stand in its own way.
-        let mut ages: Vec<i64> =
-            recent.iter().filter(|(send, _)| send != mark.send.as_str()).map(|(_, age_ms)| *age_ms).collect();
-        ages.sort_unstable();
-        for cap in self.caps {
-            if let Some(wait_ms) = wait_ms(&ages, *cap) {
-                let until = from_millisecond(self.now.as_millisecond().saturating_add(wait_ms));
-                return Some(Refusal::Capped { cap: *cap, until });
-            }
-        }
-        recent.push((mark.send.as_str().to_owned(), 0));
-        None
-    }
-}
-
-/// How long a cap still binds a profile whose mails have these ages, youngest first; `None` when it does not.
-fn wait_ms(ages: &[i64], cap: Cap) -> Option<i64> {
-    let within = ages.iter().filter(|age| **age < cap.within_ms).count();
-    if within < cap.count {
-        return None;
-    }
-    // The mail that has to grow out of the window before there is room.
-    let blocking = cap.count.checked_sub(1).and_then(|index| ages.get(index)).copied().unwrap_or(0);
-    Some(cap.within_ms.saturating_sub(blocking))
 }
 
 impl<'a> MarkRow<'a> {
@@ -371,27 +318,10 @@ impl<'a> MarkRow<'a> {
             variant: mark.variant.as_str(),
             products: serde_json::to_string(&mark.products).expect("a list of texts has a JSON form"),
             domain_group: &mark.domain_group,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Cap;
-    use super::wait_ms;
-
-    #[test]
-    fn a_cap_binds_until_its_blocking_mail_is_old_enough() {
-        for (ages, count, expected) in [
-            (vec![], 1, None),
-            (vec![400], 1, Some(600)),
-            (vec![400], 2, None),
-            (vec![100, 400, 900], 2, Some(600)),
-            (vec![1_000], 1, None),
-            (vec![100, 2_000], 2, None),
-            (vec![], 0, Some(1_000)),
-        ] {
-            assert_eq!(wait_ms(&ages, Cap { count, within_ms: 1_000 }), expected, "{ages:?} {count}");
+            consent: match mark.consent {
+                ConsentNeeded::Granted => "granted",
+                ConsentNeeded::Confirmed => "confirmed",
+            },
         }
     }
 }

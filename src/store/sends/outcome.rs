@@ -325,6 +325,7 @@ async fn suppress(
                 reason: "hard_bounce".to_owned(),
                 at: now,
                 send: Some(settlement.send.clone()),
+                until: None,
             }),
             Suppress::CountSoft => soft.push((to.key(), settlement.send.clone())),
         }
@@ -337,6 +338,7 @@ async fn suppress(
             reason: "soft_bounces".to_owned(),
             at: now,
             send: Some(send),
+            until: None,
         }));
     }
     if !hard.is_empty() {

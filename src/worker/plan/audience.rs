@@ -18,6 +18,7 @@ use crate::store::Error;
 use crate::store::Store;
 use crate::worker::decide::Subject;
 use crate::worker::engine::Engine;
+use crate::worker::gate::OptIn;
 
 pub(super) struct Audience<'a> {
     store: &'a Store,
@@ -61,6 +62,7 @@ impl<'a> Audience<'a> {
                 mails: mails.remove(id).unwrap_or_default(),
                 stage: stages.remove(id),
                 suppressions: Vec::new(),
+                opt_in: OptIn::default(),
             };
             if self.holds(&subject) {
                 inside.insert(id.clone());

@@ -23,6 +23,7 @@ use crate::stage::Stage;
 use crate::store::Arrival;
 use crate::store::Error;
 use crate::worker::decide::Subject;
+use crate::worker::gate::OptIn;
 use crate::worker::schedule::Due;
 
 impl Planner<'_> {
@@ -147,6 +148,7 @@ impl Planner<'_> {
                 mails: mails.remove(&id).unwrap_or_default(),
                 stage: stages.get(&id).cloned(),
                 suppressions: Vec::new(),
+                opt_in: OptIn::default(),
                 send: self.send(wanted),
             };
             let history = self.engine.history(&subject, now);

@@ -16,6 +16,7 @@ use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::store::Cap;
 use bespoke::store::Claimed;
+use bespoke::store::ConsentNeeded;
 use bespoke::store::Mark;
 use bespoke::store::Settlement;
 use jiff::Timestamp;
@@ -86,6 +87,7 @@ pub(crate) fn mark(claimed: &Claimed) -> Mark {
         variant: VariantId("picks/compare/versus".to_owned()),
         products: vec!["p1".to_owned(), "p2".to_owned()],
         domain_group: "example.test".to_owned(),
+        consent: ConsentNeeded::Granted,
     }
 }
 

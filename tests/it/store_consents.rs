@@ -1,0 +1,117 @@
+//! Conformance of the store, both databases: pauses that end, and consent that was confirmed.
+
+use std::collections::HashSet;
+
+use bespoke::campaign::Kind;
+use bespoke::profile::Consent;
+use bespoke::send::PAUSE_TOPIC;
+use bespoke::send::Suppression;
+use bespoke::store::ConsentNeeded;
+use bespoke::store::ConsentProof;
+use bespoke::store::Refusal;
+use jiff::Timestamp;
+use jiff::ToSpan;
+
+use crate::support::database::start;
+use crate::support::given::claim;
+use crate::support::given::given_people;
+use crate::support::given::id;
+use crate::support::given::mark;
+use crate::support::given::send;
+use crate::support::stores;
+
+fn pause(name: &str, from: Timestamp, until: Timestamp) -> Suppression {
+    Suppression {
+        address: format!("{name}@example.test"),
+        topic: PAUSE_TOPIC.to_owned(),
+        reason: "pause".to_owned(),
+        at: from,
+        send: None,
+        until: Some(until),
+    }
+}
+
+fn proof(name: &str, at: Timestamp, status: Consent, source: &str) -> ConsentProof {
+    ConsentProof {
+        profile: id(name),
+        at,
+        status,
+        source: source.to_owned(),
+        who: "203.0.113.0/24".to_owned(),
+        wording: "yes, write to me".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_pause_stops_lifecycle_mail_until_it_ends_and_a_new_one_replaces_it() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana", "bo", "cy"]).await;
+        store
+            .plan(&[
+                send("ana", "1", Kind::Lifecycle, start()),
+                send("bo", "1", Kind::Lifecycle, start()),
+                send("cy", "1", Kind::Transactional, start()),
+            ])
+            .await
+            .unwrap();
+        let pauses = [
+            pause("ana", start(), start() + 1.hour()),
+            pause("bo", start() - 2.hours(), start()),
+            pause("cy", start(), start() + 1.hour()),
+        ];
+        assert_eq!(store.add_suppressions(&pauses).await.unwrap(), 3);
+        let claimed = claim(&database, start(), 10, "a").await;
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        let marked = store.mark_submitting(&marks, &[], start()).await.unwrap();
+        assert_eq!(marked.accepted.len(), 2, "{marked:?} on {}", database.name());
+        let refused: Vec<_> = marked.refused.values().cloned().collect();
+        let refusal = Refusal::Suppressed { topic: PAUSE_TOPIC.to_owned(), reason: "pause".to_owned() };
+        assert_eq!(refused, [refusal]);
+
+        let longer = pause("ana", start() + 1.minute(), start() + 720.hours());
+        assert_eq!(store.add_suppressions(std::slice::from_ref(&longer)).await.unwrap(), 1);
+        let key = "ana@example.test".to_owned();
+        let found = store.suppressions_of(std::slice::from_ref(&key)).await.unwrap();
+        assert_eq!(found[&key], [longer]);
+    }
+}
+
+#[tokio::test]
+async fn only_the_newest_proof_says_whether_consent_was_confirmed() {
+    for database in stores().await {
+        let store = &database.store;
+        let names = ["word", "link", "taken-back", "word-again", "none"];
+        given_people(&database, &names).await;
+        let later = start() + 1.hour();
+        let proofs = [
+            proof("word", start(), Consent::Granted, "form"),
+            proof("link", start(), Consent::Granted, "form"),
+            proof("link", later, Consent::Granted, "confirmation link"),
+            proof("taken-back", start(), Consent::Granted, "confirmation link"),
+            proof("taken-back", start(), Consent::Withdrawn, "unsubscribe link"),
+            proof("word-again", start(), Consent::Granted, "confirmation link"),
+            proof("word-again", later, Consent::Granted, "import"),
+        ];
+        assert_eq!(store.append_consents(&proofs, later).await.unwrap(), 7);
+        let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
+        assert_eq!(store.confirmed(&ids).await.unwrap(), HashSet::from([id("link")]));
+
+        let sends: Vec<_> = names.iter().map(|name| send(name, "1", Kind::Lifecycle, start())).collect();
+        store.plan(&sends).await.unwrap();
+        let claimed = claim(&database, later, 10, "a").await;
+        let mut marks: Vec<_> = claimed.iter().map(mark).collect();
+        for mark in &mut marks {
+            mark.consent = ConsentNeeded::Confirmed;
+        }
+        let marked = store.mark_submitting(&marks, &[], later).await.unwrap();
+        for claimed in &claimed {
+            let expected = match claimed.send.profile.as_str() {
+                "link" => None,
+                "taken-back" => Some(&Refusal::NoConsent),
+                _ => Some(&Refusal::NotConfirmed),
+            };
+            assert_eq!(marked.refused.get(&claimed.send.id), expected, "{}", claimed.send.profile);
+        }
+    }
+}
