@@ -9,3 +9,11 @@ create table api_keys (
   created_at bigint not null,
   revoked_at bigint
 );
+
+-- Who people without a name turned out to be: what comes under the anonymous id belongs to the profile.
+create table aliases (
+  alias_id {key} not null primary key,  -- anon:…
+  profile_id {key} not null,
+  at bigint not null
+);
+create index aliases_profile on aliases (profile_id);

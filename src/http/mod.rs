@@ -20,10 +20,12 @@ use utoipa_axum::routes;
 pub mod auth;
 pub mod body;
 mod docs;
+mod intake;
 pub mod key;
 mod operation;
 mod page;
 mod problem;
+mod segment;
 mod server;
 mod service;
 
@@ -54,6 +56,13 @@ fn endpoints() -> OpenApiRouter<Service> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))
+        .routes(routes!(segment::identify))
+        .routes(routes!(segment::track))
+        .routes(routes!(segment::page))
+        .routes(routes!(segment::screen))
+        .routes(routes!(segment::group))
+        .routes(routes!(segment::alias))
+        .routes(routes!(segment::batch))
 }
 
 /// The whole service, ready to be listened with.

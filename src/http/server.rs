@@ -119,7 +119,14 @@ pub(super) async fn deadline(State(service): State<Service>, request: Request, n
     let Http { request_timeout_seconds, .. } = service.engine().config.http;
     let deadline = Duration::from_secs(request_timeout_seconds);
     if let Ok(response) = tokio::time::timeout(deadline, next.run(request)).await {
-        return response;
+        // The decompression's own answer has no body.
+        return match response.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                let detail = "the body is encoded in a way that is not taken; send gzip, or none";
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response()
+            }
+            _ => response,
+        };
     }
     let detail = format!("the request was not complete after {request_timeout_seconds} seconds");
     let mut response = Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::http::intake::Intake;
 use crate::store::ApiKey;
 use crate::store::Error;
 use crate::store::Store;
@@ -29,13 +30,21 @@ struct Inner {
     store: Store,
     engine: ArcSwap<Engine>,
     clock: Clock,
+    intake: Intake,
     keys: Mutex<HashMap<String, (Timestamp, ApiKey)>>,
 }
 
 impl Service {
-    /// A service that is not yet listening.
+    /// A service that is not yet listening. Starts the writer of what comes in, so it wants a runtime.
     pub fn new(store: Store, engine: Engine, clock: Clock) -> Self {
-        Self(Arc::new(Inner { store, engine: ArcSwap::from_pointee(engine), clock, keys: Mutex::default() }))
+        let intake = Intake::start(store.clone(), clock.clone());
+        let engine = ArcSwap::from_pointee(engine);
+        Self(Arc::new(Inner { store, engine, clock, intake, keys: Mutex::default() }))
+    }
+
+    /// The way of what people are and do into the database.
+    pub(super) fn intake(&self) -> &Intake {
+        &self.0.intake
     }
 
     /// The database.

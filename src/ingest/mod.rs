@@ -3,18 +3,20 @@
 //! Bytes ([`Source`]: plain or gzip) become rows (CSV or JSONL, each with its line), a row becomes [`Fields`] by a
 //! [`Mapping`] or by the obvious names, and fields become a [`Record`]. What cannot become one is a [`Reject`] with
 //! its line and the reason; a fault of the file as a whole is a [`ReadError`]. Nothing is held but the row in hand:
-//! a file may be of any size.
+//! a file may be of any size. Request bodies in Segment's shapes are read by [`segment`].
 
 mod aliases;
 mod csv;
 mod fields;
 mod identity;
+mod implied;
 mod json;
 mod mapping;
 mod nouns;
 mod plan;
 mod reader;
 mod rows;
+pub mod segment;
 mod source;
 mod template;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod window;
 
 pub use fields::Fields;
 pub use identity::event_id;
+pub use implied::implied_profiles;
 pub use mapping::Mapping;
 pub use nouns::Coupon;
 pub use nouns::Identity;

@@ -15,6 +15,7 @@ use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Tx;
 use super::packed::Packed;
 use super::profiles::id_rows;
 use crate::clock::from_millisecond;
@@ -57,24 +58,8 @@ impl Store {
     /// Adds events and returns how many were new: the same id of the same profile is the same event, and the first
     /// stays.
     pub async fn insert_events(&self, events: &[Event]) -> Result<u64, Error> {
-        let mut inserted = 0;
         let mut tx = self.pools.begin().await?;
-        for chunk in events.chunks(ROWS_PER_STATEMENT_MAX) {
-            let first = arrival::take(&mut tx, Arrivals::Events, chunk.len()).await?;
-            let mut heap = Heap::default();
-            let rows: Vec<NewRow<'_>> =
-                chunk.iter().zip(first..).map(|(event, seq)| NewRow::of(event, seq, &mut heap)).collect();
-            inserted += tx
-                .run(
-                    "insert into events (seq, profile_id, id, name, at, properties)
-                     select cast(value->>'seq' as bigint), value->>'profile', value->>'id', value->>'name',
-                       cast(value->>'at' as bigint), {heap:properties}
-                     from {rows} where true
-                     on conflict do nothing",
-                    args![Rows::of(&rows), heap],
-                )
-                .await?;
-        }
+        let inserted = insert(&mut tx, events).await?;
         tx.commit().await?;
         Ok(inserted)
     }
@@ -140,6 +125,28 @@ impl Store {
     pub async fn count_events(&self) -> Result<u64, Error> {
         self.count("select count(*) from events", args![]).await
     }
+}
+
+/// [`Store::insert_events`] in a transaction that does more.
+pub(super) async fn insert(tx: &mut Tx, events: &[Event]) -> Result<u64, Error> {
+    let mut inserted = 0;
+    for chunk in events.chunks(ROWS_PER_STATEMENT_MAX) {
+        let first = arrival::take(tx, Arrivals::Events, chunk.len()).await?;
+        let mut heap = Heap::default();
+        let rows: Vec<NewRow<'_>> =
+            chunk.iter().zip(first..).map(|(event, seq)| NewRow::of(event, seq, &mut heap)).collect();
+        inserted += tx
+            .run(
+                "insert into events (seq, profile_id, id, name, at, properties)
+                 select cast(value->>'seq' as bigint), value->>'profile', value->>'id', value->>'name',
+                   cast(value->>'at' as bigint), {heap:properties}
+                 from {rows} where true
+                 on conflict do nothing",
+                args![Rows::of(&rows), heap],
+            )
+            .await?;
+    }
+    Ok(inserted)
 }
 
 impl<'a> NewRow<'a> {

@@ -106,10 +106,7 @@ impl Store {
     /// [`Store::append_consents`], with its proof, grants it again.
     pub async fn upsert_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
         let mut tx = self.pools.begin().await?;
-        let mut done = Upserted::default();
-        for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
-            upsert_chunk(&mut tx, chunk, now, &mut done).await?;
-        }
+        let done = upsert(&mut tx, profiles, now).await?;
         tx.commit().await?;
         Ok(done)
     }
@@ -164,6 +161,22 @@ impl Store {
 pub(super) fn id_rows(ids: &[ProfileId]) -> Rows {
     let rows: Vec<[&str; 1]> = ids.iter().map(|id| [id.as_str()]).collect();
     Rows::of(&rows)
+}
+
+/// [`Store::profile`] in a transaction that writes.
+pub(super) async fn find(tx: &mut Tx, id: &ProfileId) -> Result<Option<Profile>, Error> {
+    let sql = format!("{COLUMNS} where id = $1 {{for_update}}");
+    let row: Option<ProfileRow> = tx.first(sql, args![id.as_str()]).await?;
+    row.map(Profile::try_from).transpose()
+}
+
+/// [`Store::upsert_profiles`] in a transaction that does more.
+pub(super) async fn upsert(tx: &mut Tx, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
+    let mut done = Upserted::default();
+    for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
+        upsert_chunk(tx, chunk, now, &mut done).await?;
+    }
+    Ok(done)
 }
 
 async fn upsert_chunk(

@@ -20,6 +20,8 @@ use mail_parser::MessageParser;
 use mail_parser::MimeHeaders as _;
 use mail_parser::PartType;
 
+use crate::support::judge::python_with;
+
 const SEND: &str = "0193f0a1b2c3d4e5f60718293a4b5c6d";
 
 struct Parts {
@@ -271,15 +273,4 @@ fn both_signatures_verify_by_another_implementation() {
         let (good, _) = verdict(&[path]);
         assert!(!good, "a mail with {from:?} changed to {to:?} still verifies");
     }
-}
-
-/// The Python that has these modules, if there is one.
-fn python_with(modules: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "tests/run says by it where the judges are")]
-    let stated = std::env::var("BESPOKE_TEST_PYTHON").ok();
-    let candidates = stated.into_iter().chain(["target/python/bin/python".to_owned(), "python3".to_owned()]);
-    candidates.into_iter().find(|python| {
-        let found = Command::new(python).arg("-c").arg(format!("import {modules}")).output();
-        found.is_ok_and(|output| output.status.success())
-    })
 }

@@ -4,13 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use jiff::Timestamp;
-use serde_json::Map;
 
-use crate::event::Event;
 use crate::ingest::Record;
-use crate::profile::Consent;
-use crate::profile::Profile;
-use crate::profile::ProfileId;
+use crate::ingest::implied_profiles;
 use crate::store;
 use crate::store::Store;
 
@@ -67,24 +63,4 @@ pub(super) async fn records(
         loaded += store.import_coupons(offer, codes).await?;
     }
     Ok(Saved { loaded, unchanged: count.saturating_sub(loaded), profiles_created })
-}
-
-/// The people of these events, known since their earliest one. Of people who are known already only that may change.
-fn implied_profiles(events: &[Event], now: Timestamp) -> Vec<Profile> {
-    let mut since: BTreeMap<&ProfileId, Timestamp> = BTreeMap::new();
-    for event in events {
-        let known = since.entry(&event.profile).or_insert(event.at);
-        *known = event.at.min(*known);
-    }
-    let profile = |(id, created_at): (&ProfileId, Timestamp)| Profile {
-        id: id.clone(),
-        address: None,
-        traits: Map::new(),
-        locale: None,
-        time_zone: None,
-        consent: Consent::Unknown,
-        created_at,
-        updated_at: now,
-    };
-    since.into_iter().map(profile).collect()
 }

@@ -1,0 +1,192 @@
+//! Segment's calls: what people are and do comes in as its clients send it.
+//!
+//! The key is the write key. 200 comes after the commit. A `messageId` that came before is kept once.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::http::auth::MayIngest;
+use crate::http::body::read_json;
+use crate::http::problem::Problem;
+use crate::http::service::Service;
+use crate::ingest::segment;
+use crate::ingest::segment::Call;
+use crate::ingest::segment::Rejected;
+
+/// Bytes of a batch, after decompression (Segment's limit).
+const BATCH_BYTES_MAX: usize = 500 * 1024;
+
+/// What was kept. A batch says what of it was not, and why.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Kept {
+    /// Always true.
+    success: bool,
+    /// Messages of the batch that cannot be kept; all others were.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    rejected: Vec<NotKept>,
+}
+
+/// A message that was not kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NotKept {
+    /// Its place in the batch, from 0.
+    index: usize,
+    /// Its own id, where it states one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// Names the field.
+    reason: String,
+}
+
+/// A message in Segment's shape. Other fields are allowed.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, clippy::struct_field_names, reason = "describes what is read as a free object")]
+pub(super) struct Message {
+    /// Your own id of the person.
+    #[schema(max_length = 255)]
+    user_id: Option<String>,
+    /// An id of somebody whose name is not known yet.
+    #[schema(max_length = 250)]
+    anonymous_id: Option<String>,
+    /// The same id twice is one event.
+    #[schema(max_length = 255)]
+    message_id: Option<String>,
+    /// RFC 3339, by the sender's clock.
+    timestamp: Option<String>,
+    /// RFC 3339, by the same clock: corrects it.
+    sent_at: Option<String>,
+    /// `identify`, `track`, `page`, `screen`, `group` or `alias`; wanted in batches only.
+    r#type: Option<String>,
+    /// track: what was done.
+    event: Option<String>,
+    /// page, screen: what was seen.
+    name: Option<String>,
+    /// alias: the anonymous id.
+    previous_id: Option<String>,
+    /// group: the group.
+    group_id: Option<String>,
+    /// identify: `email`, `firstName`, `consent` …; group: those of the group.
+    traits: Option<Value>,
+    /// track, page, screen: everything else.
+    properties: Option<Value>,
+    /// identify reads `locale` and `timezone`.
+    context: Option<Value>,
+}
+
+/// Messages in Segment's shape.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what is read as a free object")]
+pub(super) struct Messages {
+    /// At most 5,000.
+    #[schema(max_items = 5000)]
+    batch: Vec<Message>,
+    /// RFC 3339, for messages that state none.
+    sent_at: Option<String>,
+    /// For messages that state none.
+    context: Option<Value>,
+}
+
+/// One handler per call; all do the same with another [`Call`].
+macro_rules! call {
+    ($name:ident, $call:expr, $path:literal, $doc:literal) => {
+        #[doc = $doc]
+        #[utoipa::path(
+                            post,
+                            path = $path,
+                            tag = "ingest",
+                            request_body = Message,
+                            security(("basic" = []), ("bearer" = [])),
+                            responses(
+                                (status = 200, body = Kept),
+                                (status = 400, body = Problem, content_type = "application/problem+json"),
+                                (status = 401, body = Problem, content_type = "application/problem+json"),
+                                (status = 403, body = Problem, content_type = "application/problem+json"),
+                                (status = 413, body = Problem, content_type = "application/problem+json"),
+                                (status = 422, body = Problem, content_type = "application/problem+json"),
+                                (status = 429, body = Problem, content_type = "application/problem+json"),
+                                (status = 503, body = Problem, content_type = "application/problem+json"),
+                            )
+                        )]
+        pub(super) async fn $name(
+            _: MayIngest,
+            State(service): State<Service>,
+            body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+        ) -> Result<axum::Json<Kept>, Problem> {
+            one(&service, $call, &body?).await
+        }
+    };
+}
+
+call!(identify, Call::Identify, "/v1/identify", "Says who somebody is.");
+call!(track, Call::Track, "/v1/track", "Says what somebody did.");
+call!(page, Call::Page, "/v1/page", "Says which page somebody saw.");
+call!(screen, Call::Screen, "/v1/screen", "Says which screen of an app somebody saw.");
+call!(group, Call::Group, "/v1/group", "Says which group somebody belongs to.");
+call!(alias, Call::Alias, "/v1/alias", "Says that two ids are one person: their histories become one.");
+
+async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
+    let message = object(body)?;
+    let entries = segment::message(Some(call), &message, service.now()).map_err(Problem::unprocessable)?;
+    service.intake().take_in(entries).await?;
+    Ok(axum::Json(Kept { success: true, rejected: Vec::new() }))
+}
+
+/// Takes many messages at once. One that cannot be kept costs only itself; when none can, nothing is 200.
+#[utoipa::path(
+    post,
+    path = "/v1/batch",
+    tag = "ingest",
+    request_body = Messages,
+    security(("basic" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = Kept),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn batch(
+    _: MayIngest,
+    State(service): State<Service>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<axum::Json<Kept>, Problem> {
+    let read = segment::batch(object(&body?)?, service.now()).map_err(Problem::unprocessable)?;
+    if let (true, Some(first)) = (read.entries.is_empty(), read.rejected.first()) {
+        let detail = format!(
+            "none of {} messages can be kept; message {}: {}",
+            read.messages, first.index, first.reason
+        );
+        return Err(Problem::unprocessable(detail));
+    }
+    service.intake().take_in(read.entries).await?;
+    Ok(axum::Json(Kept { success: true, rejected: read.rejected.into_iter().map(NotKept::from).collect() }))
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    if body.len() > BATCH_BYTES_MAX {
+        let detail = format!("{} bytes after decompression; at most {BATCH_BYTES_MAX} are taken", body.len());
+        return Err(Problem::too_large(detail));
+    }
+    match read_json(body)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Problem::unprocessable("the body is no JSON object")),
+    }
+}
+
+impl From<Rejected> for NotKept {
+    fn from(rejected: Rejected) -> Self {
+        Self { index: rejected.index, message_id: rejected.message_id, reason: rejected.reason }
+    }
+}

@@ -1,0 +1,192 @@
+//! What clients tell: people, what they did, and who is who, as one transaction.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::Error;
+use super::Store;
+use super::batch::ROWS_PER_STATEMENT_MAX;
+use super::batch::args;
+use super::connection::Tx;
+use super::dialect::Dialect;
+use super::events;
+use super::profiles;
+use super::profiles::id_rows;
+use crate::event::Event;
+use crate::ingest::implied_profiles;
+use crate::ingest::segment::Entry;
+use crate::profile::Profile;
+use crate::profile::ProfileId;
+
+/// PostgreSQL's advisory lock: whoever joins people holds it alone, whoever writes under an anonymous id shares it, so
+/// that nothing is written under an id that is being joined.
+const JOIN_LOCK: i64 = 0x6265_7370_6a6f_696e;
+
+/// What moves from one person to another when both are one. What the other has already stays.
+const MOVES: [&str; 5] = [
+    "update events set profile_id = $2 where profile_id = $1 and not exists (
+       select 1 from events as other where other.profile_id = $2 and other.id = events.id)",
+    "update consents set profile_id = $2 where profile_id = $1 and not exists (
+       select 1 from consents as other where other.profile_id = $2 and other.at = consents.at
+         and other.status = consents.status and other.source = consents.source)",
+    "update coupons set profile_id = $2 where profile_id = $1 and not exists (
+       select 1 from coupons as other where other.profile_id = $2 and other.offer = coupons.offer)",
+    "update sends set profile_id = $2 where profile_id = $1 and not exists (
+       select 1 from sends as other where other.profile_id = $2 and other.campaign = sends.campaign
+         and other.occurrence = sends.occurrence)",
+    "update decisions set profile_id = $2 where profile_id = $1",
+];
+
+/// What is forgotten of somebody who was joined to another: where both stand is found out anew.
+const FORGETS: [&str; 4] = [
+    "delete from events where profile_id = $1",
+    "delete from stages where profile_id = $1",
+    "delete from stage_transitions where profile_id = $1",
+    "delete from profiles where id = $1",
+];
+
+/// What was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TakenIn {
+    /// Events that nobody had told before.
+    pub events: u64,
+    /// People who turned out to be others.
+    pub joined: u64,
+}
+
+impl Store {
+    /// Takes in entries, in their order, all or none. Doing it twice changes nothing.
+    ///
+    /// What is told under an anonymous id that was joined goes to whom it was joined to last.
+    pub async fn take_in(&self, entries: &[&Entry], now: Timestamp) -> Result<TakenIn, Error> {
+        let mut tx = self.pools.begin().await?;
+        lock(&mut tx, entries).await?;
+        let known = joined(&mut tx, entries).await?;
+        let told = Told::of(entries, known);
+        let mut taken = TakenIn::default();
+        for (anonymous, profile) in &told.joins {
+            taken.joined += join(&mut tx, anonymous, profile, now).await?;
+        }
+        let implied = implied_profiles(&told.events, now);
+        profiles::upsert(&mut tx, &implied, now).await?;
+        profiles::upsert(&mut tx, &told.profiles, now).await?;
+        taken.events = events::insert(&mut tx, &told.events).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    /// Who an id is: itself, or whom it was joined to.
+    pub async fn resolve(&self, id: &ProfileId) -> Result<ProfileId, Error> {
+        let sql = "select profile_id from aliases where alias_id = $1";
+        let row: Option<(String,)> = self.pools.first(sql, args![id.as_str()]).await?;
+        row.map_or(Ok(id.clone()), |(text,)| parse(&text))
+    }
+}
+
+async fn lock(tx: &mut Tx, entries: &[&Entry]) -> Result<(), Error> {
+    if tx.dialect() == Dialect::Postgres {
+        let joins = entries.iter().any(|entry| matches!(entry, Entry::Join { .. }));
+        let function = if joins { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
+        tx.run(format!("select {function}($1)"), args![JOIN_LOCK]).await?;
+    }
+    Ok(())
+}
+
+/// Entries whose ids are those of the people they turned out to be.
+struct Told {
+    joins: Vec<(ProfileId, ProfileId)>,
+    profiles: Vec<Profile>,
+    events: Vec<Event>,
+}
+
+impl Told {
+    /// `known` holds who is joined to whom so far. A join also moves what stands before it, in the database and here.
+    fn of(entries: &[&Entry], mut known: HashMap<ProfileId, ProfileId>) -> Self {
+        let mut told = Self { joins: Vec::new(), profiles: Vec::new(), events: Vec::new() };
+        for entry in entries {
+            match entry {
+                Entry::Join { anonymous, known: profile } => {
+                    if known.get(anonymous) == Some(profile) {
+                        continue;
+                    }
+                    known.insert(anonymous.clone(), profile.clone());
+                    told.joins.push((anonymous.clone(), profile.clone()));
+                    let events = told.events.iter_mut().map(|event| &mut event.profile);
+                    let profiles = told.profiles.iter_mut().map(|profile| &mut profile.id);
+                    for id in events.chain(profiles).filter(|id| *id == anonymous) {
+                        id.clone_from(profile);
+                    }
+                }
+                Entry::Profile(profile) => {
+                    let mut profile = profile.clone();
+                    profile.id = known.get(&profile.id).cloned().unwrap_or(profile.id);
+                    told.profiles.push(profile);
+                }
+                Entry::Event(event) => {
+                    let mut event = event.clone();
+                    event.profile = known.get(&event.profile).cloned().unwrap_or(event.profile);
+                    told.events.push(event);
+                }
+            }
+        }
+        told
+    }
+}
+
+/// Who the ids of these entries are joined to so far.
+async fn joined(tx: &mut Tx, entries: &[&Entry]) -> Result<HashMap<ProfileId, ProfileId>, Error> {
+    let id = |entry: &Entry| match entry {
+        Entry::Join { anonymous, .. } => anonymous.clone(),
+        Entry::Profile(profile) => profile.id.clone(),
+        Entry::Event(event) => event.profile.clone(),
+    };
+    let ids: BTreeSet<ProfileId> = entries.iter().map(|entry| id(entry)).collect();
+    let ids: Vec<ProfileId> = ids.into_iter().collect();
+    let mut found = HashMap::new();
+    for chunk in ids.chunks(ROWS_PER_STATEMENT_MAX) {
+        let rows: Vec<(String, String)> = tx
+            .all(
+                "select alias_id, profile_id from aliases where alias_id in (select value->>0 from {rows})",
+                args![id_rows(chunk)],
+            )
+            .await?;
+        for (alias, profile) in rows {
+            found.insert(parse(&alias)?, parse(&profile)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Joins one person to another: their history, what is known of them, and what is planned for them.
+async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Timestamp) -> Result<u64, Error> {
+    tx.run(
+        "insert into aliases (alias_id, profile_id, at) values ($1, $2, $3)
+         on conflict (alias_id) do update set profile_id = excluded.profile_id, at = excluded.at",
+        args![anonymous.as_str(), profile.as_str(), now],
+    )
+    .await?;
+    let Some(mut stranger) = profiles::find(tx, anonymous).await? else { return Ok(0) };
+    let known = profiles::find(tx, profile).await?;
+    if let Some(known) = &known {
+        // What the person said under their own name counts; what the stranger said only fills gaps.
+        stranger.traits.retain(|name, _| !known.traits.contains_key(name));
+        stranger.address = stranger.address.filter(|_| known.address.is_none());
+        stranger.locale = stranger.locale.filter(|_| known.locale.is_none());
+        stranger.time_zone = stranger.time_zone.filter(|_| known.time_zone.is_none());
+    }
+    stranger.id = profile.clone();
+    profiles::upsert(tx, &[stranger], now).await?;
+    for sql in MOVES {
+        tx.run(sql, args![anonymous.as_str(), profile.as_str()]).await?;
+    }
+    for sql in FORGETS {
+        tx.run(sql, args![anonymous.as_str()]).await?;
+    }
+    Ok(1)
+}
+
+fn parse(id: &str) -> Result<ProfileId, Error> {
+    ProfileId::parse(id).map_err(|fault| Error::unreadable("aliases", id, fault))
+}
