@@ -89,6 +89,18 @@ pub struct ScheduledSend {
     pub to: Option<EmailAddress>,
 }
 
+/// How the occurrence of a send begins that a program asked for.
+pub const REQUESTED: &str = "api/";
+/// The same, where files came along. The occurrence says so, that nobody has to look for files of other sends.
+pub const REQUESTED_WITH_FILES: &str = "api+files/";
+
+impl ScheduledSend {
+    /// Whether files may have come along with the request for it.
+    pub fn has_files(&self) -> bool {
+        self.occurrence.starts_with(REQUESTED_WITH_FILES)
+    }
+}
+
 /// Where a send stands. `scheduled → leased → submitting → sent | deferred (→ scheduled) | failed | …`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

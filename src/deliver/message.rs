@@ -70,6 +70,22 @@ pub enum MailPurpose {
     Test,
 }
 
+/// What a mail is beside its content.
+#[derive(Debug, Clone, Copy)]
+pub struct Extras<'a> {
+    /// For whom it is meant.
+    pub purpose: MailPurpose,
+    /// Files that come along.
+    pub attachments: &'a [Attachment],
+}
+
+impl MailPurpose {
+    /// Such a mail, without files.
+    pub fn alone(self) -> Extras<'static> {
+        Extras { purpose: self, attachments: &[] }
+    }
+}
+
 /// What makes a mail one that people can leave by one click.
 #[derive(Debug, Clone, Copy)]
 pub struct ListHeaders<'a> {

@@ -1,5 +1,6 @@
 //! The mail becomes bytes, is signed, and leaves: over SMTP or into a folder.
 
+pub mod attachment;
 pub mod catcher;
 pub mod classify;
 pub mod directory;

@@ -26,8 +26,11 @@ mod operation;
 mod page;
 mod problem;
 mod segment;
+mod send;
+mod sends;
 mod server;
 mod service;
+mod whom;
 
 pub use key::Scope;
 pub use problem::Problem;
@@ -63,6 +66,14 @@ fn endpoints() -> OpenApiRouter<Service> {
         .routes(routes!(segment::group))
         .routes(routes!(segment::alias))
         .routes(routes!(segment::batch))
+        .merge(limited(OpenApiRouter::new().routes(routes!(send::send)), send::SEND_BYTES_MAX))
+        .routes(routes!(sends::life))
+        .routes(routes!(sends::cancel))
+}
+
+/// Endpoints whose bodies may have another size than the configured one.
+fn limited(router: OpenApiRouter<Service>, body_bytes_max: usize) -> OpenApiRouter<Service> {
+    router.layer(DefaultBodyLimit::max(body_bytes_max))
 }
 
 /// The whole service, ready to be listened with.

@@ -27,6 +27,36 @@ pub struct Problem {
     retry: Retry,
 }
 
+/// What any endpoint with a key and a body may answer instead.
+#[derive(Debug, utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only described: handlers answer with the problem itself")]
+pub(super) enum Refused {
+    /// It cannot be read
+    #[response(status = 400, content_type = "application/problem+json")]
+    Unreadable(Problem),
+    /// No key was sent, or an unknown one
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthorized(Problem),
+    /// The key lacks the scope
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// It was not complete in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
+    /// More bytes than this endpoint takes
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// It can be read, and cannot be done; the detail names the field
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// The fault is ours
+    #[response(status = 500, content_type = "application/problem+json")]
+    Fault(Problem),
+    /// The database does not answer; later it may
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
 /// Whether the same request may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retry {

@@ -127,7 +127,7 @@ fn develop(
         engine.render(decision, campaign, None).map_err(|error| failed(error.reason(), &error))?;
     let mail = engine
         .sender
-        .make(decision, campaign, to, &rendered, &own, MailPurpose::Delivery)
+        .make(decision, campaign, to, &rendered, &own, MailPurpose::Delivery.alone())
         .map_err(|error| failed("compose", &error))?;
     card.warnings.extend(warnings::warnings(&rendered));
     card.html_bytes = rendered.html.len();

@@ -11,6 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
 use tokio::sync::watch;
 
 mod arrival;
@@ -23,6 +24,7 @@ mod decisions;
 mod dialect;
 mod error;
 mod events;
+mod fingerprint;
 mod intake;
 mod keys;
 mod limits;
@@ -35,6 +37,7 @@ mod packed;
 mod plans;
 mod products;
 mod profiles;
+mod requests;
 mod secrets;
 mod sends;
 mod stages;
@@ -49,6 +52,7 @@ pub use consents::ConsentNeeded;
 pub use consents::ConsentProof;
 pub use coupons::CouponCount;
 pub use error::Error;
+pub use fingerprint::Fingerprints;
 pub use intake::TakenIn;
 pub use keys::ApiKey;
 pub use limits::Granted;
@@ -63,6 +67,10 @@ pub use models::Neighbour;
 pub use models::StoredModel;
 pub use plans::QueryPlan;
 pub use profiles::Upserted;
+pub use requests::Accepted;
+pub use requests::IdempotencyKey;
+pub use requests::SendRequest;
+pub use requests::StoredAttachment;
 pub use sends::Attempt;
 pub use sends::CLAIM_ROWS_MAX;
 pub use sends::CallOff;
@@ -106,6 +114,8 @@ struct Shared {
     path: Option<PathBuf>,
     /// Changes whenever this process plans sends.
     work: watch::Sender<()>,
+    /// Made when it is first asked for.
+    fingerprints: OnceCell<Fingerprints>,
 }
 
 impl Store {
@@ -117,7 +127,10 @@ impl Store {
     /// reached, is too old, or may forget commits.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let (pools, path) = open::open(url).await?;
-        Ok(Self { pools, shared: Arc::new(Shared { path, work: watch::Sender::new(()) }) })
+        Ok(Self {
+            pools,
+            shared: Arc::new(Shared { path, work: watch::Sender::new(()), fingerprints: OnceCell::new() }),
+        })
     }
 
     /// Closes all connections and waits until that is done. Calls after it fail.

@@ -34,6 +34,13 @@ pub struct Upserted {
 const COLUMNS: &str =
     "select id, address, traits, locale, time_zone, consent, created_at, updated_at from profiles";
 
+const INSERT: &str =
+    "insert into profiles (id, address, address_key, traits, locale, time_zone, consent, created_at, updated_at)
+     select value->>'id', value->>'address', value->>'address_key', value->>'traits', value->>'locale',
+       value->>'time_zone', value->>'consent', cast(value->>'created_at' as bigint),
+       cast(value->>'updated_at' as bigint)
+     from {rows} where true";
+
 #[derive(sqlx::FromRow)]
 pub(super) struct ProfileRow {
     id: String,
@@ -214,19 +221,19 @@ async fn upsert_chunk(
     }
     let mut rows: Vec<NewRow<'_>> = changed.iter().map(|id| NewRow::of(&profiles[*id])).collect();
     rows.sort_by(|a, b| a.id.cmp(b.id));
-    tx.run(
-        "insert into profiles (id, address, address_key, traits, locale, time_zone, consent, created_at, updated_at)
-         select value->>'id', value->>'address', value->>'address_key', value->>'traits', value->>'locale',
-           value->>'time_zone', value->>'consent', cast(value->>'created_at' as bigint),
-           cast(value->>'updated_at' as bigint)
-         from {rows} where true
-         on conflict (id) do update set address = excluded.address, address_key = excluded.address_key,
+    let sql = format!(
+        "{INSERT} on conflict (id) do update set address = excluded.address, address_key = excluded.address_key,
            traits = excluded.traits, locale = excluded.locale, time_zone = excluded.time_zone,
-           consent = excluded.consent, created_at = excluded.created_at, updated_at = excluded.updated_at",
-        args![Rows::of(&rows)],
-    )
-    .await?;
+           consent = excluded.consent, created_at = excluded.created_at, updated_at = excluded.updated_at"
+    );
+    tx.run(sql, args![Rows::of(&rows)]).await?;
     Ok(())
+}
+
+/// Adds a profile whose id nobody knew; one that is known stays as it is.
+pub(super) async fn add_unknown(tx: &mut Tx, profile: &Profile) -> Result<u64, Error> {
+    let sql = format!("{INSERT} on conflict (id) do nothing");
+    tx.run(sql, args![Rows::of(&[NewRow::of(profile)])]).await
 }
 
 /// Merges what `new` says into `known`; whether that changed anything.

@@ -7,7 +7,7 @@ use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::TemplateHash;
 use crate::deliver::message::ComposedMail;
-use crate::deliver::message::MailPurpose;
+use crate::deliver::message::Extras;
 use crate::profile::EmailAddress;
 use crate::render::CompiledTemplate;
 use crate::render::LinkContext;
@@ -86,10 +86,10 @@ impl Engine {
         campaign: &Campaign,
         to: &EmailAddress,
         stored: Option<Arc<CompiledTemplate>>,
-        purpose: MailPurpose,
+        extras: Extras<'_>,
     ) -> Result<ComposedMail, MakeError> {
         let (rendered, own) = self.render(decision, campaign, stored)?;
-        Ok(self.sender.make(decision, campaign, to, &rendered, &own, purpose)?)
+        Ok(self.sender.make(decision, campaign, to, &rendered, &own, extras)?)
     }
 
     /// Every template of the catalogue as the database keeps it.

@@ -16,9 +16,9 @@ use crate::deliver::dkim::DkimKey;
 use crate::deliver::dkim::sign;
 use crate::deliver::message::ComposeError;
 use crate::deliver::message::ComposedMail;
+use crate::deliver::message::Extras;
 use crate::deliver::message::ListHeaders;
 use crate::deliver::message::Mail;
-use crate::deliver::message::MailPurpose;
 use crate::profile::EmailAddress;
 use crate::render::Rendered;
 use crate::token::Keyring;
@@ -141,7 +141,7 @@ impl Sender {
         to: &EmailAddress,
         rendered: &Rendered,
         own: &OwnLinks,
-        purpose: MailPurpose,
+        extras: Extras<'_>,
     ) -> Result<ComposedMail, MailError> {
         let from = self.from_of(campaign);
         let reply_to: Option<Mailbox> = campaign.reply_to.as_deref().and_then(|text| text.parse().ok());
@@ -168,8 +168,8 @@ impl Sender {
                 unsubscribe_address: &own.unsubscribe_address,
             }),
             feedback_id: &feedback_id,
-            attachments: &[],
-            purpose,
+            attachments: extras.attachments,
+            purpose: extras.purpose,
         };
         let mut composed = mail.compose()?;
         if !self.keys.is_empty() {

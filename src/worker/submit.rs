@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 
 use crate::decision::Choice;
 use crate::decision::VariantId;
 use crate::deliver::limit::Admission;
+use crate::deliver::message::Attachment;
 use crate::deliver::message::ComposedMail;
+use crate::deliver::message::Extras;
 use crate::deliver::message::MailPurpose;
 use crate::deliver::smtp::Pool;
 use crate::deliver::smtp::Prepared;
@@ -90,8 +94,29 @@ async fn wait_for_group(shared: &Shared, job: &Job, group: &str) -> Option<Outco
 async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> {
     let engine = shared.engine();
     let stored = if engine.knows_template(&job.decision) { None } else { stored(shared, job).await? };
-    let made = engine.make(&job.decision, &job.campaign, &job.to, stored, MailPurpose::Delivery);
+    let attachments = attachments(shared, job).await?;
+    let extras = Extras { purpose: MailPurpose::Delivery, attachments: &attachments };
+    let made = engine.make(&job.decision, &job.campaign, &job.to, stored, extras);
     made.map_err(|error| Outcome::terminal(State::Failed, error.reason(), error.to_string()))
+}
+
+/// The files that the request brought along.
+async fn attachments(shared: &Shared, job: &Job) -> Result<Vec<Attachment>, Outcome> {
+    if !job.send.has_files() {
+        return Ok(Vec::new());
+    }
+    let put_back = |error: &dyn std::fmt::Display| {
+        put_back(shared, "database", &error.to_string(), Duration::from_secs(5))
+    };
+    let files = shared.store.attachments_of(&job.send.id).await.map_err(|error| put_back(&error))?;
+    if files.is_empty() {
+        return Err(Outcome::terminal(State::Failed, "attachment", "its files are not stored any more"));
+    }
+    let read = files.into_iter().map(|file| {
+        let bytes = STANDARD.decode(&file.content).map_err(|error| format!("{}: {error}", file.name))?;
+        Attachment::checked(&file.name, &file.content_type, bytes)
+    });
+    read.collect::<Result<_, String>>().map_err(|fault| Outcome::terminal(State::Failed, "attachment", fault))
 }
 
 /// The template as it was when the decision was made: the catalogue has changed since.

@@ -1,6 +1,7 @@
 //! The HTTP service, asked over the network as its clients ask.
 
 mod segment;
+mod send;
 
 use reqwest::Method;
 use serde_json::json;

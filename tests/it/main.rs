@@ -24,6 +24,7 @@ mod store_marks;
 mod store_orphans;
 mod store_people;
 mod store_plans;
+mod store_requests;
 mod store_sends;
 mod support;
 mod templates;

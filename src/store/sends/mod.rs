@@ -24,6 +24,7 @@ pub use outcome::GroupCommitted;
 pub use outcome::SOFT_BOUNCE_WINDOW_MS;
 pub use outcome::Settled;
 pub use outcome::Settlement;
+pub(super) use plan::plan as plan_in;
 pub use read::Attempt;
 pub use read::SendFilter;
 pub use read::StateCount;

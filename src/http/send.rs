@@ -1,0 +1,175 @@
+//! `POST /v1/send`: one mail, asked for by a program. 202 says that it is committed.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde::Serialize;
+use sha2::Digest as _;
+use sha2::Sha256;
+use utoipa::ToSchema;
+
+use crate::campaign::Campaign;
+use crate::campaign::Kind;
+use crate::campaign::Trigger;
+use crate::http::auth::MaySend;
+use crate::http::body::RawBody;
+use crate::http::body::read_json;
+use crate::http::problem::Problem;
+use crate::http::problem::Refused;
+use crate::http::service::Service;
+use crate::http::whom::Known;
+use crate::http::whom::Person;
+use crate::http::whom::person;
+use crate::send::REQUESTED;
+use crate::send::REQUESTED_WITH_FILES;
+use crate::send::ScheduledSend;
+use crate::send::SendId;
+use crate::send::State as SendState;
+use crate::store::Accepted;
+use crate::store::IdempotencyKey;
+use crate::store::SendRequest;
+use request::Ask;
+use request::files;
+
+mod request;
+
+/// Bytes of a request, after decompression: ten megabytes of files in base64, and the rest.
+pub(super) const SEND_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longest `Idempotency-Key`, in characters.
+const KEY_CHARS_MAX: usize = 255;
+/// How far ahead a send may be scheduled.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24 * 366);
+
+/// The send of a request. The same request gets the same answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Scheduled {
+    /// Its id for ever: `GET /v1/sends/{id}` shows what became of it.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    id: String,
+}
+
+/// Schedules one mail of a campaign that is transactional or has the trigger `api`
+///
+/// A request that is repeated with the same `Idempotency-Key` and the same body sends nothing twice and gets the same
+/// answer; keys are kept for at least 24 hours.
+#[utoipa::path(
+    post,
+    path = "/v1/send",
+    tag = "sends",
+    request_body = Ask,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$",
+            description = "Chosen by the caller: a request that is repeated under it is the same request")),
+    security(("bearer" = []), ("basic" = [])),
+    responses(
+        (status = 202, description = "It is scheduled, and will survive a crash", body = Scheduled),
+        (status = 404, description = "There is no such campaign or profile", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The key was used with another body", body = Problem, content_type = "application/problem+json"),
+        Refused,
+    )
+)]
+pub(super) async fn send(
+    State(service): State<Service>,
+    by: MaySend,
+    headers: HeaderMap,
+    RawBody(body): RawBody,
+) -> Result<(StatusCode, axum::Json<Scheduled>), Problem> {
+    let key = idempotency_key(&headers)?.map(|key| IdempotencyKey {
+        api_key: by.0,
+        key,
+        body_hash: STANDARD.encode(Sha256::digest(&body)),
+    });
+    let ask: Ask = read_json(&body)?;
+    drop(body);
+    let attachments = files(&ask.attachments)?;
+    let engine = service.engine();
+    let campaign = &engine
+        .catalog
+        .campaign(&crate::campaign::CampaignId(ask.campaign.clone()))
+        .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {:?}", ask.campaign)))?
+        .campaign;
+    may_be_asked_for(campaign)?;
+    ask.check_data()?;
+    let person = person(&service, ask.profile.as_deref(), ask.address.as_deref()).await?;
+    let now = service.now();
+    let send = scheduled(
+        &ask,
+        campaign,
+        &person,
+        if attachments.is_empty() { REQUESTED } else { REQUESTED_WITH_FILES },
+        now,
+    )?;
+    let id = send.id.clone();
+    let profile = (person.known == Known::Not).then_some(person.profile);
+    let request = SendRequest { key, send, profile, attachments };
+    let id = match service.store().request_send(&request, now).await? {
+        Accepted::New => id,
+        Accepted::Before(before) => before,
+        Accepted::OtherBody => {
+            return Err(Problem::conflict(
+                "this Idempotency-Key was used with another body; choose a new key for a new request",
+            ));
+        }
+    };
+    Ok((StatusCode::ACCEPTED, axum::Json(Scheduled { id: id.to_string() })))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !visible || text.len() > KEY_CHARS_MAX {
+        return Err(Problem::unprocessable(format!(
+            "Idempotency-Key: write 1 to {KEY_CHARS_MAX} visible ASCII characters, such as a UUID"
+        )));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// Mail that nobody expects goes by its campaign's own trigger only.
+pub(super) fn may_be_asked_for(campaign: &Campaign) -> Result<(), Problem> {
+    if campaign.kind == Kind::Transactional || matches!(campaign.trigger, Trigger::Api {}) {
+        return Ok(());
+    }
+    Err(Problem::unprocessable(format!(
+        "campaign: {} starts by its own trigger; only transactional campaigns and those with the trigger `api` can be \
+         asked for",
+        campaign.id
+    )))
+}
+
+fn scheduled(
+    ask: &Ask,
+    campaign: &Campaign,
+    person: &Person,
+    prefix: &str,
+    now: Timestamp,
+) -> Result<ScheduledSend, Problem> {
+    let due_at = match ask.due_at()? {
+        Some(at) if at.duration_since(now) > AHEAD_MAX => {
+            return Err(Problem::unprocessable("send_at: at most 366 days ahead"));
+        }
+        Some(at) => at.max(now),
+        None => now,
+    };
+    let ttl = ask.ttl()?.unwrap_or(SignedDuration::from_hours(i64::from(campaign.deadline_hours)));
+    let occurrence = format!("{prefix}{}", uuid::Uuid::new_v4().simple());
+    Ok(ScheduledSend {
+        id: SendId::derive(now, &campaign.id, &person.profile.id, &occurrence),
+        campaign: campaign.id.clone(),
+        kind: campaign.kind,
+        guarantee: campaign.guarantee(),
+        profile: person.profile.id.clone(),
+        occurrence,
+        due_at,
+        expires_at: due_at.checked_add(ttl).unwrap_or(Timestamp::MAX),
+        state: SendState::Scheduled,
+        attempt: 0,
+        orphaned: 0,
+        data: ask.data.clone(),
+        to: person.to.clone(),
+    })
+}
