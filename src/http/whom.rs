@@ -42,7 +42,7 @@ pub(super) async fn person(
     let address = address.map(read_address).transpose()?;
     match (profile.map(read_id).transpose()?, address) {
         (None, None) => Err(Problem::unprocessable("profile: name a profile or an address")),
-        (Some(id), to) => match (store.profile(&id).await?, to) {
+        (Some(id), to) => match (store.profile(&store.resolve(&id).await?).await?, to) {
             (Some(profile), None) if profile.address.is_none() => {
                 Err(Problem::unprocessable(format!("profile: {id} has no address; send address too")))
             }
@@ -50,20 +50,24 @@ pub(super) async fn person(
             (None, Some(to)) => Ok(stranger(id, &to, service.now())),
             (None, None) => Err(unknown(&id)),
         },
-        (None, Some(to)) => {
-            let mut found = store.profiles_by_address(&to).await?;
-            match (found.pop(), found.len()) {
-                (Some(profile), 0) => Ok(Person { profile, known: Known::Before, to: Some(to) }),
-                _ => {
-                    let id = id_of_address(store, &to).await?;
-                    match store.profile(&id).await? {
-                        Some(profile) => Ok(Person { profile, known: Known::Before, to: Some(to) }),
-                        None => Ok(stranger(id, &to, service.now())),
-                    }
-                }
-            }
-        }
+        (None, Some(to)) => reader(service, to).await,
     }
+}
+
+/// Whoever reads mail at an address.
+async fn reader(service: &Service, to: EmailAddress) -> Result<Person, Problem> {
+    let store = service.store();
+    let mut found = store.profiles_by_address(&to).await?;
+    if found.len() == 1
+        && let Some(profile) = found.pop()
+    {
+        return Ok(Person { profile, known: Known::Before, to: Some(to) });
+    }
+    let id = id_of_address(store, &to).await?;
+    Ok(match store.profile(&id).await? {
+        Some(profile) => Person { profile, known: Known::Before, to: Some(to) },
+        None => stranger(id, &to, service.now()),
+    })
 }
 
 /// 404 for a profile that is not there.
