@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -58,9 +59,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The stated rates of relays, by name.
+    /// The stated rates of relays, by name: the host where none is stated, as in `Relay::from_url`.
     pub fn relay_rates(&self) -> Vec<(String, f64)> {
-        let named = |relay: &RelaySection| Some((relay.name.clone()?, relay.per_second?));
+        let host = |relay: &RelaySection| {
+            let url = url::Url::parse(relay.url.expose_secret().trim()).ok()?;
+            Some(url.host_str()?.to_owned())
+        };
+        let named =
+            |relay: &RelaySection| Some((relay.name.clone().or_else(|| host(relay))?, relay.per_second?));
         self.relay.iter().filter_map(named).collect()
     }
 }

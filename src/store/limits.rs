@@ -22,15 +22,20 @@ pub struct Reserve {
     pub slots: u32,
     /// Time between two slots, microseconds: 200 is 5,000 a second.
     pub interval_us: f64,
-    /// How far ahead slots are given out, microseconds; at least one interval, or nothing is ever granted.
-    pub burst_us: f64,
+    /// How far ahead of its time a slot may be reserved, microseconds.
+    pub ahead_us: f64,
+    /// How much idle time may be made up for at once, microseconds.
+    pub credit_us: f64,
 }
 
 /// What was granted of a [`Reserve`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Granted {
     /// How many slots; may be none.
     pub slots: u32,
+    /// The time of the first slot, microseconds from now: negative for idle time that is made up for. The others
+    /// follow, one interval apart.
+    pub starts_us: i64,
     /// How long until the next slot can be granted, microseconds; 0 when all that were wanted were granted.
     pub wait_us: i64,
 }
@@ -55,7 +60,7 @@ impl Store {
         let mut order: Vec<usize> = (0..wanted.len()).collect();
         // Locked in one order everywhere, so that two workers cannot wait for each other.
         order.sort_by(|a, b| wanted[*a].key.cmp(&wanted[*b].key));
-        let mut granted = vec![Granted { slots: 0, wait_us: 0 }; wanted.len()];
+        let mut granted = vec![Granted::default(); wanted.len()];
         let mut tx = self.pools.begin().await?;
         for index in order {
             granted[index] = reserve(&mut tx, &wanted[index], now).await?;
@@ -119,35 +124,33 @@ async fn reserve(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<Grante
     let row: Option<(i64, i64)> = tx.first(sql, args![key, now]).await?;
     let (arrival_us, now_us) = row.unwrap_or_default();
     let (granted, next_us) = gcra(wanted, arrival_us, now_us);
-    if granted.slots > 0 {
+    if next_us != arrival_us {
         tx.run("update limits set arrival_us = $2 where key = $1", args![key, next_us]).await?;
     }
     Ok(granted)
 }
 
-/// What is granted, and the arrival time after that.
+/// What is granted, and the arrival time after that. Every slot has a time of its own, one interval after the one
+/// before it, whoever gets it: the rate holds in every window, however many ask, and however late.
 fn gcra(wanted: &Reserve, arrival_us: i64, now_us: i64) -> (Granted, i64) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "microseconds since 1970 fit into 53 bits until the year 2255"
     )]
     let (arrival, now) = (arrival_us as f64, now_us as f64);
-    // Nothing is ever given out further ahead than the burst. An arrival beyond that was written before the clock was
-    // set back, or under another burst, and must not stop the mail until then.
-    let arrival = arrival.min(now + wanted.burst_us).max(now);
-    let room =
-        ((now + wanted.burst_us - arrival) / wanted.interval_us).floor().clamp(0.0, f64::from(u32::MAX));
+    let Reserve { interval_us, ahead_us, credit_us, .. } = *wanted;
+    // No slot is ever given out further ahead. An arrival beyond that was written before the clock was set back, or
+    // under another rate, and must not stop the mail until then.
+    let arrival = arrival.min(now + ahead_us + interval_us).max(now - credit_us);
+    let room = ((now + ahead_us - arrival) / interval_us + 1.0).floor().clamp(0.0, f64::from(u32::MAX));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
     let slots = (room as u32).min(wanted.slots);
-    let next = arrival + f64::from(slots) * wanted.interval_us;
-    let wait = if slots == wanted.slots {
-        0.0
-    } else {
-        (next + wanted.interval_us - wanted.burst_us - now).max(0.0)
-    };
+    let next = arrival + f64::from(slots) * interval_us;
+    let wait = if slots == wanted.slots { 0.0 } else { (next - ahead_us - now).max(0.0) };
     #[expect(clippy::cast_possible_truncation, reason = "a time in microseconds, far below the limit")]
-    let (wait_us, next_us) = (wait.ceil() as i64, next.round() as i64);
-    (Granted { slots, wait_us }, next_us)
+    let (starts_us, wait_us, next_us) =
+        ((arrival - now).round() as i64, wait.ceil() as i64, next.round() as i64);
+    (Granted { slots, starts_us, wait_us }, next_us)
 }
 
 #[cfg(test)]
@@ -157,18 +160,24 @@ mod tests {
     use super::gcra;
 
     #[test]
-    fn a_rate_gives_its_burst_at_once_and_then_one_slot_an_interval() {
-        let wanted = |slots| Reserve { key: "k".to_owned(), slots, interval_us: 1_000.0, burst_us: 10_000.0 };
-        for (slots, arrival_us, now_us, expected) in [
-            (4, 0, 50_000, (Granted { slots: 4, wait_us: 0 }, 54_000)),
-            (40, 0, 50_000, (Granted { slots: 10, wait_us: 1_000 }, 60_000)),
-            (5, 60_000, 50_000, (Granted { slots: 0, wait_us: 1_000 }, 60_000)),
-            (5, 60_000, 50_999, (Granted { slots: 0, wait_us: 1 }, 60_000)),
-            (5, 60_000, 52_000, (Granted { slots: 2, wait_us: 1_000 }, 62_000)),
+    fn slots_are_an_interval_apart_and_reserved_a_little_ahead_of_their_time() {
+        let granted = |slots, starts_us, wait_us| Granted { slots, starts_us, wait_us };
+        for (slots, credit_us, arrival_us, now_us, expected) in [
+            (4, 0.0, 0, 50_000, (granted(4, 0, 0), 54_000)),
+            // Ten milliseconds ahead, and the one that is due now.
+            (40, 0.0, 0, 50_000, (granted(11, 0, 1_000), 61_000)),
+            (5, 0.0, 61_000, 50_000, (granted(0, 11_000, 1_000), 61_000)),
+            (5, 0.0, 61_000, 50_999, (granted(0, 10_001, 1), 61_000)),
+            (5, 0.0, 61_000, 52_000, (granted(2, 9_000, 1_000), 63_000)),
+            // Idle time counts as far as there is credit for it.
+            (40, 3_000.0, 0, 50_000, (granted(14, -3_000, 1_000), 61_000)),
+            (40, 3_000.0, 49_000, 50_000, (granted(12, -1_000, 1_000), 61_000)),
             // The clock was set back by an hour.
-            (1, 3_600_000_000, 0, (Granted { slots: 0, wait_us: 1_000 }, 10_000)),
+            (1, 0.0, 3_600_000_000, 0, (granted(0, 11_000, 1_000), 11_000)),
         ] {
-            assert_eq!(gcra(&wanted(slots), arrival_us, now_us), expected, "{slots} at {now_us}");
+            let wanted =
+                Reserve { key: "k".to_owned(), slots, interval_us: 1_000.0, ahead_us: 10_000.0, credit_us };
+            assert_eq!(gcra(&wanted, arrival_us, now_us), expected, "{slots} at {now_us}");
         }
     }
 }

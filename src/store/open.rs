@@ -129,7 +129,8 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "10000"),
-            ("idle_in_transaction_session_timeout", "60000"),
+            // No transaction waits for anything of ours: who is idle in one for so long is frozen, and others wait.
+            ("idle_in_transaction_session_timeout", "10000"),
             ("lock_timeout", "30000"),
         ]);
     let place = format!(

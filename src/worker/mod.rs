@@ -14,6 +14,7 @@ pub mod load;
 pub mod make;
 pub mod outcomes;
 pub mod plan;
+mod rates;
 pub mod run;
 pub mod schedule;
 pub mod sender;

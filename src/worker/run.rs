@@ -33,6 +33,7 @@ use crate::worker::batch::Job;
 use crate::worker::engine::Engine;
 use crate::worker::journal::Journal;
 use crate::worker::journal::JournalSettings;
+use crate::worker::rates;
 use crate::worker::shared::Shared;
 use crate::worker::submit;
 use crate::worker::tally::Tally;
@@ -105,7 +106,6 @@ impl Worker {
             empty_offers: Mutex::default(),
             saved_templates: Mutex::default(),
             policy_failures: Mutex::default(),
-            put_back: Mutex::default(),
             engine: ArcSwap::from_pointee(engine),
         };
         Ok(Self { shared: Arc::new(shared), stop, lock })
@@ -136,6 +136,7 @@ impl Worker {
         }
         let renewal = tokio::spawn(renew(Arc::clone(shared)));
         let reaper = tokio::spawn(reap(Arc::clone(shared)));
+        let rates = tokio::spawn(rates::reserve(Arc::clone(shared)));
         let mut tasks = JoinSet::new();
         let worked = claim_all(shared, until, &mut tasks).await;
         let grace = Duration::from_secs(shared.settings.grace_seconds);
@@ -148,6 +149,7 @@ impl Worker {
         }
         renewal.abort();
         reaper.abort();
+        rates.abort();
         if let Transport::Smtp(pool) = &shared.transport {
             pool.close().await;
         }
@@ -158,8 +160,11 @@ impl Worker {
 async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) -> Result<(), Error> {
     let mut ear = shared.store.wake_up().await?;
     let mut stopping = shared.stopping.clone();
-    // Twice the sends in flight are in our hands, so that no slot waits for a claim.
-    let hands = shared.settings.in_flight * 2;
+    // Twice the sends in flight are in our hands, so that no slot waits for a claim; under a slow rate only what goes
+    // out within two seconds, so that transactional mail that comes later overtakes the rest.
+    let most = shared.settings.in_flight * 2;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and capped")]
+    let hands = shared.limiter.global_rate().map_or(most, |rate| most.min((rate * 2.0) as usize + 4));
     loop {
         while tasks.try_join_next().is_some() {}
         if *stopping.borrow() {

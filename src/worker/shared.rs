@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -51,7 +50,6 @@ pub(super) struct Shared {
     pub(super) empty_offers: Mutex<Vec<String>>,
     pub(super) saved_templates: Mutex<HashSet<TemplateHash>>,
     pub(super) policy_failures: Mutex<HashMap<CampaignId, Vec<bool>>>,
-    pub(super) put_back: Mutex<HashMap<String, u32>>,
 }
 
 impl Shared {
@@ -101,15 +99,6 @@ impl Shared {
 
     pub(super) fn saved(&self, hashes: impl Iterator<Item = TemplateHash>) {
         self.saved_templates.lock().unwrap_or_else(PoisonError::into_inner).extend(hashes);
-    }
-
-    /// Sends that are put back for one host do not all come back at once: each waits one more turn of its rate.
-    pub(super) fn spread(&self, group: &str) -> Duration {
-        let Some(rate) = self.limiter.group_rate(group) else { return Duration::ZERO };
-        let mut put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = put_back.entry(group.to_owned()).or_default();
-        *waiting = (*waiting + 1) % 10_000;
-        Duration::from_secs_f64(f64::from(*waiting) / rate.max(0.01)).min(Duration::from_hours(1))
     }
 
     /// Pauses a campaign of whose last hundred sends too many failed by policy: its content, or our standing, is

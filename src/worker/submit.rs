@@ -7,13 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 
+use crate::campaign::Kind;
 use crate::decision::Choice;
 use crate::decision::VariantId;
-use crate::deliver::limit::Admission;
+use crate::deliver::limit::NotSoon;
+use crate::deliver::limit::Urgency;
 use crate::deliver::message::Attachment;
 use crate::deliver::message::ComposedMail;
 use crate::deliver::message::Extras;
 use crate::deliver::message::MailPurpose;
+use crate::deliver::smtp::NoRelayKind;
 use crate::deliver::smtp::Pool;
 use crate::deliver::smtp::Prepared;
 use crate::deliver::smtp::prepare;
@@ -31,9 +34,6 @@ use crate::worker::journal::MarkAnswer;
 use crate::worker::outcomes;
 use crate::worker::shared::Shared;
 
-/// Who has to wait longer than this for its turn is put back, so that others may go first.
-const LIMIT_WAIT_MAX: Duration = Duration::from_millis(500);
-
 /// What an attempt came to; `None` = the send is somebody else's by now, or settles itself when its lease ends.
 type Attempted = Option<Outcome>;
 
@@ -50,7 +50,7 @@ pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
         Ok(mail) => mail,
         Err(outcome) => return Some(outcome),
     };
-    shared.limiter.ready().await;
+    shared.limiter.global_turn().await;
     match &shared.transport {
         Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, &mail).await,
         Transport::Directory(directory) => marked(shared, job, &group).await.map_or_else(
@@ -78,17 +78,13 @@ pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
 
 /// Waits a little for a slow host's turn; a long wait is spent in the queue instead.
 async fn wait_for_group(shared: &Shared, job: &Job, group: &str) -> Option<Outcome> {
-    loop {
-        match shared.limiter.admit_group(group) {
-            Admission::Now => return None,
-            Admission::After(wait) if wait <= LIMIT_WAIT_MAX => tokio::time::sleep(wait).await,
-            Admission::After(wait) => {
-                let spread = wait + shared.spread(group);
-                let outcome = put_back(shared, "rate", &format!("the rate of {group} is used up"), spread);
-                return Some(outcomes::within(&job.send, outcome));
-            }
-        }
-    }
+    let urgency = match job.send.kind {
+        Kind::Transactional => Urgency::Urgent,
+        Kind::Lifecycle => Urgency::Queued,
+    };
+    let NotSoon { after } = shared.limiter.group_turn(group, urgency).await.err()?;
+    let outcome = put_back(shared, "rate", &format!("the rate of {group} is used up"), after);
+    Some(outcomes::within(&job.send, outcome))
 }
 
 async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> {
@@ -145,7 +141,12 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         Ok(prepared) => prepared,
         Err(error) => return Some(Outcome::terminal(State::Failed, "compose", error.to_string())),
     };
-    let mut session = match pool.checkout().await {
+    // A relay whose turn is far off does not slow the others; where all are, the next one is waited for.
+    let free = match pool.checkout_where(|relay| shared.limiter.relay_is_free(relay)).await {
+        Err(none) if none.kind == NoRelayKind::NoneEligible => pool.checkout().await,
+        found => found,
+    };
+    let mut session = match free {
         Ok(session) => session,
         Err(none) => {
             let outcome = put_back(shared, "relay", &none.to_string(), none.retry_after);
@@ -153,9 +154,7 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         }
     };
     let relay = session.relay_name().to_owned();
-    while let Admission::After(wait) = shared.limiter.admit_relay(&relay) {
-        tokio::time::sleep(wait).await;
-    }
+    shared.limiter.relay_turn(&relay).await;
     let outcome = transact(shared, job, group, &mut session, &relay, mail, &prepared).await;
     session.give_back();
     outcome

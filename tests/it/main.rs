@@ -6,6 +6,8 @@ mod bounces;
 mod catalog;
 mod config;
 mod evaluate;
+mod faults_rates;
+mod faults_signals;
 mod history;
 mod http;
 mod import;

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod given;
 pub(crate) mod judge;
+pub(crate) mod live;
 pub(crate) mod postgres;
 pub(crate) mod service;
 

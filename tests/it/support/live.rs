@@ -1,0 +1,299 @@
+//! The real program as processes, against a scripted SMTP server in a process of its own, in real time.
+//!
+//! The server writes down what it took before it says so, and `invariants.py` compares that with what the program
+//! exports: neither was written for this test.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use bespoke::campaign::CampaignId;
+use bespoke::campaign::Guarantee;
+use bespoke::campaign::Kind;
+use bespoke::profile::Profile;
+use bespoke::send::ScheduledSend;
+use bespoke::send::SendId;
+use bespoke::send::State;
+use bespoke::store::Store;
+use jiff::Timestamp;
+use jiff::ToSpan as _;
+use serde_json::Value;
+use serde_json::json;
+
+use super::Database;
+use super::app::CONFIG;
+use super::app::SHOP;
+use super::given;
+
+/// Sends that one worker has in work at most, where a test says nothing else.
+pub(crate) const IN_FLIGHT: usize = 8;
+/// Nothing here takes longer; a test that waits for ever says so.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A shop in a folder of its own, its database, and its SMTP server.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) database: Database,
+    folder: tempfile::TempDir,
+    tools: PathBuf,
+    server: Option<Running>,
+    port: u16,
+}
+
+/// Dropped, the process ends.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// `TERM`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status();
+        assert!(kill.unwrap().success(), "SIG{name} to the worker");
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Waits until it has ended by itself; returns its exit code.
+    pub(crate) fn ends(&mut self) -> Option<i32> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "the worker does not end");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The scripted server and the judge lie beside the project.
+fn tools() -> Option<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tools");
+    let python =
+        Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
+    if python && tools.join("faultsmtpd.py").exists() {
+        return Some(tools);
+    }
+    eprintln!("SKIPPED: tests of whole processes need python3 and ../shared/tools/faultsmtpd.py");
+    None
+}
+
+impl Live {
+    /// One on each kind of database; none, said loudly, where the tools are missing. `config` is added to the usual.
+    pub(crate) async fn on_each_database(config: &str) -> Vec<Self> {
+        let mut all = Vec::new();
+        for database in Database::empty_of_each_kind().await {
+            all.extend(Self::new(database, config).await);
+        }
+        all
+    }
+
+    pub(crate) async fn on_sqlite(config: &str) -> Option<Self> {
+        Self::new(Database::empty_of_each_kind().await.swap_remove(0), config).await
+    }
+
+    pub(crate) async fn on_postgres(config: &str) -> Option<Self> {
+        let mut all = Database::empty_of_each_kind().await;
+        if all.len() < 2 {
+            return None;
+        }
+        Self::new(all.swap_remove(1), config).await
+    }
+
+    async fn new(database: Database, config: &str) -> Option<Self> {
+        let tools = tools()?;
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in SHOP {
+            let path = folder.path().join("templates").join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let usual = "[cap]\nlifecycle_mails = 1000\ndays = 7\n";
+        std::fs::write(folder.path().join("bespoke.toml"), format!("{CONFIG}{usual}{config}")).unwrap();
+        database.store.migrate(bespoke::clock::Clock::System.now()).await.unwrap();
+        Some(Self { database, folder, tools, server: None, port: 0 })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.database.store
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the server, or starts it anew with other rules; what it took before stays written down.
+    pub(crate) fn serve(&mut self, delay_s: f64, rules: &[&str]) {
+        self.server = None;
+        if self.port == 0 {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            self.port = free.local_addr().unwrap().port();
+        }
+        let mut command = Command::new("python3");
+        command
+            .arg(self.tools.join("faultsmtpd.py"))
+            .args(["--port", &self.port.to_string(), "--delay", &delay_s.to_string(), "--journal"])
+            .arg(self.path("journal.jsonl"));
+        for rule in rules {
+            command.args(["--rule", rule]);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.starts_with("listening"), "{said}");
+        self.server = Some(Running(child));
+    }
+
+    /// People `p0` …, and a send to each, due now.
+    pub(crate) async fn given_sends(&self, guarantee: Guarantee, count: usize) {
+        let names: Vec<String> = (0..count).map(|i| format!("p{i}")).collect();
+        self.given_sends_to(guarantee, &names, |_| {}).await;
+    }
+
+    pub(crate) async fn given_sends_to(
+        &self,
+        guarantee: Guarantee,
+        names: &[String],
+        change: impl Fn(&mut Profile),
+    ) {
+        let now = bespoke::clock::Clock::System.now();
+        let mut people: Vec<_> = names.iter().map(|name| given::profile(name)).collect();
+        people.iter_mut().for_each(change);
+        for chunk in people.chunks(1_000) {
+            self.store().upsert_profiles(chunk, now).await.unwrap();
+        }
+        let sends: Vec<_> = people.iter().map(|person| send(person.id.as_str(), guarantee, now)).collect();
+        assert_eq!(self.store().plan(&sends).await.unwrap(), names.len() as u64);
+    }
+
+    /// The program, here.
+    pub(crate) fn bespoke(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bespoke"));
+        command
+            .current_dir(self.folder.path())
+            .args(["--database", &self.database.url])
+            .env("BESPOKE_SMTP_URL", format!("smtp://127.0.0.1:{}", self.port))
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// A worker that goes on until somebody ends it.
+    pub(crate) fn worker(&self) -> Running {
+        Running(self.bespoke().arg("work").spawn().unwrap())
+    }
+
+    /// What the server wrote down.
+    pub(crate) fn journal(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
+        // The last line may be half written.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// How often the server wrote this down.
+    pub(crate) fn count(&self, event: &str) -> usize {
+        let text = std::fs::read_to_string(self.path("journal.jsonl")).unwrap_or_default();
+        text.matches(&format!("\"ev\": \"{event}\"")).count()
+    }
+
+    /// Waits, with patience, for something that the server or the database shows.
+    pub(crate) fn waits_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{what}: does not happen; {:?}", self.states());
+            std::thread::park_timeout(Duration::from_millis(3));
+        }
+    }
+
+    /// What the program exports of its sends.
+    pub(crate) fn ledger(&self) -> Vec<Value> {
+        let export = self.bespoke().args(["sends", "export"]).stdout(Stdio::piped()).output().unwrap();
+        assert!(export.status.success());
+        let text = String::from_utf8(export.stdout).unwrap();
+        std::fs::write(self.path("ledger.jsonl"), &text).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// How many sends are in each state.
+    pub(crate) fn states(&self) -> std::collections::BTreeMap<String, usize> {
+        let mut states = std::collections::BTreeMap::new();
+        for line in self.ledger() {
+            *states.entry(line["state"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        states
+    }
+
+    /// Works until nothing is open any more.
+    pub(crate) fn drains(&self) {
+        let begun = Instant::now();
+        loop {
+            assert!(self.bespoke().args(["work", "--until-idle"]).status().unwrap().success());
+            let open = ["scheduled", "leased", "submitting", "deferred"];
+            let states = self.states();
+            if !open.iter().any(|state| states.contains_key(*state)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "open for ever: {states:?}");
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
+    }
+
+    /// Lets the judge compare the ledger with the journal. Returns its first line.
+    pub(crate) fn is_judged(&self, kills: usize, in_flight: usize) -> String {
+        self.ledger();
+        let judge = Command::new("python3")
+            .arg(self.tools.join("invariants.py"))
+            .args(["--kills", &kills.to_string(), "--inflight", &in_flight.to_string()])
+            .arg("--ledger")
+            .arg(self.path("ledger.jsonl"))
+            .arg("--journal")
+            .arg(self.path("journal.jsonl"))
+            .output()
+            .unwrap();
+        let verdict = String::from_utf8_lossy(&judge.stdout).into_owned();
+        assert!(judge.status.success(), "{verdict}{}", String::from_utf8_lossy(&judge.stderr));
+        let first = verdict.lines().next().unwrap_or_default().to_owned();
+        eprintln!("{}: {first}", self.database.name());
+        first
+    }
+}
+
+/// Lifecycle mail is at-most-once here and transactional mail at-least-once, as by default.
+fn send(profile: &str, guarantee: Guarantee, now: Timestamp) -> ScheduledSend {
+    let (campaign, kind) = match guarantee {
+        Guarantee::AtMostOnce => ("news", Kind::Lifecycle),
+        Guarantee::AtLeastOnce => ("receipt", Kind::Transactional),
+    };
+    let campaign = CampaignId(campaign.to_owned());
+    ScheduledSend {
+        id: SendId::derive(now, &campaign, &given::id(profile), "once"),
+        campaign,
+        kind,
+        guarantee,
+        profile: given::id(profile),
+        occurrence: "once".to_owned(),
+        due_at: now,
+        expires_at: now + 24.hours(),
+        state: State::Scheduled,
+        attempt: 0,
+        orphaned: 0,
+        data: json!({"order_id": "A-1"}).as_object().unwrap().clone(),
+        to: None,
+    }
+}
