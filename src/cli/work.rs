@@ -7,13 +7,17 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
+use jiff::Timestamp;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::context::on_signal;
+use crate::cli::learn::learn_items;
 use crate::config::TransportKind;
 use crate::send::State;
+use crate::store::Store;
 use crate::worker::assemble;
+use crate::worker::lead::Duties;
 use crate::worker::run::Until;
 use crate::worker::run::Worker;
 use crate::worker::tally::Tally;
@@ -40,7 +44,13 @@ impl Work {
             let store = context.store().await?;
             let engine = assemble::engine(&config, &store).await?;
             let transport = assemble::transport(&config)?;
+            let duties = Duties {
+                plan_every: Duration::from_secs(config.worker.plan_every_seconds),
+                learn_every: Duration::from_secs(config.worker.learn_every_minutes * 60),
+                learn: Box::new(|store, now| Box::pin(learn(store, now))),
+            };
             let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
+            let worker = worker.with_duties(duties);
             let stop = worker.stop_handle();
             tokio::spawn(on_signal(move || stop.stop()));
             let progress = tokio::spawn(show_progress(worker.tally()));
@@ -52,6 +62,12 @@ impl Work {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+/// What `bespoke learn` does, by the worker that leads.
+async fn learn(store: Store, now: Timestamp) -> Result<String, String> {
+    let learnt = learn_items(&store, now).await.map_err(|error| format!("{error:#}"))?;
+    Ok(format!("learnt from {} order lines", learnt.order_lines))
 }
 
 async fn show_progress(tally: Arc<Tally>) {

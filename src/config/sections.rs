@@ -181,6 +181,10 @@ pub struct Worker {
     pub attempts_max: u32,
     /// A campaign pauses when over this percent of 100 of its sends fail by policy (5.7.x, 554).
     pub policy_failure_percent: f64,
+    /// How often the leading worker plans what falls due; 0 = never: `bespoke plan` does it.
+    pub plan_every_seconds: u64,
+    /// How often the leading worker learns; 0 = never: `bespoke learn` does it.
+    pub learn_every_minutes: u64,
 }
 
 impl Default for Worker {
@@ -196,6 +200,8 @@ impl Default for Worker {
             retry_minutes: vec![1, 5, 15, 60, 120, 240],
             attempts_max: 30,
             policy_failure_percent: 5.0,
+            plan_every_seconds: 60,
+            learn_every_minutes: 60,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod engine;
 pub mod gate;
 pub mod journal;
+pub mod lead;
 pub mod links;
 pub mod load;
 pub mod make;

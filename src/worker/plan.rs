@@ -1,6 +1,8 @@
 //! campaign × audience → scheduled sends. Planning twice adds nothing: every occurrence has a name.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -112,14 +114,20 @@ impl Planner<'_> {
             Trigger::Api {} => Ok(Planned::default()),
             Trigger::Cron { schedule } => match Schedule::parse(schedule) {
                 Ok(schedule) => {
-                    self.all_profiles(&|_, zone, window| schedule.occurrences(zone, window)).await
+                    let by_zone: Mutex<HashMap<Option<String>, Vec<Due>>> = Mutex::default();
+                    self.all_profiles(&schedule, &|profile, zone, window| {
+                        let mut by_zone = by_zone.lock().unwrap_or_else(PoisonError::into_inner);
+                        let known = by_zone.entry(profile.time_zone.clone());
+                        known.or_insert_with(|| schedule.occurrences(zone, window)).clone()
+                    })
+                    .await
                 }
                 // The catalogue has checked it.
                 Err(_) => Ok(Planned::default()),
             },
             Trigger::DateTrait { name, at, days_before } => {
                 let time: Time = at.parse().unwrap_or(Time::midnight());
-                self.all_profiles(&|profile, zone, window| {
+                self.all_profiles(&Schedule::daily(time), &|profile, zone, window| {
                     let date = profile.traits.get(name).and_then(Value::as_str).and_then(date_of);
                     date.map_or_else(Vec::new, |date| yearly(date, time, *days_before, zone, window))
                 })
@@ -143,16 +151,19 @@ impl Planner<'_> {
         Ok(Window { from, until: now + ahead })
     }
 
-    /// Goes through all profiles, page by page; `occurrences` says when each is due.
+    /// Goes through all profiles, page by page; `occurrences` says when each is due. Where `daily` strikes nowhere on
+    /// earth within the window, nobody is due, and nobody is read.
     async fn all_profiles(
         &self,
+        daily: &Schedule,
         occurrences: &(dyn Fn(&Profile, &TimeZone, Window) -> Vec<Due> + Send + Sync),
     ) -> Result<Planned, Error> {
         let window = self.window().await?;
         let mut zones = Zones::default();
         let mut planned = Planned::default();
         let mut after: Option<ProfileId> = None;
-        loop {
+        let anybody = daily.strikes_somewhere(window);
+        while anybody {
             let page = self.store.profiles_after(after.as_ref(), PAGE_ROWS).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());

@@ -33,6 +33,8 @@ use crate::worker::batch::Job;
 use crate::worker::engine::Engine;
 use crate::worker::journal::Journal;
 use crate::worker::journal::JournalSettings;
+use crate::worker::lead;
+use crate::worker::lead::Duties;
 use crate::worker::rates;
 use crate::worker::shared::Shared;
 use crate::worker::submit;
@@ -56,6 +58,7 @@ pub struct Worker {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     lock: WorkerLock,
+    duties: Option<Duties>,
 }
 
 /// Tells a worker to stop: it claims no more, gives back what has not begun, and waits for replies.
@@ -108,7 +111,13 @@ impl Worker {
             policy_failures: Mutex::default(),
             engine: ArcSwap::from_pointee(engine),
         };
-        Ok(Self { shared: Arc::new(shared), stop, lock })
+        Ok(Self { shared: Arc::new(shared), stop, lock, duties: None })
+    }
+
+    /// Stands for planning and learning too, while it works until it is stopped.
+    #[must_use]
+    pub fn with_duties(self, duties: Duties) -> Self {
+        Self { duties: Some(duties), ..self }
     }
 
     /// The handle by which it is told to stop.
@@ -128,15 +137,20 @@ impl Worker {
 
     /// Works. Returns when it was told to stop and everything in work has come to an end or the grace is over, or,
     /// `until` idle, when there is nothing to do.
-    pub async fn run(self, until: Until) -> Result<Arc<Tally>, Error> {
+    pub async fn run(mut self, until: Until) -> Result<Arc<Tally>, Error> {
         let shared = &self.shared;
         let now = shared.clock.now();
         if let WorkerLock::Sole(sole) = &self.lock {
             shared.store.reap(Orphans::All(sole), Suspects::AllHeld, now).await?;
         }
-        let renewal = tokio::spawn(renew(Arc::clone(shared)));
-        let reaper = tokio::spawn(reap(Arc::clone(shared)));
-        let rates = tokio::spawn(rates::reserve(Arc::clone(shared)));
+        // Dropped, they end.
+        let mut background = JoinSet::new();
+        background.spawn(renew(Arc::clone(shared)));
+        background.spawn(reap(Arc::clone(shared)));
+        background.spawn(rates::reserve(Arc::clone(shared)));
+        if let (Until::Stopped, Some(duties)) = (until, self.duties.take()) {
+            lead::spawn(shared, duties, &mut background);
+        }
         let mut tasks = JoinSet::new();
         let worked = claim_all(shared, until, &mut tasks).await;
         let grace = Duration::from_secs(shared.settings.grace_seconds);
@@ -147,9 +161,7 @@ impl Worker {
                 tasks.len()
             );
         }
-        renewal.abort();
-        reaper.abort();
-        rates.abort();
+        drop(background);
         if let Transport::Smtp(pool) = &shared.transport {
             pool.close().await;
         }

@@ -6,6 +6,7 @@ mod bounces;
 mod catalog;
 mod config;
 mod evaluate;
+mod faults_leader;
 mod faults_rates;
 mod faults_signals;
 mod history;

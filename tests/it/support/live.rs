@@ -190,6 +190,9 @@ impl Live {
             .current_dir(self.folder.path())
             .args(["--database", &self.database.url])
             .env("BESPOKE_SMTP_URL", format!("smtp://127.0.0.1:{}", self.port))
+            // What is to be sent is given; nothing is added at ten o'clock.
+            .env("BESPOKE_WORKER__PLAN_EVERY_SECONDS", "0")
+            .env("BESPOKE_WORKER__LEARN_EVERY_MINUTES", "0")
             .stdout(Stdio::null());
         command
     }
