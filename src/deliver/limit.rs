@@ -132,18 +132,14 @@ impl Limiter {
         let end = Instant::now() + GROUP_WAIT_MAX;
         loop {
             let granted = self.granted.notified();
-            match self.ask_for_group(group, &key, urgency, end)? {
-                Some(at) => {
-                    sleep_until(at).await;
-                    return Ok(());
-                }
-                None => {
-                    let _waiting = Waiting::new(self, &key);
-                    self.asked.notify_one();
-                    // Whether slots came or not, the next look tells.
-                    let _ = tokio::time::timeout_at(end.into(), granted).await;
-                }
+            if let Some(at) = self.ask_for_group(group, &key, urgency, end)? {
+                sleep_until(at).await;
+                return Ok(());
             }
+            let _waiting = Waiting::new(self, &key);
+            self.asked.notify_one();
+            // Whether slots came or not, the next look tells.
+            let _ = tokio::time::timeout_at(end.into(), granted).await;
         }
     }
 

@@ -124,7 +124,7 @@ async fn refresh(shared: Arc<Shared>, every: Duration) {
         match assemble::engine(&config, &shared.store).await {
             Ok(engine) => shared.engine.store(Arc::new(engine)),
             Err(error) => {
-                tracing::error!("cannot take up what was learnt, going on with what is here: {error}")
+                tracing::error!("cannot take up what was learnt, going on with what is here: {error}");
             }
         }
     }

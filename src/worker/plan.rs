@@ -162,9 +162,10 @@ impl Planner<'_> {
         let mut zones = Zones::default();
         let mut planned = Planned::default();
         let mut after: Option<ProfileId> = None;
-        let anybody = daily.strikes_somewhere(window);
-        while anybody {
+        let mut left = daily.strikes_somewhere(window);
+        while left {
             let page = self.store.profiles_after(after.as_ref(), PAGE_ROWS).await?;
+            left = page.len() == PAGE_ROWS;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             let looked_at = page.len() as u64;
