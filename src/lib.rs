@@ -16,8 +16,10 @@
 //! - [`deliver`]: the mail becomes bytes, is signed, and goes out over SMTP or into a folder.
 //! - [`store`]: the only SQL, on SQLite and PostgreSQL.
 //! - [`bounce`]: what a mail that came back says, read from its bytes.
+//! - [`feedback`]: what of that is proven, and what follows from it.
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
+//! - [`outward`]: calls to hosts that others name, within limits.
 //! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
 //! - [`report`], [`preview`], [`explain`]: what people look at.
 //! - [`demo`]: the shop of `bespoke demo`.
@@ -41,10 +43,12 @@ pub mod deliver;
 pub mod demo;
 pub mod explain;
 pub mod facts;
+pub mod feedback;
 pub mod history;
 pub mod http;
 pub mod ingest;
 pub mod learn;
+pub mod outward;
 pub mod preview;
 pub mod render;
 pub mod report;

@@ -137,6 +137,11 @@ pub fn read(bytes: &[u8]) -> Returned {
     Returned { id, reports, origin: Origin::of(&mail) }
 }
 
+/// The first enhanced status code (RFC 3463) in a text.
+pub fn enhanced_code(text: &str) -> Option<crate::deliver::smtp::EnhancedCode> {
+    scan::enhanced_codes(text).first().copied()
+}
+
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

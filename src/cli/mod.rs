@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+pub mod bounces;
 pub mod check;
 pub mod context;
 pub mod demo;
@@ -61,6 +62,9 @@ enum Command {
     /// Shows sends, and says what is to become of them.
     #[command(subcommand)]
     Sends(sends::Sends),
+    /// Reads mails that came back: bounces, complaints, unsubscribes by mail.
+    #[command(subcommand)]
+    Bounces(bounces::Bounces),
     /// Fits what recommendations read: which products go together, and what sells now.
     Learn(learn::Learn),
     /// Renders what would be sent into a folder with a gallery: nothing is sent, no state is written.
@@ -90,6 +94,7 @@ impl Cli {
             Command::Serve(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Keys(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Bounces(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Explain(command) => globals.context().and_then(|context| command.run(&context)),

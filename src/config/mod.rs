@@ -2,6 +2,7 @@
 
 mod delivery;
 mod environment;
+mod feedback;
 mod http;
 mod load;
 mod sections;
@@ -10,6 +11,9 @@ pub use delivery::*;
 pub use environment::ALIASES;
 pub use environment::Environment;
 pub use environment::set_path;
+pub use feedback::FeedbackSection;
+pub use feedback::WebhookSection;
+pub use feedback::Webhooks;
 pub use http::Http;
 pub use load::ConfigErrors;
 pub use load::Overrides;

@@ -12,6 +12,9 @@ use crate::config::delivery::Rates;
 use crate::config::delivery::RelaySection;
 use crate::config::delivery::Sender;
 use crate::config::delivery::Transport;
+use crate::config::feedback::FeedbackSection;
+use crate::config::feedback::WebhookSection;
+use crate::config::feedback::Webhooks;
 use crate::config::http::Http;
 
 /// All of `bespoke.toml`.
@@ -52,6 +55,12 @@ pub struct Config {
     pub public: Public,
     /// Bounces that are not for ever.
     pub soft_bounces: SoftBounces,
+    /// Providers that tell us of bounces and complaints.
+    pub feedback: FeedbackSection,
+    /// How other systems are told.
+    pub webhooks: Webhooks,
+    /// Which other systems are told.
+    pub webhook: Vec<WebhookSection>,
     /// Profiles that get no lifecycle mail at all, so that the whole programme can be measured.
     pub holdout: Holdout,
     /// What is logged, and how.

@@ -9,6 +9,7 @@ mod evaluate;
 mod faults_leader;
 mod faults_rates;
 mod faults_signals;
+mod feedback;
 mod history;
 mod http;
 mod import;
