@@ -173,7 +173,7 @@ impl Judge {
             }));
             if let Some((index, kind)) = spoken {
                 let at = first + index;
-                feedback.extend(self.feedback(&judged[at].0, kind, source).map(|feedback| (at, feedback)));
+                feedback.extend(feedback_of(&judged[at].0, kind, source).map(|feedback| (at, feedback)));
             }
         }
         if writing == Writing::Record && !feedback.is_empty() {
@@ -189,18 +189,19 @@ impl Judge {
         }
         Ok(judged)
     }
+}
 
-    fn feedback(&self, claim: &Claim, kind: FeedbackKind, source: &str) -> Option<Feedback> {
-        let (send, _) = claim.send.clone()?;
-        Some(Feedback {
-            send,
-            kind,
-            report: claim.id.clone(),
-            source: source.to_owned(),
-            status: claim.report.status.clone(),
-            diagnostic: claim.report.diagnostic.clone(),
-        })
-    }
+/// What is recorded of a claim that speaks for its send.
+fn feedback_of(claim: &Claim, kind: FeedbackKind, source: &str) -> Option<Feedback> {
+    let (send, _) = claim.send.clone()?;
+    Some(Feedback {
+        send,
+        kind,
+        report: claim.id.clone(),
+        source: source.to_owned(),
+        status: claim.report.status.clone(),
+        diagnostic: claim.report.diagnostic.clone(),
+    })
 }
 
 fn verdict(

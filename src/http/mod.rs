@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 pub mod auth;
 pub mod body;
+mod bounces;
 mod docs;
 mod intake;
 pub mod key;
@@ -69,6 +70,7 @@ fn endpoints() -> OpenApiRouter<Service> {
         .merge(limited(OpenApiRouter::new().routes(routes!(send::send)), send::SEND_BYTES_MAX))
         .routes(routes!(sends::life))
         .routes(routes!(sends::cancel))
+        .merge(bounces::endpoints())
 }
 
 /// Endpoints whose bodies may have another size than the configured one.

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use crate::clock::Clock;
+use crate::http::bounces::Certificates;
 use crate::http::intake::Intake;
 use crate::store::ApiKey;
 use crate::store::Error;
@@ -31,6 +32,7 @@ struct Inner {
     engine: ArcSwap<Engine>,
     clock: Clock,
     intake: Intake,
+    certificates: Certificates,
     keys: Mutex<HashMap<String, (Timestamp, ApiKey)>>,
 }
 
@@ -39,12 +41,24 @@ impl Service {
     pub fn new(store: Store, engine: Engine, clock: Clock) -> Self {
         let intake = Intake::start(store.clone(), clock.clone());
         let engine = ArcSwap::from_pointee(engine);
-        Self(Arc::new(Inner { store, engine, clock, intake, keys: Mutex::default() }))
+        Self(Arc::new(Inner {
+            store,
+            engine,
+            clock,
+            intake,
+            certificates: Certificates::default(),
+            keys: Mutex::default(),
+        }))
     }
 
     /// The way of what people are and do into the database.
     pub(super) fn intake(&self) -> &Intake {
         &self.0.intake
+    }
+
+    /// Certificates of Amazon that were fetched.
+    pub(super) fn certificates(&self) -> &Certificates {
+        &self.0.certificates
     }
 
     /// The database.

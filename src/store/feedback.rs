@@ -253,6 +253,7 @@ async fn suppress(
         reason: reason.to_owned(),
         at: now,
         send: Some(feedback.send.clone()),
+        until: None,
     };
     suppressions::add(tx, &[suppression]).await?;
     Ok(())

@@ -39,6 +39,11 @@ impl Links {
         Self { keys, public_url, domain: domain.to_owned() }
     }
 
+    /// What they are signed with.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keys
+    }
+
     /// Whether clicks and opens can be counted at all.
     pub fn can_track(&self) -> bool {
         self.public_url.is_some()

@@ -1,5 +1,6 @@
 //! The HTTP service, asked over the network as its clients ask.
 
+mod bounces;
 mod segment;
 mod send;
 

@@ -9,7 +9,8 @@ const LINES_MAX: usize = 400;
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
     ("axum", &["src/http/"]),
-    ("hyper", &["src/http/"]),
+    ("aws_lc_rs", &["src/deliver/", "src/feedback/providers/", "src/http/key.rs", "src/outward.rs"]),
+    ("hyper", &["src/http/", "src/outward.rs"]),
     ("utoipa", &["src/http/"]),
     ("tera", &["src/render/", "src/catalog/"]),
     ("mrml", &["src/render/", "src/catalog/"]),

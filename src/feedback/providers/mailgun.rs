@@ -58,6 +58,7 @@ fn verify(signature: &Value, signing_key: &str) -> Result<(), CallError> {
 
 fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let pairs = (0..text.len()).step_by(2);
-    (text.len() % 2 == 0)
+    text.len()
+        .is_multiple_of(2)
         .then(|| pairs.map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect())?
 }

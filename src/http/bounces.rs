@@ -1,0 +1,249 @@
+//! Bounces and complaints: raw mails from a mail host, calls of providers. 200 comes after the commit, so whoever
+//! gets another answer tries again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::header;
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use url::Url;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::bounce;
+use crate::bounce::Returned;
+use crate::feedback::Judge;
+use crate::feedback::Writing;
+use crate::feedback::providers::CallError;
+use crate::feedback::providers::mailgun;
+use crate::feedback::providers::postmark;
+use crate::feedback::providers::sendgrid;
+use crate::feedback::providers::ses::SnsCall;
+use crate::http::auth::MayGiveFeedback;
+use crate::http::problem::Problem;
+use crate::http::service::Service;
+use crate::outward::Outward;
+use crate::outward::Reach;
+
+/// Bytes of a mail or a call, after decompression: a bounce may return the mail that it is about.
+const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Certificates that are remembered at once, at most; Amazon uses one at a time.
+const CERTIFICATES_MAX: usize = 16;
+
+/// Certificates of Amazon that were fetched, by their address: what is there does not change.
+#[derive(Debug, Default)]
+pub(super) struct Certificates(Mutex<HashMap<Url, Bytes>>);
+
+/// What became of the reports of one mail or call.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Received {
+    /// Empty where nothing was reported.
+    reports: Vec<ReceivedReport>,
+}
+
+/// One report.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReceivedReport {
+    /// `hard_bounce`, `soft_bounce`, `policy`, `delayed`, `complaint`, `unsubscribe`, `auto_reply` …
+    kind: &'static str,
+    /// `applied`, `known` (before), `noted` (nothing follows), `aside`, `unproven`.
+    verdict: &'static str,
+    /// The send that it proves to be about.
+    #[schema(required = false)]
+    send: Option<String>,
+}
+
+/// All of these endpoints, with a limit of their own.
+pub(super) fn endpoints() -> OpenApiRouter<Service> {
+    OpenApiRouter::new()
+        .routes(routes!(bounces))
+        .routes(routes!(ses))
+        .routes(routes!(sendgrid_events))
+        .routes(routes!(postmark_record))
+        .routes(routes!(mailgun_event))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Takes one mail that came back: RFC 3464, RFC 5965, or what hosts wrote before. Pipe a mailbox into it.
+#[utoipa::path(
+    post,
+    path = "/v1/bounces",
+    tag = "feedback",
+    request_body(content = String, content_type = "message/rfc822"),
+    security(("basic" = []), ("bearer" = [])),
+    responses(
+        (status = 200, body = Received),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn bounces(
+    _: MayGiveFeedback,
+    State(service): State<Service>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<axum::Json<Received>, Problem> {
+    let returned = bounce::read(&body?);
+    receive(&service, &[returned], "mail").await
+}
+
+/// One handler per provider; all answer alike.
+macro_rules! provider {
+    ($name:ident, $path:literal, $doc:literal, $read:ident $($await:tt)?) => {
+        #[doc = $doc]
+        #[utoipa::path(
+                            post,
+                            path = $path,
+                            tag = "feedback",
+                            request_body(content = String, content_type = "application/json"),
+                            security(()),
+                            responses(
+                                (status = 200, body = Received),
+                                (status = 400, body = Problem, content_type = "application/problem+json"),
+                                (status = 403, body = Problem, content_type = "application/problem+json"),
+                                (status = 404, body = Problem, content_type = "application/problem+json"),
+                                (status = 413, body = Problem, content_type = "application/problem+json"),
+                                (status = 422, body = Problem, content_type = "application/problem+json"),
+                                (status = 502, body = Problem, content_type = "application/problem+json"),
+                                (status = 503, body = Problem, content_type = "application/problem+json"),
+                            )
+                        )]
+        pub(super) async fn $name(
+            State(service): State<Service>,
+            headers: HeaderMap,
+            body: Result<Bytes, BytesRejection>,
+        ) -> Result<axum::Json<Received>, Problem> {
+            let (returned, source) = $read(&service, &headers, &body?)$(.$await)??;
+            receive(&service, &returned, source).await
+        }
+    };
+}
+
+provider!(ses, "/v1/webhooks/ses", "Amazon SES through SNS; subscriptions are confirmed.", read_ses await);
+provider!(sendgrid_events, "/v1/webhooks/sendgrid", "SendGrid's signed event webhook.", read_sendgrid);
+provider!(
+    postmark_record,
+    "/v1/webhooks/postmark",
+    "Postmark's bounce, spam complaint and subscription change webhooks, with Basic auth in their address.",
+    read_postmark
+);
+provider!(mailgun_event, "/v1/webhooks/mailgun", "Mailgun's webhooks.", read_mailgun);
+
+/// What a call says, and by which name it is kept.
+type Calls = Result<(Vec<Returned>, &'static str), Problem>;
+
+fn read_sendgrid(service: &Service, headers: &HeaderMap, body: &[u8]) -> Calls {
+    let engine = service.engine();
+    let key = engine.config.feedback.sendgrid_public_key.as_deref();
+    let key = key.ok_or_else(|| not_configured("sendgrid_public_key"))?;
+    let [signature, timestamp] =
+        [sendgrid::SIGNATURE_HEADER, sendgrid::TIMESTAMP_HEADER].map(|name| text(headers, name));
+    Ok((sendgrid::read(body, signature, timestamp, key, service.now())?, "sendgrid"))
+}
+
+fn read_postmark(service: &Service, headers: &HeaderMap, body: &[u8]) -> Calls {
+    let engine = service.engine();
+    let secret = engine.config.feedback.postmark_basic_auth.as_ref();
+    let secret = secret.ok_or_else(|| not_configured("postmark_basic_auth"))?;
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    Ok((postmark::read(body, authorization, secret.expose_secret())?, "postmark"))
+}
+
+fn read_mailgun(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
+    let engine = service.engine();
+    let key = engine.config.feedback.mailgun_signing_key.as_ref();
+    let key = key.ok_or_else(|| not_configured("mailgun_signing_key"))?;
+    Ok((mailgun::read(body, key.expose_secret(), service.now())?, "mailgun"))
+}
+
+async fn read_ses(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
+    let engine = service.engine();
+    let topics = &engine.config.feedback.ses_topics;
+    if topics.is_empty() {
+        return Err(not_configured("ses_topics"));
+    }
+    let webhooks = &engine.config.webhooks;
+    let reach = if webhooks.allow_private { Reach::Anywhere } else { Reach::Public };
+    let outward = Outward::new(reach, Duration::from_secs(webhooks.timeout_seconds));
+    let call = SnsCall::read(body, topics)?;
+    let certificate = service.certificates().of(&call.certificate_url(reach)?, &outward).await?;
+    call.verify(&certificate, service.now())?;
+    if let Some(url) = call.confirmation_url(reach)? {
+        fetch(&outward, &url).await?;
+        tracing::info!("a subscription of Amazon SNS was confirmed");
+    }
+    let returned = if call.r#type == "Notification" { vec![call.returned()?] } else { Vec::new() };
+    Ok((returned, "ses"))
+}
+
+impl Certificates {
+    async fn of(&self, url: &Url, outward: &Outward) -> Result<Bytes, Problem> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(url).cloned();
+        if let Some(certificate) = known {
+            return Ok(certificate);
+        }
+        let certificate = fetch(outward, url).await?;
+        let mut certificates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if certificates.len() >= CERTIFICATES_MAX {
+            certificates.clear();
+        }
+        certificates.insert(url.clone(), certificate.clone());
+        Ok(certificate)
+    }
+}
+
+/// A document of Amazon's. When it cannot be had, SNS calls again later.
+async fn fetch(outward: &Outward, url: &Url) -> Result<Bytes, Problem> {
+    let away = |why: String| {
+        tracing::warn!(host = url.host_str(), why, "Amazon SNS cannot be asked");
+        Problem::new(StatusCode::BAD_GATEWAY, "Amazon SNS cannot be asked; try again")
+    };
+    let answer = outward.get(url).await.map_err(|error| away(error.to_string()))?;
+    if answer.status == 200 { Ok(answer.body) } else { Err(away(format!("it answered {}", answer.status))) }
+}
+
+async fn receive(
+    service: &Service,
+    returned: &[Returned],
+    source: &str,
+) -> Result<axum::Json<Received>, Problem> {
+    let engine = service.engine();
+    let judge = Judge::new(&engine.config, Arc::clone(engine.sender.links.keyring()));
+    let judged = judge.receive(service.store(), returned, source, Writing::Record, service.now()).await?;
+    let reports = judged.into_iter().map(|(claim, verdict)| ReceivedReport {
+        kind: claim.report.kind.as_str(),
+        verdict: verdict.as_str(),
+        send: claim.send.map(|(send, _)| send.to_string()),
+    });
+    Ok(axum::Json(Received { reports: reports.collect() }))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn not_configured(key: &str) -> Problem {
+    Problem::not_found(format!("feedback.{key} is not configured, so no call can be believed"))
+}
+
+impl From<CallError> for Problem {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unproven(why) => Self::new(StatusCode::FORBIDDEN, why),
+            CallError::Unreadable(why) => Self::unprocessable(format!("the call cannot be read: {why}")),
+        }
+    }
+}
