@@ -108,7 +108,8 @@ async fn mailgun_signs_time_and_token() {
         let call = |seconds: i64, key: &str| {
             let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
             mac.update(format!("{seconds}token").as_bytes());
-            let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let digits = mac.finalize().into_bytes();
+            let hex = digits.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
             json!({
                 "signature": {"timestamp": seconds.to_string(), "token": "token", "signature": hex},
                 "event-data": {"event": "complained", "id": "e1", "recipient": "ana@example.test",
