@@ -247,6 +247,13 @@ impl fmt::Display for Summary<'_> {
                 HumanCount(tally.saved.profiles_created)
             )?;
         }
+        if tally.saved.erased > 0 {
+            write!(
+                f,
+                "; {} were left out, because the person was erased (`bespoke profile readmit` takes that back)",
+                HumanCount(tally.saved.erased)
+            )?;
+        }
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ pub mod keys;
 pub mod learn;
 pub mod plan;
 pub mod preview;
+pub mod profile;
+pub mod prune;
 pub mod send_test;
 pub mod sends;
 pub mod serve;
@@ -59,6 +61,11 @@ enum Command {
     /// Makes, lists and revokes the keys of programs that ask over HTTP.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Shows, exports or erases what is held on a person.
+    #[command(subcommand)]
+    Profile(profile::Profile),
+    /// Deletes what is older than [retention] allows.
+    Prune(prune::Prune),
     /// Shows sends, and says what is to become of them.
     #[command(subcommand)]
     Sends(sends::Sends),
@@ -93,6 +100,8 @@ impl Cli {
             Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Serve(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Keys(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Profile(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Prune(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Bounces(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),

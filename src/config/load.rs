@@ -151,6 +151,14 @@ impl Config {
                 "write at least one number, such as [1, 5, 15, 60]",
             );
         }
+        if self.retention.idempotency_keys_hours < 24 {
+            fault(
+                "idempotency_keys_hours",
+                &self.retention.idempotency_keys_hours.to_string(),
+                "retention.idempotency_keys_hours is below 24: clients may repeat a request for a day".into(),
+                "write 24 or more, or leave it out to get 48",
+            );
+        }
         for percent in [self.holdout.percent, self.worker.policy_failure_percent] {
             if !(0.0..=100.0).contains(&percent) {
                 fault(

@@ -5,6 +5,7 @@ mod environment;
 mod feedback;
 mod http;
 mod load;
+mod retention;
 mod sections;
 
 pub use delivery::*;
@@ -17,4 +18,5 @@ pub use feedback::Webhooks;
 pub use http::Http;
 pub use load::ConfigErrors;
 pub use load::Overrides;
+pub use retention::Retention;
 pub use sections::*;

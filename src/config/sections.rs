@@ -16,6 +16,7 @@ use crate::config::feedback::FeedbackSection;
 use crate::config::feedback::WebhookSection;
 use crate::config::feedback::Webhooks;
 use crate::config::http::Http;
+use crate::config::retention::Retention;
 
 /// All of `bespoke.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -63,6 +64,8 @@ pub struct Config {
     pub webhook: Vec<WebhookSection>,
     /// Profiles that get no lifecycle mail at all, so that the whole programme can be measured.
     pub holdout: Holdout,
+    /// How long what is kept.
+    pub retention: Retention,
     /// What is logged, and how.
     pub log: Log,
 }

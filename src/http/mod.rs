@@ -25,6 +25,7 @@ mod intake;
 pub mod key;
 mod operation;
 mod page;
+mod people;
 mod problem;
 mod segment;
 mod send;
@@ -71,6 +72,7 @@ fn endpoints() -> OpenApiRouter<Service> {
         .routes(routes!(sends::life))
         .routes(routes!(sends::cancel))
         .merge(bounces::endpoints())
+        .routes(routes!(people::export, people::erase))
 }
 
 /// Endpoints whose bodies may have another size than the configured one.

@@ -40,6 +40,13 @@ pub(super) async fn person(
 ) -> Result<Person, Problem> {
     let store = service.store();
     let address = address.map(read_address).transpose()?;
+    if let Some(address) = &address
+        && !store.erased_addresses(&[address.key()]).await?.is_empty()
+    {
+        return Err(Problem::unprocessable(
+            "address: it was erased at its owner's request, and is not written to",
+        ));
+    }
     match (profile.map(read_id).transpose()?, address) {
         (None, None) => Err(Problem::unprocessable("profile: name a profile or an address")),
         (Some(id), to) => match (store.profile(&store.resolve(&id).await?).await?, to) {

@@ -129,6 +129,17 @@ impl Pools {
     }
 }
 
+impl Pools {
+    /// On SQLite, moves what the log holds into the file and empties the log, which still shows what was deleted.
+    /// False while somebody reads what is only in the log.
+    pub(super) async fn truncate_log(&self) -> Result<bool, Error> {
+        let Self::Sqlite { writer, .. } = self else { return Ok(true) };
+        let (busy, _, _): (i64, i64, i64) =
+            sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(writer).await?;
+        Ok(busy == 0)
+    }
+}
+
 /// An open transaction; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub(super) enum Tx {

@@ -18,6 +18,7 @@ use super::batch::args;
 use super::connection::Tx;
 use super::packed::Packed;
 use super::profiles::id_rows;
+use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::event::Event;
 use crate::history::EVENTS_PER_PROFILE_MAX;
@@ -129,6 +130,14 @@ impl Store {
 
 /// [`Store::insert_events`] in a transaction that does more.
 pub(super) async fn insert(tx: &mut Tx, events: &[Event]) -> Result<u64, Error> {
+    let erased = tombstones::erased(tx, events.iter().map(|event| (&event.profile, None))).await?;
+    let welcome: Vec<Event>;
+    let events = if erased.is_empty() {
+        events
+    } else {
+        welcome = events.iter().filter(|event| !erased.contains(&event.profile)).cloned().collect();
+        &welcome
+    };
     let mut inserted = 0;
     for chunk in events.chunks(ROWS_PER_STATEMENT_MAX) {
         let first = arrival::take(tx, Arrivals::Events, chunk.len()).await?;

@@ -9,7 +9,7 @@ use super::Error;
 use super::Store;
 
 /// Name of the stored secret that keys the hash.
-const SECRET: &str = "people";
+pub(super) const SECRET: &str = "people";
 /// Half of the hash names enough people.
 const BYTES: usize = 16;
 
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Fingerprints {
 }
 
 impl Fingerprints {
-    fn new(secret: &[u8]) -> Self {
+    pub(super) fn new(secret: &[u8]) -> Self {
         Self(Hmac::new_from_slice(secret).expect("HMAC takes a key of any length"))
     }
 

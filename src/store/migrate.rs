@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "service", include_str!("../../migrations/0004_service.sql")),
     (5, "tracking", include_str!("../../migrations/0005_tracking.sql")),
     (6, "requests", include_str!("../../migrations/0006_requests.sql")),
+    (7, "privacy", include_str!("../../migrations/0007_privacy.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

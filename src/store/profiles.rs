@@ -14,6 +14,7 @@ use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
+use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
@@ -29,6 +30,8 @@ pub struct Upserted {
     pub updated: u64,
     /// Known profiles that say the same as before.
     pub unchanged: u64,
+    /// People who were erased, by id or address: they are not taken in again.
+    pub erased: u64,
 }
 
 const COLUMNS: &str =
@@ -110,7 +113,7 @@ impl Store {
     /// replaces the trait of its name, a trait that is null removes it. Doing it twice changes nothing.
     ///
     /// A consent that was withdrawn stays withdrawn: an old export must not bring people back. Only
-    /// [`Store::append_consents`], with its proof, grants it again.
+    /// [`Store::append_consents`], with its proof, grants it again. Who was erased is left out.
     pub async fn upsert_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
         let mut tx = self.pools.begin().await?;
         let done = upsert(&mut tx, profiles, now).await?;
@@ -179,7 +182,17 @@ pub(super) async fn find(tx: &mut Tx, id: &ProfileId) -> Result<Option<Profile>,
 
 /// [`Store::upsert_profiles`] in a transaction that does more.
 pub(super) async fn upsert(tx: &mut Tx, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
+    let people = profiles.iter().map(|profile| (&profile.id, profile.address.as_ref()));
+    let erased = tombstones::erased(tx, people).await?;
     let mut done = Upserted::default();
+    let welcome: Vec<Profile>;
+    let profiles = if erased.is_empty() {
+        profiles
+    } else {
+        welcome = profiles.iter().filter(|profile| !erased.contains(&profile.id)).cloned().collect();
+        done.erased = (profiles.len() - welcome.len()) as u64;
+        &welcome
+    };
     for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
         upsert_chunk(tx, chunk, now, &mut done).await?;
     }

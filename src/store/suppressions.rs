@@ -13,6 +13,7 @@ use super::batch::args;
 use super::connection::Tx;
 use super::sends::SOFT_BOUNCE_WINDOW_MS;
 use crate::clock::from_millisecond;
+use crate::send::EVERY_TOPIC;
 use crate::send::SendId;
 use crate::send::Suppression;
 
@@ -66,7 +67,7 @@ impl Store {
             .await
     }
 
-    /// All suppressions of these address keys, by key.
+    /// All suppressions of these address keys, by key; erased addresses are among them.
     pub async fn suppressions_of(&self, keys: &[String]) -> Result<HashMap<String, Vec<Suppression>>, Error> {
         let mut found: HashMap<String, Vec<Suppression>> = HashMap::new();
         for chunk in keys.chunks(ROWS_PER_STATEMENT_MAX) {
@@ -82,6 +83,11 @@ impl Store {
             for row in rows {
                 found.entry(row.address.clone()).or_default().push(row.into());
             }
+        }
+        for (address, at) in self.erased_addresses(keys).await? {
+            let (topic, reason) = (EVERY_TOPIC.to_owned(), "erased".to_owned());
+            let erased = Suppression { address: address.clone(), topic, reason, at, send: None, until: None };
+            found.entry(address).or_default().push(erased);
         }
         Ok(found)
     }

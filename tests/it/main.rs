@@ -18,6 +18,7 @@ mod learning;
 mod message;
 mod migrations;
 mod preview;
+mod privacy;
 mod render;
 mod smtp;
 mod store_consents;

@@ -28,9 +28,9 @@ async fn profiles_are_added_once_and_merged_after() {
         let mut ana = profile("ana");
         ana.traits = json!({"first_name": "Ana", "vip": true}).as_object().unwrap().clone();
         let first = store.upsert_profiles(&[ana.clone(), profile("bo")], start()).await.unwrap();
-        assert_eq!(first, Upserted { inserted: 2, updated: 0, unchanged: 0 });
+        assert_eq!(first, Upserted { inserted: 2, updated: 0, unchanged: 0, erased: 0 });
         let again = store.upsert_profiles(&[ana.clone(), profile("bo")], start()).await.unwrap();
-        assert_eq!(again, Upserted { inserted: 0, updated: 0, unchanged: 2 });
+        assert_eq!(again, Upserted { inserted: 0, updated: 0, unchanged: 2, erased: 0 });
 
         let later = start() + 1.hour();
         let mut news = profile("ana");
@@ -39,7 +39,7 @@ async fn profiles_are_added_once_and_merged_after() {
         news.traits = json!({"vip": null, "city": "Wien"}).as_object().unwrap().clone();
         news.created_at = later;
         let merged = store.upsert_profiles(&[news], later).await.unwrap();
-        assert_eq!(merged, Upserted { inserted: 0, updated: 1, unchanged: 0 });
+        assert_eq!(merged, Upserted { inserted: 0, updated: 1, unchanged: 0, erased: 0 });
         let expected = Profile {
             traits: json!({"first_name": "Ana", "city": "Wien"}).as_object().unwrap().clone(),
             locale: Some("de-AT".to_owned()),

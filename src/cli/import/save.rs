@@ -19,6 +19,8 @@ pub(super) struct Saved {
     pub(super) unchanged: u64,
     /// Profiles that events spoke of and nobody knew: they have no address, so they are never written to.
     pub(super) profiles_created: u64,
+    /// People who were erased at their request: they are left out.
+    pub(super) erased: u64,
 }
 
 impl AddAssign for Saved {
@@ -26,6 +28,7 @@ impl AddAssign for Saved {
         self.loaded += more.loaded;
         self.unchanged += more.unchanged;
         self.profiles_created += more.profiles_created;
+        self.erased += more.erased;
     }
 }
 
@@ -47,13 +50,16 @@ pub(super) async fn records(
         }
     }
     let mut loaded = 0;
-    let mut profiles_created = 0;
+    let (mut profiles_created, mut erased) = (0, 0);
     if !profiles.is_empty() {
         let done = store.upsert_profiles(&profiles, now).await?;
         loaded += done.inserted + done.updated;
+        erased += done.erased;
     }
     if !events.is_empty() {
-        profiles_created = store.upsert_profiles(&implied_profiles(&events, now), now).await?.inserted;
+        let done = store.upsert_profiles(&implied_profiles(&events, now), now).await?;
+        profiles_created = done.inserted;
+        erased += done.erased;
         loaded += store.insert_events(&events).await?;
     }
     if !products.is_empty() {
@@ -62,5 +68,5 @@ pub(super) async fn records(
     for (offer, codes) in &codes {
         loaded += store.import_coupons(offer, codes).await?;
     }
-    Ok(Saved { loaded, unchanged: count.saturating_sub(loaded), profiles_created })
+    Ok(Saved { loaded, unchanged: count.saturating_sub(loaded + erased), profiles_created, erased })
 }

@@ -1,0 +1,64 @@
+//! `bespoke prune`: deletes what is older than `[retention]` allows.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use jiff::SignedDuration;
+
+use crate::cli::context::Context;
+use crate::cli::context::block_on;
+use crate::config::Retention;
+use crate::store::Pruned;
+
+/// Deletes what is older than `[retention]` allows; may be stopped and run again at any time.
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Only counts
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Prune {
+    pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
+        block_on(async {
+            let store = context.store().await?;
+            let now = context.clock.now();
+            for what in Pruned::ALL {
+                let Some(age) = kept_for(&context.config.retention, what) else {
+                    println!("{:>10} {:<18} kept for ever", "-", what.table());
+                    continue;
+                };
+                let before = now - age;
+                let count = if self.dry_run {
+                    store.count_prunable(what, before).await?
+                } else {
+                    let bar = ProgressBar::new_spinner().with_message(what.table());
+                    let count = store.prune(what, before, &|count| bar.set_position(count)).await?;
+                    bar.finish_and_clear();
+                    count
+                };
+                let verb = if self.dry_run { "would go" } else { "deleted" };
+                println!("{count:>10} {:<18} {verb}: older than {before:.0}", what.table());
+            }
+            store.close().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// How long rows of a table are kept; none: for ever.
+fn kept_for(retention: &Retention, what: Pruned) -> Option<SignedDuration> {
+    let days = match what {
+        Pruned::Events => retention.events_days,
+        Pruned::StageTransitions => retention.stage_transitions_days,
+        Pruned::Sends => retention.sends_days,
+        Pruned::Decisions => retention.decisions_days,
+        Pruned::Hits => retention.hits_days,
+        Pruned::Attachments => retention.attachments_days,
+        Pruned::IdempotencyKeys => {
+            return Some(SignedDuration::from_hours(i64::from(retention.idempotency_keys_hours)));
+        }
+    };
+    days.map(|days| SignedDuration::from_hours(i64::from(days) * 24))
+}
