@@ -195,7 +195,7 @@ async fn who_was_erased_is_not_taken_in_again_and_stays_suppressed_until_readmit
         let twin = store.profile(&given::id("twin")).await.unwrap().unwrap();
         assert_eq!(twin.address, None, "an erased address is nobody's");
 
-        assert_eq!(store.upsert_profiles(&[profile.clone()], app.now()).await.unwrap().erased, 1);
+        assert_eq!(store.upsert_profiles(std::slice::from_ref(&profile), app.now()).await.unwrap().erased, 1);
         let mut renamed = profile.clone();
         renamed.id = given::id("bo-again");
         assert_eq!(
