@@ -1,6 +1,7 @@
 //! The HTTP service, asked over the network as its clients ask.
 
 mod bounces;
+mod hard;
 mod segment;
 mod send;
 

@@ -6,6 +6,7 @@ pub(crate) mod given;
 pub(crate) mod judge;
 pub(crate) mod live;
 pub(crate) mod postgres;
+pub(crate) mod program;
 pub(crate) mod service;
 
 pub(crate) use app::TestApp;
