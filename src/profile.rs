@@ -15,8 +15,8 @@ pub use address::AddressError;
 pub use address::EmailAddress;
 pub use address::mask;
 
-/// Longest external id, in bytes.
-pub const PROFILE_ID_BYTES_MAX: usize = 255;
+/// Longest external id, in characters.
+pub const PROFILE_ID_CHARACTERS_MAX: usize = 255;
 
 /// The id under which the customer's own systems know a person. It is the key of everything we hold on them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ pub enum ProfileIdError {
     /// Nothing is left after trimming.
     #[error("the profile id is empty")]
     Empty,
-    /// Over [`PROFILE_ID_BYTES_MAX`].
-    #[error("the profile id has {0} bytes; at most {PROFILE_ID_BYTES_MAX} are allowed")]
+    /// Over [`PROFILE_ID_CHARACTERS_MAX`].
+    #[error("the profile id has {0} characters; at most {PROFILE_ID_CHARACTERS_MAX} are allowed")]
     TooLong(usize),
     /// Control characters cannot be typed or compared by people.
     #[error("the profile id holds a control character")]
@@ -44,8 +44,9 @@ impl ProfileId {
         if text.is_empty() {
             return Err(ProfileIdError::Empty);
         }
-        if text.len() > PROFILE_ID_BYTES_MAX {
-            return Err(ProfileIdError::TooLong(text.len()));
+        let characters = text.chars().count();
+        if characters > PROFILE_ID_CHARACTERS_MAX {
+            return Err(ProfileIdError::TooLong(characters));
         }
         if text.chars().any(char::is_control) {
             return Err(ProfileIdError::Control);

@@ -17,6 +17,8 @@ use crate::ingest::segment;
 use crate::ingest::segment::Call;
 use crate::ingest::segment::Rejected;
 
+pub(super) mod shapes;
+
 /// Bytes of a batch, after decompression (Segment's limit).
 const BATCH_BYTES_MAX: usize = 500 * 1024;
 
@@ -44,65 +46,15 @@ pub(super) struct NotKept {
     reason: String,
 }
 
-/// A message in Segment's shape. Other fields are allowed.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, clippy::struct_field_names, reason = "describes what is read as a free object")]
-pub(super) struct Message {
-    /// Your own id of the person.
-    #[schema(max_length = 255)]
-    user_id: Option<String>,
-    /// An id of somebody whose name is not known yet.
-    #[schema(max_length = 250)]
-    anonymous_id: Option<String>,
-    /// The same id twice is one event.
-    #[schema(max_length = 255)]
-    message_id: Option<String>,
-    /// RFC 3339, by the sender's clock.
-    timestamp: Option<String>,
-    /// RFC 3339, by the same clock: corrects it.
-    sent_at: Option<String>,
-    /// `identify`, `track`, `page`, `screen`, `group` or `alias`; wanted in batches only.
-    r#type: Option<String>,
-    /// track: what was done.
-    event: Option<String>,
-    /// page, screen: what was seen.
-    name: Option<String>,
-    /// alias: the anonymous id.
-    previous_id: Option<String>,
-    /// group: the group.
-    group_id: Option<String>,
-    /// identify: `email`, `firstName`, `consent` …; group: those of the group.
-    traits: Option<Value>,
-    /// track, page, screen: everything else.
-    properties: Option<Value>,
-    /// identify reads `locale` and `timezone`.
-    context: Option<Value>,
-}
-
-/// Messages in Segment's shape.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "describes what is read as a free object")]
-pub(super) struct Messages {
-    /// At most 5,000.
-    #[schema(max_items = 5000)]
-    batch: Vec<Message>,
-    /// RFC 3339, for messages that state none.
-    sent_at: Option<String>,
-    /// For messages that state none.
-    context: Option<Value>,
-}
-
 /// One handler per call; all do the same with another [`Call`].
 macro_rules! call {
-    ($name:ident, $call:expr, $path:literal, $doc:literal) => {
+    ($name:ident, $call:expr, $path:literal, $shape:literal, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(
                             post,
                             path = $path,
                             tag = "ingest",
-                            request_body = Message,
+                            request_body(content = ref($shape), content_type = "application/json"),
                             security(("basic" = []), ("bearer" = [])),
                             responses(
                                 (status = 200, body = Kept),
@@ -125,12 +77,24 @@ macro_rules! call {
     };
 }
 
-call!(identify, Call::Identify, "/v1/identify", "Says who somebody is.");
-call!(track, Call::Track, "/v1/track", "Says what somebody did.");
-call!(page, Call::Page, "/v1/page", "Says which page somebody saw.");
-call!(screen, Call::Screen, "/v1/screen", "Says which screen of an app somebody saw.");
-call!(group, Call::Group, "/v1/group", "Says which group somebody belongs to.");
-call!(alias, Call::Alias, "/v1/alias", "Says that two ids are one person: their histories become one.");
+call!(identify, Call::Identify, "/v1/identify", "#/components/schemas/Identify", "Says who somebody is.");
+call!(track, Call::Track, "/v1/track", "#/components/schemas/Track", "Says what somebody did.");
+call!(page, Call::Page, "/v1/page", "#/components/schemas/Page", "Says which page somebody saw.");
+call!(
+    screen,
+    Call::Screen,
+    "/v1/screen",
+    "#/components/schemas/Page",
+    "Says which screen of an app somebody saw."
+);
+call!(group, Call::Group, "/v1/group", "#/components/schemas/Group", "Says which group somebody belongs to.");
+call!(
+    alias,
+    Call::Alias,
+    "/v1/alias",
+    "#/components/schemas/Alias",
+    "Says that two ids are one person: their histories become one."
+);
 
 async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
     let message = object(body)?;
@@ -139,12 +103,12 @@ async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Ke
     Ok(axum::Json(Kept { success: true, rejected: Vec::new() }))
 }
 
-/// Takes many messages at once. One that cannot be kept costs only itself; when none can, nothing is 200.
+/// Takes many messages at once. One that cannot be kept costs only itself: the answer lists those, with the reasons.
 #[utoipa::path(
     post,
     path = "/v1/batch",
     tag = "ingest",
-    request_body = Messages,
+    request_body(content = ref("#/components/schemas/Batch"), content_type = "application/json"),
     security(("basic" = []), ("bearer" = [])),
     responses(
         (status = 200, body = Kept),
@@ -163,12 +127,12 @@ pub(super) async fn batch(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<axum::Json<Kept>, Problem> {
     let read = segment::batch(object(&body?)?, service.now()).map_err(Problem::unprocessable)?;
-    if let (true, Some(first)) = (read.entries.is_empty(), read.rejected.first()) {
-        let detail = format!(
-            "none of {} messages can be kept; message {}: {}",
-            read.messages, first.index, first.reason
+    if !read.rejected.is_empty() {
+        tracing::warn!(
+            messages = read.messages,
+            rejected = read.rejected.len(),
+            "not all of a batch can be kept"
         );
-        return Err(Problem::unprocessable(detail));
     }
     service.intake().take_in(read.entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: read.rejected.into_iter().map(NotKept::from).collect() }))

@@ -24,8 +24,8 @@ use crate::profile::EmailAddress;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
 
-/// Longest id, name of an event, trait or offer, and code, in bytes.
-const NAME_BYTES_MAX: usize = 255;
+/// Longest id, name of an event, trait or offer, and code, in characters.
+const NAME_CHARACTERS_MAX: usize = 255;
 /// Longest name of a product, in bytes.
 const PRODUCT_NAME_BYTES_MAX: usize = 1_000;
 /// All traits of a profile as JSON, in bytes.
@@ -83,9 +83,11 @@ pub fn record(noun: Noun, fields: Fields, shop: &Shop, now: Timestamp) -> Result
     if fields.extras.len() > COLUMNS_MAX {
         return Err(format!("{} fields; at most {COLUMNS_MAX} are allowed", fields.extras.len()));
     }
-    if let Some(name) = fields.extras.keys().find(|name| name.is_empty() || name.len() > NAME_BYTES_MAX) {
+    if let Some(name) =
+        fields.extras.keys().find(|name| name.is_empty() || name.chars().count() > NAME_CHARACTERS_MAX)
+    {
         let name = shown(&Value::String(name.clone()));
-        return Err(format!("the name {name} has not 1 to {NAME_BYTES_MAX} bytes"));
+        return Err(format!("the name {name} has not 1 to {NAME_CHARACTERS_MAX} characters"));
     }
     match noun {
         Noun::Profiles => profile(fields, now).map(Record::Profile),
@@ -199,7 +201,12 @@ fn required(fields: &mut Fields, field: &str) -> Result<String, String> {
 
 /// A short text without control characters: ids, names, codes.
 fn name(text: String, field: &str) -> Result<String, String> {
-    within(&format!("{field} has"), text.len(), NAME_BYTES_MAX)?;
+    let characters = text.chars().count();
+    if characters > NAME_CHARACTERS_MAX {
+        return Err(format!(
+            "too long: {field} has {characters} characters, at most {NAME_CHARACTERS_MAX} are allowed"
+        ));
+    }
     if text.chars().any(char::is_control) {
         return Err(format!("{field} {} holds a control character", quoted(&text)));
     }

@@ -19,6 +19,7 @@ use super::times::TimeReader;
 use crate::event::EVENT_SIZE_BYTES_MAX;
 use crate::event::Event;
 use crate::event::name;
+use crate::profile::PROFILE_ID_CHARACTERS_MAX;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
 
@@ -104,6 +105,8 @@ pub struct Batch {
 
 /// Reads the body of a batch, which arrived at `received_at`. The reason, where nothing of it can be read.
 pub fn batch(mut body: Map<String, Value>, received_at: Timestamp) -> Result<Batch, String> {
+    time(&body, "sentAt")?;
+    object(&body, "context")?;
     let sent_at = body.get("sentAt").cloned();
     let context = body.get("context").cloned();
     let Some(Value::Array(messages)) = body.get_mut("batch").map(Value::take) else {
@@ -141,11 +144,11 @@ pub fn message(
     message: &Map<String, Value>,
     received_at: Timestamp,
 ) -> Result<Vec<Entry>, String> {
-    let text = serde_json::to_string(message).map_err(|error| error.to_string())?;
-    if text.len() > EVENT_SIZE_BYTES_MAX {
-        return Err(format!("too long: {} bytes, at most {EVENT_SIZE_BYTES_MAX} are allowed", text.len()));
+    let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
+    if json.len() > EVENT_SIZE_BYTES_MAX {
+        return Err(format!("too long: {} bytes, at most {EVENT_SIZE_BYTES_MAX} are allowed", json.len()));
     }
-    if too_deep(&text).is_some() {
+    if too_deep(&json).is_some() {
         return Err(format!("nested deeper than {JSON_DEPTH_MAX} levels"));
     }
     let kind = message.get("type").and_then(Value::as_str);
@@ -154,19 +157,23 @@ pub fn message(
     };
     let at = corrected(message, received_at)?;
     let who = Who::of(message)?;
+    if let Some(id) = field(message, "messageId") {
+        text(id, "messageId")?;
+    }
     match call {
         Call::Identify => identify(message, &who, at, received_at),
         Call::Alias => alias(message, &who),
         Call::Track => {
             let name = field(message, "event").ok_or("event is missing: the name of what was done")?;
-            Ok(vec![event(message, &who, name.clone(), "properties", at)?])
+            let name = name.as_str().ok_or("event is no text")?;
+            Ok(vec![event(message, &who, Value::from(name), "properties", at)?])
         }
         Call::Page | Call::Screen => {
             let seen = Value::from(name::PAGE_VIEWED);
             Ok(vec![event(message, &who, seen, "properties", at)?])
         }
         Call::Group => {
-            field(message, "groupId").ok_or("groupId is missing")?;
+            text(field(message, "groupId").ok_or("groupId is missing")?, "groupId")?;
             Ok(vec![event(message, &who, Value::from(GROUP_JOINED), "traits", at)?])
         }
     }
@@ -219,25 +226,45 @@ fn field<'a>(message: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
 /// An id: clients in the field send numbers too.
 fn text(value: &Value, name: &str) -> Result<String, String> {
     match value {
+        Value::String(text) if text.chars().any(char::is_control) => {
+            Err(format!("{name} holds a control character"))
+        }
+        Value::String(text) if text.chars().count() > PROFILE_ID_CHARACTERS_MAX => {
+            Err(format!("{name} has more than {PROFILE_ID_CHARACTERS_MAX} characters"))
+        }
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         _ => Err(format!("{name} is neither text nor a number")),
     }
 }
 
+/// A field that holds an object, or says nothing.
+fn object<'a>(message: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Map<String, Value>>, String> {
+    match message.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(_) => Err(format!("{name} is no object")),
+    }
+}
+
+/// A time, by the sender's clock.
+fn time(message: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, String> {
+    match message.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value @ Value::String(_)) => {
+            TimeReader::default().read(value).map(Some).map_err(|error| format!("{name}: {error}"))
+        }
+        Some(_) => Err(format!("{name} is no text such as 2026-01-31T18:00:00Z")),
+    }
+}
+
 /// When it happened by our clock: a device's clock may be wrong, and `sentAt`, read from the same clock, says by how
 /// much (Segment: timestamp = receivedAt − (sentAt − originalTimestamp)). Nothing has happened later than now.
 fn corrected(message: &Map<String, Value>, received_at: Timestamp) -> Result<Timestamp, String> {
-    let time = |name: &str| {
-        let read = |value| TimeReader::default().read(value).map_err(|error| format!("{name}: {error}"));
-        field(message, name).map(read).transpose()
-    };
-    let stated = match time("originalTimestamp")? {
-        Some(original) => Some(original),
-        None => time("timestamp")?,
-    };
-    let Some(stated) = stated else { return Ok(received_at) };
-    let at = match time("sentAt")? {
+    let (original, timestamp, sent_at) =
+        (time(message, "originalTimestamp")?, time(message, "timestamp")?, time(message, "sentAt")?);
+    let Some(stated) = original.or(timestamp) else { return Ok(received_at) };
+    let at = match sent_at {
         Some(sent_at) => received_at.saturating_sub(sent_at.duration_since(stated)).unwrap_or(received_at),
         None => stated,
     };
@@ -250,24 +277,33 @@ fn identify(
     at: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<Entry>, String> {
-    let mut object = Map::new();
-    if let Some(Value::Object(context)) = message.get("context") {
-        for (key, name) in [("locale", "locale"), ("timezone", "time_zone")] {
-            object.extend(context.get(key).map(|value| (name.to_owned(), value.clone())));
-        }
-    }
-    if let Some(Value::Object(traits)) = message.get("traits") {
-        object.extend(traits.iter().map(|(key, value)| (key.clone(), value.clone())));
-    }
-    let mut fields = Fields::of_object(Noun::Profiles, &object);
+    let traits = object(message, "traits")?.cloned().unwrap_or_default();
+    // What a client adds by itself must not cost the person's own words.
+    let context = object(message, "context")?.map(context).unwrap_or_default();
+    let read = profile(who, &traits, context, now).or_else(|_| profile(who, &traits, Map::new(), now))?;
+    let profile = Profile { created_at: read.created_at.min(at), ..read };
+    Ok(who.join().into_iter().chain([Entry::Profile(profile)]).collect())
+}
+
+/// What the circumstances say of a person.
+fn context(context: &Map<String, Value>) -> Map<String, Value> {
+    let known = [("locale", "locale"), ("timezone", "time_zone")].into_iter();
+    known.filter_map(|(key, name)| Some((name.to_owned(), context.get(key)?.clone()))).collect()
+}
+
+fn profile(
+    who: &Who,
+    traits: &Map<String, Value>,
+    mut more: Map<String, Value>,
+    now: Timestamp,
+) -> Result<Profile, String> {
+    more.extend(traits.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let mut fields = Fields::of_object(Noun::Profiles, &more);
     // An id among the traits is the same person's id elsewhere, not another person.
     fields.take("id");
     fields.set("id", Value::from(who.id().as_str()));
     match record(Noun::Profiles, fields, &Shop::default(), now)? {
-        Record::Profile(mut profile) => {
-            profile.created_at = profile.created_at.min(at);
-            Ok(who.join().into_iter().chain([Entry::Profile(profile)]).collect())
-        }
+        Record::Profile(profile) => Ok(profile),
         _ => Err("no profile came of it".to_owned()),
     }
 }
@@ -286,11 +322,7 @@ fn event(
     extras: &str,
     at: Timestamp,
 ) -> Result<Entry, String> {
-    let mut properties = match message.get(extras) {
-        Some(Value::Object(properties)) => properties.clone(),
-        None | Some(Value::Null) => Map::new(),
-        Some(_) => return Err(format!("{extras} is no object")),
-    };
+    let mut properties = object(message, extras)?.cloned().unwrap_or_default();
     for (key, name) in [("name", "name"), ("category", "category"), ("groupId", "group_id")] {
         if let Some(value) = field(message, key).filter(|_| !properties.contains_key(name)) {
             properties.insert(name.to_owned(), value.clone());
@@ -302,7 +334,7 @@ fn event(
     fields.set("name", name);
     fields.set("at", Value::from(at.to_string()));
     if let Some(id) = field(message, "messageId") {
-        fields.set("id", id.clone());
+        fields.set("id", Value::from(text(id, "messageId")?));
     }
     match record(Noun::Events, fields, &Shop::default(), at)? {
         Record::Event { event, .. } => Ok(Entry::Event(event)),

@@ -2,6 +2,7 @@
 
 mod bounces;
 mod hard;
+mod schema;
 mod segment;
 mod send;
 

@@ -44,7 +44,7 @@ async fn bad_rows_go_to_a_file_with_line_and_reason_and_all_others_load() {
         "\"8\",\"email \"\"🦊@example.test\"\": the part before the @ holds a character that is not allowed there\",\"7,\"\"🦊\"\"@example.test,\"",
         "\"9\",\"id is missing\",\",h@example.test,\"",
         &format!(
-            "\"10\",\"the profile id has 300 bytes; at most 255 are allowed\",\"{nine},i@example.test,\""
+            "\"10\",\"the profile id has 300 characters; at most 255 are allowed\",\"{nine},i@example.test,\""
         ),
         "\"11\",\"email \"\"../../j@example.test\"\": the part before the @ holds a character that is not allowed there\",\"10,../../j@example.test,\"",
         "",
