@@ -2,7 +2,6 @@
 
 mod bounces;
 mod hard;
-mod schema;
 mod segment;
 mod send;
 
