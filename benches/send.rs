@@ -20,6 +20,7 @@ use bespoke::deliver::message::Mail;
 use bespoke::deliver::message::MailPurpose;
 use bespoke::profile::EmailAddress;
 use bespoke::select::Situation;
+use bespoke::select::features::Customer;
 use bespoke::select::select;
 use bespoke::send::SendId;
 use bespoke::stage::Stage;
@@ -46,6 +47,8 @@ fn selection(criterion: &mut Criterion) {
         entry,
         facts: &facts,
         mails: &[],
+        customer: Customer::default(),
+        model: None,
         stage: Stage::Compare,
         locale: Some("en-GB"),
         slice: Slice::Policy,

@@ -205,6 +205,7 @@ fn decision(send: &ScheduledSend) -> Decision {
         policy_version: "7".to_owned(),
         catalog_version: "c".to_owned(),
         seed: 1,
+        scoring: None,
         inputs: json!({"profile": {"first_name": "Ana"}, "text": "a believable kilobyte of facts … ".repeat(110)}),
     }
 }

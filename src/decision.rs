@@ -68,8 +68,67 @@ pub struct Decision {
     pub catalog_version: String,
     /// The seed from which the draw came.
     pub seed: u64,
+    /// What the learning policy knew; absent for policies that do not learn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scoring: Option<Scoring>,
     /// The facts that were used, exactly as the templates see them.
     pub inputs: Value,
+}
+
+/// What the learning policy knew when it decided, so that it can learn from the decision, and anybody can score it again.
+///
+/// Together with the stored model ([`Decision::policy_version`]) and the variants of the stored catalogue
+/// ([`Decision::catalog_version`]) it gives the probabilities of the candidates to 1e-9.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scoring {
+    /// Which definition of the features this is.
+    pub features_version: u32,
+    /// The person as numbers, in the order of that definition.
+    pub customer: Vec<f64>,
+    /// How lately the person got the chosen variant, and its file: 2^(−days/15), 0 for never.
+    pub recency: [f64; 2],
+    /// What was drawn from; absent while every variant is as likely as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draw: Option<ScoredDraw>,
+}
+
+/// The draw of a learnt policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoredDraw {
+    /// What was eligible; the candidates are those of them that came into the shortlist.
+    pub eligible: usize,
+    /// The probability with which the chosen variant came into the shortlist.
+    pub inclusion: f64,
+    /// Predicted probability of a click on the chosen variant; 0 for NO SEND.
+    pub click_probability: f64,
+    /// Spread evenly over all candidates.
+    pub floor: f64,
+    /// Whether margins are earned by purchases; by clicks otherwise, while no order was seen.
+    pub by_purchase: bool,
+    /// What an unsubscribe costs, in minor units.
+    pub unsubscribe_loss: f64,
+    /// By candidate, NO SEND left out.
+    pub arms: Vec<ScoredArm>,
+}
+
+/// What a candidate was weighed with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ScoredArm {
+    /// What a purchase (or click) earns, in minor units.
+    pub margin: f64,
+    /// What the send costs, in minor units.
+    pub cost: f64,
+    /// The largest share that a new variant may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_max: Option<f64>,
+    /// As in [`Scoring::recency`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub recency: [f64; 2],
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(recency: &[f64; 2]) -> bool {
+    *recency == [0.0; 2]
 }
 
 /// What was chosen.

@@ -20,6 +20,8 @@ mod things;
 
 pub use fold::FoldContext;
 pub use fold::fold;
+pub use orders::OrderWorth;
+pub use orders::order_worth;
 
 /// Events older than this many, counted from the newest, are not read.
 pub const EVENTS_PER_PROFILE_MAX: usize = 5_000;

@@ -17,7 +17,9 @@ use jiff::tz::TimeZone;
 
 use crate::cli::context::block_on;
 use crate::cli::init;
+use crate::cli::learn::digits;
 use crate::cli::learn::learn_items;
+use crate::cli::learn::read_sales;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Environment;
@@ -81,7 +83,8 @@ impl Demo {
             let morning = day + MORNING;
             let (people, events) = self.import(&store, &config, morning).await?;
             println!("1. imported     {people} customers and {events} events of their histories");
-            let learnt = learn_items(&store, morning).await?;
+            let sales = read_sales(&store, digits(&config), morning).await?;
+            let learnt = learn_items(&store, sales, morning).await?;
             println!("2. learnt       {} pairs of products that go together", learnt.neighbours);
             let engine = assemble::engine(&config, &store).await?;
             let variants = engine.catalog.variants().count();

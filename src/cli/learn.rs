@@ -2,29 +2,36 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::config::Config;
 use crate::event::Event;
 use crate::event::name::ORDER_COMPLETED;
 use crate::learn::items::Purchases;
+use crate::learn::orders::OrderBook;
+use crate::learn::teach::Taught;
+use crate::learn::teach::teach;
+use crate::product::money::minor_digits;
 use crate::store::Arrival;
 use crate::store::Neighbour;
 use crate::store::Store;
 use crate::store::StoredModel;
+use crate::worker::assemble;
 use crate::worker::assemble::POPULARITY_MODEL;
 
 /// Events of one page.
 const PAGE_ROWS: usize = 5_000;
 
-/// Fits what recommendations read: which products go together, and what sells now.
+/// Learns from what happened: which products go together, what sells now, and what becomes of which mail.
 #[derive(Debug, Args)]
 pub struct Learn {}
 
-/// What was learnt.
+/// What was learnt of products.
 #[derive(Debug, Clone, Copy)]
 pub struct Learnt {
     /// Order lines that were read.
@@ -35,12 +42,28 @@ pub struct Learnt {
     pub popular: usize,
 }
 
+/// Every order, in the forms that are learnt from.
+#[derive(Debug)]
+pub struct Sales {
+    /// Who bought which product.
+    pub purchases: Purchases,
+    /// Who ordered when, for how much.
+    pub orders: OrderBook,
+    /// Order lines that were read.
+    pub order_lines: u64,
+}
+
 impl Learn {
     #[expect(clippy::unused_self, reason = "every role has the same shape")]
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
             let store = context.store().await?;
-            let learnt = learn_items(&store, context.clock.now()).await?;
+            let now = context.clock.now();
+            let catalog = assemble::catalog(&context.config)?;
+            let sales = read_sales(&store, digits(&context.config), now).await?;
+            let taught =
+                teach(&store, &catalog, &sales.orders, now).await.context("the policy learnt nothing")?;
+            let learnt = learn_items(&store, sales, now).await?;
             println!(
                 "read {} order lines: {} pairs of products go together, {} products have a popularity",
                 learnt.order_lines, learnt.neighbours, learnt.popular
@@ -48,30 +71,68 @@ impl Learn {
             if learnt.order_lines == 0 {
                 println!("import purchases first: `bespoke import events FILE`");
             }
+            match taught {
+                Some(taught) => tell(&taught),
+                None => println!("no campaign has `policy = \"thompson\"`: there is no policy to teach"),
+            }
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
     }
 }
 
-/// Reads every purchase, fits, and replaces what recommendations read.
-pub async fn learn_items(store: &Store, now: Timestamp) -> anyhow::Result<Learnt> {
-    let mut purchases = Purchases::until(now);
+fn tell(taught: &Taught) {
+    let fit = &taught.fit;
+    let open = fit.click.open.max(fit.purchase.open).max(fit.unsubscribe.open);
+    println!(
+        "read {} mails of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
+         unsubscribes; {open} may still be answered",
+        taught.sends, fit.click.absorbed, fit.purchase.absorbed, fit.unsubscribe.absorbed
+    );
+    if taught.unreadable > 0 {
+        println!("{} mails were left out: what their variants were is not known any more", taught.unreadable);
+    }
+    match &taught.published {
+        Some(version) => println!("published policy model {version}; workers take it within seconds"),
+        None => println!("nothing is new: the policy model stays"),
+    }
+    if let Some(alarm) = taught.calibration.as_ref().and_then(crate::select::learnt::Calibration::alarm) {
+        tracing::error!("{alarm}");
+        println!("ALARM: {alarm}; look at `bespoke model show`, and at `bespoke model rollback`");
+    }
+}
+
+/// Digits that the shop's currency has behind the point.
+pub fn digits(config: &Config) -> u32 {
+    minor_digits(config.shop.get("currency").and_then(|word| word.as_str()).unwrap_or("EUR"))
+}
+
+/// Reads every order. `digits`: how many the currency has behind the point.
+pub async fn read_sales(store: &Store, digits: u32, now: Timestamp) -> anyhow::Result<Sales> {
+    let mut sales = Sales { purchases: Purchases::until(now), orders: OrderBook::default(), order_lines: 0 };
     let mut after = Arrival::default();
-    let mut order_lines = 0;
     loop {
         let page = store.events_after(&[ORDER_COMPLETED], after, PAGE_ROWS).await?;
-        let Some((last, _)) = page.last() else { break };
+        let Some((last, _)) = page.last() else { return Ok(sales) };
         after = *last;
         for (_, event) in &page {
+            sales.orders.take(event, digits);
             for item in products_of(event) {
-                purchases.add(event.profile.as_str(), item, event.at);
-                order_lines += 1;
+                sales.purchases.add(event.profile.as_str(), item, event.at);
+                sales.order_lines += 1;
             }
         }
     }
-    let fit = purchases.fit();
-    let learnt = Learnt { order_lines, neighbours: fit.neighbours.len(), popular: fit.popular.len() };
+}
+
+/// Fits what recommendations read, and replaces what was there.
+pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow::Result<Learnt> {
+    let fit = sales.purchases.fit();
+    let learnt = Learnt {
+        order_lines: sales.order_lines,
+        neighbours: fit.neighbours.len(),
+        popular: fit.popular.len(),
+    };
     let neighbours: Vec<Neighbour> = fit
         .neighbours
         .into_iter()

@@ -15,6 +15,7 @@ pub mod import;
 pub mod init;
 pub mod keys;
 pub mod learn;
+pub mod model;
 pub mod plan;
 pub mod preview;
 pub mod profile;
@@ -73,7 +74,11 @@ enum Command {
     #[command(subcommand)]
     Bounces(bounces::Bounces),
     /// Fits what recommendations read: which products go together, and what sells now.
+    /// Learns from what happened: which products go together, what sells now, and what becomes of which mail.
     Learn(learn::Learn),
+    /// Lists the models that were published, shows what one learnt, goes back to an older one.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Renders what would be sent into a folder with a gallery: nothing is sent, no state is written.
     Preview(preview::Preview),
     /// Tells why this customer got this mail: facts, rules, candidates, the draw, limits, versions, attempts.
@@ -105,6 +110,7 @@ impl Cli {
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Bounces(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Model(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Explain(command) => globals.context().and_then(|context| command.run(&context)),
             Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),

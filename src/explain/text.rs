@@ -139,8 +139,17 @@ fn draw(decision: &Decision) -> String {
         Slice::Uniform => "this person is in the learning slice: an even draw over the eligible",
         Slice::Holdout => "this person is kept without mail",
     };
+    let list = match decision.scoring.as_ref().and_then(|scoring| scoring.draw.as_ref()) {
+        Some(draw) if draw.inclusion < 1.0 => format!(
+            "; it was one of {} of {} eligible that came into the shortlist by lot",
+            draw.arms.len(),
+            draw.eligible
+        ),
+        Some(draw) => format!("; {} of {} eligible were in the shortlist", draw.arms.len(), draw.eligible),
+        None => String::new(),
+    };
     format!(
-        "policy {}, probability {:.4}, seed {}, at {}; {slice}",
+        "policy {}, probability {:.4}, seed {}, at {}; {slice}{list}",
         decision.policy, decision.propensity, decision.seed, decision.at
     )
 }

@@ -177,6 +177,32 @@ impl<'a> Orders<'a> {
     }
 }
 
+/// What one event says of an order, for whoever sums orders without a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderWorth<'a> {
+    /// The order's id; without one the event is an order of its own.
+    pub order: Option<Cow<'a, str>>,
+    /// Whether the event stands for all of the order, or for one line of it.
+    pub whole: bool,
+    /// Its worth, in minor units.
+    pub minor: i64,
+}
+
+/// What an `Order Completed` says, by the rules of [`Orders::take`].
+pub fn order_worth(event: &Event, digits: u32) -> OrderWorth<'_> {
+    let order = properties::id(&event.properties, "order_id");
+    let list = event.properties.get("products").and_then(Value::as_array);
+    let stated = stated_total(&event.properties, digits);
+    if list.is_none() && properties::product_id(&event.properties).is_some() {
+        let minor = line(0, &event.properties, digits).1.or(stated).unwrap_or(0);
+        return OrderWorth { order, whole: false, minor };
+    }
+    let items = list.into_iter().flatten().filter_map(Value::as_object);
+    let lines = items.filter(|item| properties::product_id(item).is_some());
+    let sum = lines.filter_map(|item| line(0, item, digits).1).fold(0, i64::saturating_add);
+    OrderWorth { order, whole: true, minor: stated.unwrap_or(sum) }
+}
+
 fn text_category(properties: &Map<String, Value>) -> Option<&str> {
     properties::text(properties, "category")
 }

@@ -24,6 +24,7 @@ use crate::select;
 use crate::select::Selection;
 use crate::select::Situation;
 use crate::select::eligible::eligible;
+use crate::select::features::Customer;
 use crate::stage::Stage;
 use crate::worker::decide::seed;
 use crate::worker::engine::Engine;
@@ -98,6 +99,8 @@ fn situation<'e, 'a>(
         entry,
         facts: &visitor.facts,
         mails: &[],
+        customer: Customer::default(),
+        model: None,
         stage: visitor.stage,
         locale: visitor.locale.as_deref(),
         slice: Slice::Policy,
@@ -202,6 +205,7 @@ fn decision(
         policy_version: selection.policy_version.clone(),
         catalog_version: engine.catalog.version.clone(),
         seed: seed(&ruling.send),
+        scoring: None,
         inputs,
     }
 }

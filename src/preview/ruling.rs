@@ -11,6 +11,7 @@ use crate::decision::Decision;
 use crate::decision::Slice;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
+use crate::select::slices;
 use crate::send::Outcome;
 use crate::send::SendId;
 use crate::stage::Stage;
@@ -18,7 +19,6 @@ use crate::store::Store;
 use crate::worker::decide::Verdict;
 use crate::worker::engine::Engine;
 use crate::worker::gate;
-use crate::worker::slices;
 
 /// Stands for a code that nobody has claimed yet: a preview claims none.
 pub(super) const PLACEHOLDER_CODE: &str = "PREVIEW-CODE";

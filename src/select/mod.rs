@@ -3,9 +3,13 @@
 //! First what may be shown at all (stage, locale, `when`, inputs, offers, recency), then a policy draws.
 
 pub mod eligible;
+pub mod features;
+pub mod learnt;
 pub mod model;
 pub mod policy;
 pub mod recommend;
+pub mod slices;
+pub mod thompson;
 
 use jiff::Timestamp;
 use rand::RngExt as _;
@@ -13,16 +17,25 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use crate::campaign::PolicyKind;
 use crate::catalog::variant::CampaignEntry;
 use crate::catalog::variant::Variant;
 use crate::decision::Candidate;
 use crate::decision::Choice;
 use crate::decision::NO_SEND;
 use crate::decision::RuledOut;
+use crate::decision::Scoring;
 use crate::decision::Slice;
 use crate::decision::VariantId;
 use crate::history::Mail;
 use crate::stage::Stage;
+
+use features::Customer;
+use features::FEATURES_VERSION;
+use learnt::PolicyModel;
+use model::caps::Account;
+use model::caps::ColdStart;
+use thompson::Lately;
 
 /// Everything that a selection depends on. The same situation gives the same selection.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +46,10 @@ pub struct Situation<'e, 'a> {
     pub facts: &'a Value,
     /// What was sent to the person, for recency.
     pub mails: &'a [Mail],
+    /// The person as the learning policy sees them.
+    pub customer: Customer,
+    /// The published model; without one, `thompson` draws evenly.
+    pub model: Option<&'a PolicyModel>,
     /// Where the person stands.
     pub stage: Stage,
     /// The person's locale.
@@ -62,6 +79,10 @@ pub struct Selection<'a> {
     pub ruled_out: Vec<RuledOut>,
     /// The model's version; `-` without one.
     pub policy_version: String,
+    /// What the learning policy knew.
+    pub scoring: Option<Scoring>,
+    /// What the policy says for itself, for people.
+    pub reasons: Vec<String>,
 }
 
 impl Selection<'_> {
@@ -77,6 +98,60 @@ impl Selection<'_> {
 /// Selects.
 pub fn select<'e>(situation: &Situation<'e, '_>) -> Selection<'e> {
     let eligible::Eligible { variants, ruled_out } = eligible::eligible(situation);
+    if situation.entry.campaign.policy != PolicyKind::Thompson {
+        return Selection { ruled_out, ..drawn_by_shares(situation, &variants) };
+    }
+    let lately = Lately::of(situation);
+    let learnt = situation.model.filter(|model| model.account() == Account::Learnt);
+    let drawn = match (situation.slice, learnt) {
+        (Slice::Policy, Some(model)) => thompson::draw(situation, &variants, &lately, model),
+        _ => None,
+    };
+    let (selection, draw) = match drawn {
+        Some(drawn) => {
+            let selection = Selection {
+                variant: variants.get(drawn.index).copied(),
+                propensity: drawn.propensity,
+                candidates: drawn.candidates,
+                policy_version: learnt.map_or_else(no_version, |model| model.version.clone()),
+                reasons: drawn.reasons,
+                ruled_out,
+                scoring: None,
+            };
+            (selection, Some(drawn.draw))
+        }
+        None => {
+            let reasons = early(situation);
+            (Selection { ruled_out, reasons, ..drawn_by_shares(situation, &variants) }, None)
+        }
+    };
+    let scoring = Scoring {
+        features_version: FEATURES_VERSION,
+        customer: situation.customer.facts.to_vec(),
+        recency: selection.variant.map_or([0.0; 2], |variant| lately.recency(&variant.id)),
+        draw,
+    };
+    Selection { scoring: Some(scoring), ..selection }
+}
+
+/// Why the learning policy draws evenly.
+fn early(situation: &Situation<'_, '_>) -> Vec<String> {
+    if situation.slice != Slice::Policy {
+        return Vec::new();
+    }
+    let why = match situation.model {
+        None => "no model was fitted yet (`bespoke learn`): every variant is equally likely".to_owned(),
+        Some(model) => format!(
+            "every variant is equally likely until {} mails were sent; {} were when the model was fitted",
+            ColdStart::default().uniform_account_sends,
+            model.body().account_sends
+        ),
+    };
+    vec![why]
+}
+
+/// Draws without a model, for those policies that have none and while there is none.
+fn drawn_by_shares<'e>(situation: &Situation<'e, '_>, variants: &[&'e Variant]) -> Selection<'e> {
     let campaign = &situation.entry.campaign;
     let arms: Vec<policy::Arm<'_>> = variants.iter().map(|variant| arm(variant)).collect();
     let distribution = policy::distribution(
@@ -101,9 +176,15 @@ pub fn select<'e>(situation: &Situation<'e, '_>) -> Selection<'e> {
         variant: variants.get(drawn).copied(),
         propensity: distribution.probabilities[drawn],
         candidates,
-        ruled_out,
-        policy_version: "-".to_owned(),
+        ruled_out: Vec::new(),
+        policy_version: no_version(),
+        scoring: None,
+        reasons: Vec::new(),
     }
+}
+
+fn no_version() -> String {
+    "-".to_owned()
 }
 
 fn arm(variant: &Variant) -> policy::Arm<'_> {

@@ -17,7 +17,6 @@
 //! - `shortlist`: which arms are candidates when there are hundreds; [`logistic`]: probabilities, fast.
 //! - [`choose`]: Thompson sampling over values, the floor, the caps, and the one draw.
 //! - [`caps`]: what a new variant and a new account may get.
-//! - [`slices`]: holdout, uniform and policy by stable hash; the sticky split of `policy = "ab"`.
 //! - [`sequential`]: when an A/B test may stop, with p-values that stay valid however often one looks.
 
 pub mod caps;
@@ -33,7 +32,6 @@ pub mod posterior;
 pub mod sequential;
 mod shortlist;
 pub mod shrink;
-pub mod slices;
 pub mod space;
 pub mod vector;
 

@@ -40,7 +40,8 @@ pub fn distribution(
     let probabilities = match (slice, policy) {
         (Slice::Holdout, _) => certain(arms.len(), arms.len()),
         // To learn from, every variant that could be chosen at all is drawn alike.
-        (Slice::Uniform, _) => {
+        // So does the learning policy, until it has a model that knows enough.
+        (Slice::Uniform, _) | (Slice::Policy, PolicyKind::Thompson) => {
             shares(&with_no_send(arms.iter().map(|arm| f64::from(u8::from(arm.weight > 0.0))), 0.0))
         }
         (Slice::Policy, PolicyKind::Rules) => certain(arms.len(), first(arms)),

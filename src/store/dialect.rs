@@ -9,6 +9,7 @@
 //! | `{heap:NAME}` | the text in the bytes of `$2` to which the field NAME points ([`super::batch::Heap`]) | the same |
 //! | `{skip_locked}` | nothing: there is one writer | `for update skip locked` |
 //! | `{for_update}`, `{for_update_of_s}` | nothing | `for update`, `for update of s` |
+//! | `{json}` | nothing: text is read as JSON | `::json` |
 //! | `{key}` | `text` | `text collate "C"`: bytes compare alike everywhere |
 //! | `{serial}` | `integer primary key autoincrement` | an identity column |
 //! | `{clustered}` | `without rowid`: rows stand in the order of their primary key | nothing |
@@ -28,9 +29,10 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-const WORDS: [(&str, &str, &str); 8] = [
+const WORDS: [(&str, &str, &str); 9] = [
     ("{rows}", "(select value from jsonb_each($1)) as t", "jsonb_array_elements($1::jsonb) as t(value)"),
     ("{now}", "$2", "bespoke_now()"),
+    ("{json}", "", "::json"),
     ("{skip_locked}", "", "for update skip locked"),
     ("{for_update}", "", "for update"),
     ("{for_update_of_s}", "", "for update of s"),

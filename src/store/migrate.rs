@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tracking", include_str!("../../migrations/0005_tracking.sql")),
     (6, "requests", include_str!("../../migrations/0006_requests.sql")),
     (7, "privacy", include_str!("../../migrations/0007_privacy.sql")),
+    (10, "learning", include_str!("../../migrations/0010_learning.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

@@ -88,6 +88,36 @@ impl Store {
         Ok(row.map(StoredModel::from))
     }
 
+    /// The version of the newest model of a kind: cheap enough to ask every few seconds.
+    pub async fn newest_model_version(&self, kind: &str) -> Result<Option<String>, Error> {
+        let row: Option<(String,)> = self
+            .pools
+            .first(
+                "select version from models where kind = $1 order by created_at desc, version desc limit 1",
+                args![kind],
+            )
+            .await?;
+        Ok(row.map(|(version,)| version))
+    }
+
+    /// Keeps what the variants of a catalogue are, by its version; what is known already is not written.
+    pub async fn put_catalog_traits(&self, version: &str, traits: &str) -> Result<(), Error> {
+        self.pools
+            .run(
+                "insert into catalogs (version, traits) values ($1, $2) on conflict (version) do nothing",
+                args![version, traits],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// What the variants of a catalogue were, as JSON.
+    pub async fn catalog_traits(&self, version: &str) -> Result<Option<String>, Error> {
+        let row: Option<(String,)> =
+            self.pools.first("select traits from catalogs where version = $1", args![version]).await?;
+        Ok(row.map(|(traits,)| traits))
+    }
+
     /// One model.
     pub async fn model(&self, kind: &str, version: &str) -> Result<Option<StoredModel>, Error> {
         let row: Option<ModelRow> = self

@@ -19,6 +19,8 @@ use crate::fault::Fault;
 use crate::fault::render_all;
 use crate::product::ProductIndex;
 use crate::render::RenderFault;
+use crate::select::learnt::POLICY_MODEL;
+use crate::select::learnt::UnusableModel;
 use crate::select::recommend::ItemModel;
 use crate::store::Store;
 use crate::token::Keyring;
@@ -46,6 +48,9 @@ pub enum AssembleError {
     /// A template that the renderer does not take.
     #[error(transparent)]
     Render(#[from] RenderFault),
+    /// The published model of the learning policy.
+    #[error(transparent)]
+    Model(#[from] UnusableModel),
     /// A relay.
     #[error("{0}")]
     Relay(String),
@@ -79,7 +84,11 @@ pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleEr
     let keyring = Arc::new(keyring(config, store).await?);
     let products: ProductIndex = store.all_products().await?.into_iter().collect();
     let sender = Sender::new(config, keyring)?;
-    Ok(Engine::new(config.clone(), catalog, products, items(store).await?, sender)?)
+    let engine = Engine::new(config.clone(), catalog, products, items(store).await?, sender)?;
+    if let Some(model) = store.newest_model(POLICY_MODEL).await? {
+        engine.policy.take(&model)?;
+    }
+    Ok(engine)
 }
 
 /// What `bespoke learn` found out about products; nothing is recommended by neighbours before it ran.

@@ -13,6 +13,7 @@ use crate::decision::Decision;
 use crate::decision::TemplateHash;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
+use crate::select::slices;
 use crate::send::LeaseToken;
 use crate::send::Outcome;
 use crate::send::ScheduledSend;
@@ -27,7 +28,6 @@ use crate::worker::engine::Engine;
 use crate::worker::gate;
 use crate::worker::load::load;
 use crate::worker::shared::Shared;
-use crate::worker::slices;
 
 /// A send that is to go out, with its saved decision.
 #[derive(Debug, Clone)]
@@ -62,6 +62,9 @@ pub(super) struct Decided {
 /// Reads, decides and saves. After this nothing of the batch is lost by a crash but time.
 pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestamp) -> Result<Decided, Error> {
     let engine = shared.engine();
+    if let Err(error) = engine.refresh_policy(&shared.store, now).await {
+        tracing::error!("cannot look for a newer policy model, going on with the one in use: {error}");
+    }
     // One claim has one token.
     let Some(token) = claimed.first().map(|claimed| claimed.token.clone()) else {
         return Ok(Decided::default());
@@ -224,11 +227,27 @@ async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result
         shared.store.save_templates(&new).await?;
         shared.saved(new.into_iter().map(|(hash, _)| hash));
     }
+    if decided.decisions.iter().any(|decision| decision.scoring.is_some()) {
+        save_traits(shared, engine).await?;
+    }
     if !decided.decisions.is_empty() {
         shared.store.save_decisions(&decided.decisions).await?;
     }
     if !decided.transitions.is_empty() {
         shared.store.record_transitions(&decided.transitions).await?;
     }
+    Ok(())
+}
+
+/// What the variants of the catalogue are: decisions name it, and are scored again by it. Saved once a catalogue.
+async fn save_traits(shared: &Shared, engine: &Engine) -> Result<(), Error> {
+    let version = &engine.catalog.version;
+    let key = TemplateHash(format!("traits of {version}"));
+    if shared.unsaved(HashSet::from([key.clone()])).is_empty() {
+        return Ok(());
+    }
+    let traits = serde_json::to_string(engine.policy.traits()).expect("traits are plain texts and numbers");
+    shared.store.put_catalog_traits(version, &traits).await?;
+    shared.saved(std::iter::once(key));
     Ok(())
 }

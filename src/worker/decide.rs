@@ -25,7 +25,9 @@ use crate::profile::Profile;
 use crate::select;
 use crate::select::Selection;
 use crate::select::Situation;
+use crate::select::features::Customer;
 use crate::select::recommend::recommend;
+use crate::select::slices;
 use crate::send::Outcome;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
@@ -37,7 +39,6 @@ use crate::stage::StageRecord;
 use crate::worker::engine::Engine;
 use crate::worker::gate;
 use crate::worker::gate::OptIn;
-use crate::worker::slices;
 
 /// All that is known of a send and of its person, as it was read.
 #[derive(Debug, Clone)]
@@ -134,10 +135,13 @@ impl Engine {
         if let Some(outcome) = outside_audience(entry, &facts) {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
+        let model = self.policy.current();
         let selection = select::select(&Situation {
             entry,
             facts: &facts,
             mails: &subject.mails,
+            customer: Customer::of(&history),
+            model: model.as_deref(),
             stage: placement.stage,
             locale: subject.profile.locale.as_deref(),
             slice,
@@ -225,6 +229,7 @@ impl Engine {
             policy_version: selection.policy_version.clone(),
             catalog_version: self.catalog.version.clone(),
             seed: seed(&subject.send.id),
+            scoring: selection.scoring.clone(),
             inputs,
             choice,
         };
@@ -276,6 +281,7 @@ fn reasons(selection: &Selection<'_>, placement: &Placement, slice: Slice) -> Ve
         )),
         (None, _) => reasons.push("nothing is sent".to_owned()),
     }
+    reasons.extend(selection.reasons.iter().cloned());
     reasons
 }
 

@@ -17,9 +17,11 @@ use crate::product::money;
 use crate::render::LinkSigner;
 use crate::render::RenderFault;
 use crate::render::Renderer;
+use crate::select::features;
 use crate::select::recommend::ItemModel;
 use crate::worker::gate::GateRules;
 use crate::worker::links::Links;
+use crate::worker::models::PolicyHolder;
 use crate::worker::sender::Sender;
 
 /// Facts with products: a mail whose template names one of them shows its products.
@@ -43,6 +45,8 @@ pub struct Engine {
     pub rules: GateRules,
     /// Whom mail is from.
     pub sender: Sender,
+    /// The published model of the learning policy.
+    pub policy: PolicyHolder,
     pub(super) fold: FoldContext,
     pub(super) shop: Map<String, Value>,
     /// Per template, which facts it may print at all: only these are frozen with a decision.
@@ -71,6 +75,7 @@ impl Engine {
         let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
         Ok(Self {
             rules: GateRules::new(&config.cap, &config.quiet_hours),
+            policy: PolicyHolder::new(features::traits_of(&catalog)),
             fold: FoldContext::new(&config.events.known, currency, &config.stage),
             catalog,
             renderer,

@@ -1,6 +1,6 @@
 //! Plan, gate, and the loop that sends.
 //!
-//! In reading order: [`schedule`] when, [`gate`] whether, [`slices`] and [`decide`] what, [`make`] the bytes,
+//! In reading order: [`schedule`] when, [`gate`] whether, [`decide`] what, [`make`] the bytes,
 //! `submit` the way out, [`journal`] what is committed, [`run`] the loop around it all.
 
 pub mod assemble;
@@ -13,6 +13,7 @@ pub mod lead;
 pub mod links;
 pub mod load;
 pub mod make;
+pub mod models;
 pub mod outcomes;
 pub mod plan;
 mod rates;
@@ -20,6 +21,5 @@ pub mod run;
 pub mod schedule;
 pub mod sender;
 mod shared;
-pub mod slices;
 mod submit;
 pub mod tally;

@@ -62,6 +62,7 @@ fn decision(name: &str, choice: Choice) -> Decision {
         policy_version: "-".to_owned(),
         catalog_version: "c1".to_owned(),
         seed: u64::MAX,
+        scoring: None,
         inputs: json!({"profile": {"first_name": "A\u{0}na {{ 7*7 }}"}, "n": 1.5}),
     }
 }

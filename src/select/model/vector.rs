@@ -49,6 +49,14 @@ impl SparseVector {
         Ok(Self { entries: pairs })
     }
 
+    /// Takes pairs that are sorted already, each number once, values finite; drops zeros.
+    pub(in crate::select) fn from_sorted(pairs: impl Iterator<Item = (FeatureId, f64)>, room: usize) -> Self {
+        let mut entries = Vec::with_capacity(room);
+        entries.extend(pairs.filter(|(_, value)| *value != 0.0));
+        debug_assert!(entries.windows(2).all(|pair| pair[0].0 < pair[1].0), "features out of order");
+        Self { entries }
+    }
+
     /// The features with their values, by number.
     pub fn iter(&self) -> impl Iterator<Item = (FeatureId, f64)> + '_ {
         self.entries.iter().copied()

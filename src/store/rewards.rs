@@ -1,0 +1,143 @@
+//! What decisions led to: what the learning policy learns from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Error;
+use super::Store;
+use super::batch::args;
+use crate::campaign::CampaignId;
+use crate::clock::from_millisecond;
+use crate::decision::Scoring;
+use crate::decision::VariantId;
+use crate::profile::ProfileId;
+use crate::send::SendId;
+use crate::stage::Stage;
+
+/// A mail that went out, with what the policy knew and what a person did with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RewardedSend {
+    /// The send.
+    pub send: SendId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Where the person stood.
+    pub stage: Stage,
+    /// What they got.
+    pub variant: VariantId,
+    /// The catalogue that the variant was of.
+    pub catalog_version: String,
+    /// What the policy knew.
+    pub scoring: Scoring,
+    /// First click by a person.
+    pub clicked_at: Option<Timestamp>,
+}
+
+/// A place in the order of decisions: time, then send.
+pub type DecisionPlace = (Timestamp, String);
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    send_id: String,
+    profile_id: String,
+    at: i64,
+    stage: String,
+    variant: String,
+    catalog_version: String,
+    scoring: String,
+    clicked_at: Option<i64>,
+}
+
+impl Row {
+    fn read(self) -> Result<RewardedSend, Error> {
+        let wrong = |fault: String| Error::unreadable("decisions", &self.send_id, fault);
+        Ok(RewardedSend {
+            send: SendId::parse(&self.send_id)
+                .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
+            profile: ProfileId::parse(&self.profile_id).map_err(|fault| wrong(fault.to_string()))?,
+            decided_at: from_millisecond(self.at),
+            stage: Stage::parse(&self.stage).ok_or_else(|| wrong(format!("no stage {:?}", self.stage)))?,
+            scoring: serde_json::from_str(&self.scoring).map_err(|fault| wrong(fault.to_string()))?,
+            variant: VariantId(self.variant),
+            catalog_version: self.catalog_version,
+            clicked_at: self.clicked_at.map(from_millisecond),
+        })
+    }
+}
+
+impl Store {
+    /// Mails of a campaign that went out, or may have, decided by a policy that learns, in the order of their decisions
+    /// from behind `after` on.
+    pub async fn rewarded_sends(
+        &self,
+        campaign: &CampaignId,
+        after: &DecisionPlace,
+        limit: usize,
+    ) -> Result<Vec<RewardedSend>, Error> {
+        let rows: Vec<Row> = self
+            .pools
+            .all(
+                "select d.send_id, d.profile_id, d.at, d.stage, d.variant,
+                   d.body{json}->>'catalog_version' as catalog_version, d.body{json}->>'scoring' as scoring,
+                   s.clicked_at
+                 from decisions as d join sends as s on s.seq = d.send_seq
+                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+                   and d.policy = 'thompson' and d.variant is not null
+                   and d.body{json}->>'scoring' is not null
+                   and s.submitted_at is not null and s.state in ('sent', 'unknown')
+                 order by d.at, d.send_id limit $4",
+                args![campaign.as_str(), after.0, after.1.as_str(), limit],
+            )
+            .await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// The earliest decision whose mail may still go out. Everything decided before has come to its end.
+    pub async fn earliest_open_decision(&self) -> Result<Option<Timestamp>, Error> {
+        let row: Option<(Option<i64>,)> = self
+            .pools
+            .first(
+                "select min(d.at) from sends as s join decisions as d on d.send_seq = s.seq
+                 where s.state in ('scheduled', 'deferred', 'leased', 'submitting') and s.attempt > 0",
+                args![],
+            )
+            .await?;
+        Ok(row.and_then(|(at,)| at).map(from_millisecond))
+    }
+
+    /// Unsubscribes and complaints by the mail whose link, or whose complaint, they came by: the first of each since
+    /// this time.
+    pub async fn departures_since(&self, since: Timestamp) -> Result<Vec<(SendId, Timestamp)>, Error> {
+        let rows: Vec<(String, i64)> = self
+            .pools
+            .all(
+                "select send_id, min(at) from suppressions
+                 where reason in ('unsubscribe', 'complaint') and send_id is not null and at >= $1
+                 group by send_id order by send_id",
+                args![since],
+            )
+            .await?;
+        let read = |(send, at): (String, i64)| Some((SendId::parse(&send)?, from_millisecond(at)));
+        Ok(rows.into_iter().filter_map(read).collect())
+    }
+
+    /// How many mails of each variant went out, or may have.
+    pub async fn sends_by_variant(&self) -> Result<BTreeMap<VariantId, u64>, Error> {
+        let rows: Vec<(String, i64)> = self
+            .pools
+            .all(
+                "select variant, count(*) from sends
+                 where variant is not null and submitted_at is not null and state in ('sent', 'unknown')
+                 group by variant",
+                args![],
+            )
+            .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(variant, count)| (VariantId(variant), u64::try_from(count).unwrap_or(0)))
+            .collect())
+    }
+}

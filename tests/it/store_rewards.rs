@@ -1,0 +1,157 @@
+//! Conformance of the store, both databases: what decisions led to, and what the learning policy keeps.
+
+use std::collections::BTreeMap;
+
+use bespoke::campaign::CampaignId;
+use bespoke::campaign::Kind;
+use bespoke::decision::Choice;
+use bespoke::decision::Decision;
+use bespoke::decision::Scoring;
+use bespoke::decision::Slice;
+use bespoke::decision::TemplateHash;
+use bespoke::decision::VariantId;
+use bespoke::send::ScheduledSend;
+use bespoke::send::Suppression;
+use bespoke::stage::Stage;
+use bespoke::store::Engagement;
+use bespoke::store::StoredModel;
+use jiff::Timestamp;
+use jiff::ToSpan;
+use serde_json::json;
+
+use crate::support::Database;
+use crate::support::database::start;
+use crate::support::given::SOFT_MAX;
+use crate::support::given::claim;
+use crate::support::given::given_people;
+use crate::support::given::mark;
+use crate::support::given::send;
+use crate::support::given::sent;
+use crate::support::given::settlement;
+use crate::support::stores;
+
+fn decision(send: &ScheduledSend, at: Timestamp, policy: &str) -> Decision {
+    Decision {
+        send: send.id.clone(),
+        campaign: send.campaign.clone(),
+        profile: send.profile.clone(),
+        at,
+        stage: Stage::Educate,
+        stage_reason: String::new(),
+        choice: Choice::Variant {
+            variant: VariantId("picks/compare/versus".to_owned()),
+            template: TemplateHash("abc".to_owned()),
+        },
+        propensity: 0.5,
+        slice: Slice::Policy,
+        candidates: Vec::new(),
+        ruled_out: Vec::new(),
+        reasons: Vec::new(),
+        policy: policy.to_owned(),
+        policy_version: "-".to_owned(),
+        catalog_version: "c1".to_owned(),
+        seed: 1,
+        scoring: (policy == "thompson").then(|| Scoring {
+            features_version: 1,
+            customer: vec![0.1 + 0.2, 1e-17],
+            recency: [0.5, 0.25],
+            draw: None,
+        }),
+        inputs: json!({"scoring": "not this"}),
+    }
+}
+
+/// Three people have mails that went out, one of them decided by another policy; a fourth mail is still on its way.
+async fn given_mails(database: &Database) -> Vec<ScheduledSend> {
+    let store = &database.store;
+    let names = ["ana", "bo", "cy", "di"];
+    given_people(database, &names).await;
+    let sends: Vec<_> = names.iter().map(|name| send(name, "1", Kind::Lifecycle, start())).collect();
+    store.plan(&sends).await.unwrap();
+    let claimed = claim(database, start(), 10, "w").await;
+    let decisions: Vec<_> = sends
+        .iter()
+        .zip([("thompson", 0), ("thompson", 2), ("weighted", 0), ("thompson", 5)])
+        .map(|(send, (policy, minutes))| decision(send, start() + i64::from(minutes).minutes(), policy))
+        .collect();
+    store.save_decisions(&decisions).await.unwrap();
+    let gone: Vec<_> = claimed.iter().filter(|claimed| claimed.send.id != sends[3].id).collect();
+    let marks: Vec<_> = gone.iter().map(|claimed| mark(claimed)).collect();
+    assert_eq!(store.mark_submitting(&marks, &[], start()).await.unwrap().accepted.len(), 3);
+    let settlements: Vec<_> = gone.iter().map(|claimed| settlement(claimed, sent())).collect();
+    store.record_outcomes(&settlements, SOFT_MAX, start()).await.unwrap();
+    sends
+}
+
+#[tokio::test]
+async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
+    for database in stores().await {
+        let store = &database.store;
+        let sends = given_mails(&database).await;
+        let at = start() + 1.hour();
+        store.record_engagement(&[(sends[1].id.clone(), Engagement::Clicked, at)]).await.unwrap();
+        let campaign = CampaignId("picks".to_owned());
+        let all = store.rewarded_sends(&campaign, &(start() - 1.minute(), "~".to_owned()), 10).await.unwrap();
+        let ids: Vec<_> = all.iter().map(|send| send.send.clone()).collect();
+        assert_eq!(ids, [sends[0].id.clone(), sends[1].id.clone()]);
+        assert_eq!(all.iter().map(|send| send.clicked_at).collect::<Vec<_>>(), [None, Some(at)]);
+        assert_eq!(Some(&all[0].scoring), decision(&sends[0], start(), "thompson").scoring.as_ref());
+        assert_eq!((all[0].catalog_version.as_str(), all[0].stage), ("c1", Stage::Educate));
+        let place = (all[0].decided_at, all[0].send.as_str().to_owned());
+        assert_eq!(store.rewarded_sends(&campaign, &place, 10).await.unwrap(), all[1..]);
+        assert_eq!(store.rewarded_sends(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
+        assert_eq!(store.earliest_open_decision().await.unwrap(), Some(start() + 5.minutes()));
+        let counts = store.sends_by_variant().await.unwrap();
+        assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+    }
+}
+
+#[tokio::test]
+async fn departures_belong_to_the_mail_that_they_came_by() {
+    for database in stores().await {
+        let store = &database.store;
+        let sends = given_mails(&database).await;
+        let suppression =
+            |address: &str, topic: &str, reason: &str, minutes: i64, by: Option<usize>| Suppression {
+                address: address.to_owned(),
+                topic: topic.to_owned(),
+                reason: reason.to_owned(),
+                at: start() + minutes.minutes(),
+                until: None,
+                send: by.map(|index| sends[index].id.clone()),
+            };
+        let rows = [
+            suppression("ana@example.test", "picks", "unsubscribe", 9, Some(0)),
+            suppression("ana@example.test", "*", "complaint", 8, Some(0)),
+            suppression("bo@example.test", "*", "hard_bounce", 9, Some(1)),
+            suppression("cy@example.test", "*", "unsubscribe", 9, None),
+        ];
+        store.add_suppressions(&rows).await.unwrap();
+        let found = store.departures_since(start()).await.unwrap();
+        assert_eq!(found, [(sends[0].id.clone(), start() + 8.minutes())]);
+        assert_eq!(store.departures_since(start() + 10.minutes()).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn what_variants_were_is_kept_by_catalogue_and_the_newest_version_of_a_model_is_known() {
+    for database in stores().await {
+        let store = &database.store;
+        assert_eq!(store.catalog_traits("c1").await.unwrap(), None);
+        store.put_catalog_traits("c1", "[1]").await.unwrap();
+        store.put_catalog_traits("c1", "[2]").await.unwrap();
+        assert_eq!(store.catalog_traits("c1").await.unwrap().as_deref(), Some("[1]"));
+        assert_eq!(store.newest_model_version("policy").await.unwrap(), None);
+        for (version, minutes) in [("a", 2), ("b", 1)] {
+            let model = StoredModel {
+                kind: "policy".to_owned(),
+                version: version.to_owned(),
+                created_at: start() + i64::from(minutes).minutes(),
+                body: "{}".to_owned(),
+            };
+            store.put_model(&model).await.unwrap();
+        }
+        assert_eq!(store.newest_model_version("policy").await.unwrap().as_deref(), Some("a"));
+        assert_eq!(store.newest_model_version("value").await.unwrap(), None);
+    }
+}
