@@ -126,9 +126,8 @@ pub struct ScoredArm {
     pub recency: [f64; 2],
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(recency: &[f64; 2]) -> bool {
-    *recency == [0.0; 2]
+    recency.iter().all(|value| value.to_bits() == 0)
 }
 
 /// What was chosen.

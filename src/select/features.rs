@@ -285,7 +285,7 @@ mod tests {
                 "recency of the file"
             ]
         );
-        assert_eq!(found.0.last().unwrap().1, 0.25);
+        assert!((found.0.last().unwrap().1 - 0.25).abs() < 1e-12);
         assert_eq!((recency(0.0), recency(15.0), recency(30.0)), (1.0, 0.5, 0.25));
     }
 }

@@ -107,23 +107,20 @@ pub fn select<'e>(situation: &Situation<'e, '_>) -> Selection<'e> {
         (Slice::Policy, Some(model)) => thompson::draw(situation, &variants, &lately, model),
         _ => None,
     };
-    let (selection, draw) = match drawn {
-        Some(drawn) => {
-            let selection = Selection {
-                variant: variants.get(drawn.index).copied(),
-                propensity: drawn.propensity,
-                candidates: drawn.candidates,
-                policy_version: learnt.map_or_else(no_version, |model| model.version.clone()),
-                reasons: drawn.reasons,
-                ruled_out,
-                scoring: None,
-            };
-            (selection, Some(drawn.draw))
-        }
-        None => {
-            let reasons = early(situation);
-            (Selection { ruled_out, reasons, ..drawn_by_shares(situation, &variants) }, None)
-        }
+    let (selection, draw) = if let Some(drawn) = drawn {
+        let selection = Selection {
+            variant: variants.get(drawn.index).copied(),
+            propensity: drawn.propensity,
+            candidates: drawn.candidates,
+            policy_version: learnt.map_or_else(no_version, |model| model.version.clone()),
+            reasons: drawn.reasons,
+            ruled_out,
+            scoring: None,
+        };
+        (selection, Some(drawn.draw))
+    } else {
+        let reasons = early(situation);
+        (Selection { ruled_out, reasons, ..drawn_by_shares(situation, &variants) }, None)
     };
     let scoring = Scoring {
         features_version: FEATURES_VERSION,
