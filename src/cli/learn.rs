@@ -26,6 +26,8 @@ use crate::worker::assemble::POPULARITY_MODEL;
 
 /// Events of one page.
 const PAGE_ROWS: usize = 5_000;
+/// Popularity lists that are kept, the newest.
+const POPULARITY_VERSIONS_MAX: usize = 10;
 
 /// Learns from what happened: which products go together, what sells now, and what becomes of which mail.
 #[derive(Debug, Args)]
@@ -53,32 +55,48 @@ pub struct Sales {
     pub order_lines: u64,
 }
 
+/// All that was learnt.
+#[derive(Debug)]
+pub struct AllLearnt {
+    /// Of products.
+    pub items: Learnt,
+    /// Of mails; `None` where no campaign learns.
+    pub policy: Option<Taught>,
+}
+
 impl Learn {
     #[expect(clippy::unused_self, reason = "every role has the same shape")]
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
             let store = context.store().await?;
-            let now = context.clock.now();
-            let catalog = assemble::catalog(&context.config)?;
-            let sales = read_sales(&store, digits(&context.config), now).await?;
-            let taught =
-                teach(&store, &catalog, &sales.orders, now).await.context("the policy learnt nothing")?;
-            let learnt = learn_items(&store, sales, now).await?;
+            let learnt = learn_all(&store, &context.config, context.clock.now()).await?;
             println!(
                 "read {} order lines: {} pairs of products go together, {} products have a popularity",
-                learnt.order_lines, learnt.neighbours, learnt.popular
+                learnt.items.order_lines, learnt.items.neighbours, learnt.items.popular
             );
-            if learnt.order_lines == 0 {
+            if learnt.items.order_lines == 0 {
                 println!("import purchases first: `bespoke import events FILE`");
             }
-            match taught {
-                Some(taught) => tell(&taught),
+            match &learnt.policy {
+                Some(taught) => tell(taught),
                 None => println!("no campaign has `policy = \"thompson\"`: there is no policy to teach"),
             }
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+/// Everything that can be learnt, from all that happened up to `now`.
+pub async fn learn_all(store: &Store, config: &Config, now: Timestamp) -> anyhow::Result<AllLearnt> {
+    let catalog = assemble::catalog(config)?;
+    let sales = read_sales(store, digits(config), now).await?;
+    let policy = teach(store, &catalog, &sales.orders, now).await.context("the policy learnt nothing")?;
+    if let Some(alarm) = policy.as_ref().and_then(Taught::alarm) {
+        tracing::error!("{alarm}");
+    }
+    let items = learn_items(store, sales, now).await?;
+    Ok(AllLearnt { items, policy })
 }
 
 fn tell(taught: &Taught) {
@@ -96,8 +114,7 @@ fn tell(taught: &Taught) {
         Some(version) => println!("published policy model {version}; workers take it within seconds"),
         None => println!("nothing is new: the policy model stays"),
     }
-    if let Some(alarm) = taught.calibration.as_ref().and_then(crate::select::learnt::Calibration::alarm) {
-        tracing::error!("{alarm}");
+    if let Some(alarm) = taught.alarm() {
         println!("ALARM: {alarm}; look at `bespoke model show`, and at `bespoke model rollback`");
     }
 }
@@ -127,7 +144,9 @@ pub async fn read_sales(store: &Store, digits: u32, now: Timestamp) -> anyhow::R
 
 /// Fits what recommendations read, and replaces what was there.
 pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow::Result<Learnt> {
-    let fit = sales.purchases.fit();
+    let purchases = sales.purchases;
+    // Minutes of arithmetic for thousands of products: not on a thread that mails wait for.
+    let fit = tokio::task::spawn_blocking(move || purchases.fit()).await?;
     let learnt = Learnt {
         order_lines: sales.order_lines,
         neighbours: fit.neighbours.len(),
@@ -146,6 +165,7 @@ pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow:
         body: serde_json::to_string(&fit.popular)?,
     };
     store.put_model(&model).await?;
+    store.prune_models(POPULARITY_MODEL, POPULARITY_VERSIONS_MAX).await?;
     Ok(learnt)
 }
 

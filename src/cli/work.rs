@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::context::on_signal;
-use crate::cli::learn::learn_items;
+use crate::cli::learn::learn_all;
+use crate::config::Config;
 use crate::config::TransportKind;
 use crate::send::State;
 use crate::store::Store;
@@ -47,7 +48,10 @@ impl Work {
             let duties = Duties {
                 plan_every: Duration::from_secs(config.worker.plan_every_seconds),
                 learn_every: Duration::from_secs(config.worker.learn_every_minutes * 60),
-                learn: Box::new(|store, now| Box::pin(learn(store, now))),
+                learn: {
+                    let config = Arc::new(config.clone());
+                    Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&config), now)))
+                },
             };
             let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
             let worker = worker.with_duties(duties);
@@ -65,9 +69,10 @@ impl Work {
 }
 
 /// What `bespoke learn` does, by the worker that leads.
-async fn learn(store: Store, now: Timestamp) -> Result<String, String> {
-    let learnt = learn_items(&store, now).await.map_err(|error| format!("{error:#}"))?;
-    Ok(format!("learnt from {} order lines", learnt.order_lines))
+async fn learn(store: Store, config: Arc<Config>, now: Timestamp) -> Result<String, String> {
+    let learnt = learn_all(&store, &config, now).await.map_err(|error| format!("{error:#}"))?;
+    let mails = learnt.policy.map_or(0, |taught| taught.sends);
+    Ok(format!("learnt from {} order lines and {mails} mails", learnt.items.order_lines))
 }
 
 async fn show_progress(tally: Arc<Tally>) {

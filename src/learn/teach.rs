@@ -35,6 +35,9 @@ const PAGE_ROWS: usize = 5_000;
 /// Decisions older than three half-lives are not read: they would count for an eighth, and there may be many.
 const MEMORY_DAYS: i64 = 180;
 
+/// Versions that are kept, the newest: of decisions by older ones the probabilities stay as they were logged.
+const VERSIONS_MAX: usize = 100;
+
 /// Why nothing was learnt.
 #[derive(Debug, thiserror::Error)]
 pub enum TeachError {
@@ -47,6 +50,9 @@ pub enum TeachError {
     /// The new model has no JSON form.
     #[error("the new policy model cannot be written: {0}")]
     Write(#[from] serde_json::Error),
+    /// The arithmetic panicked.
+    #[error("fitting the policy model failed: {0}")]
+    Fit(#[from] tokio::task::JoinError),
     /// Too many variants.
     #[error(transparent)]
     Space(#[from] crate::select::model::space::SpaceError),
@@ -67,6 +73,13 @@ pub struct Taught {
     pub account_sends: u64,
     /// How good the predictions of the last days were.
     pub calibration: Option<Calibration>,
+}
+
+impl Taught {
+    /// What is wrong with the model, in a sentence; `None` while all is well.
+    pub fn alarm(&self) -> Option<String> {
+        self.calibration.as_ref().and_then(Calibration::alarm)
+    }
 }
 
 /// Fits the next version and publishes it. Done twice at one time, the second changes nothing. `None` where no campaign
@@ -102,7 +115,16 @@ pub async fn teach(
 
     let readings: Vec<Reading<'_>> = sends.iter().map(Known::reading).collect();
     let decided = rewards::decided(&readings, |profile| orders.times(profile.as_str()), &departures);
-    let fit = fit(&mut body.heads, &decided, complete_until, now);
+    // Seconds of arithmetic for many mails: not on a thread that mails wait for.
+    let (heads, fit) = tokio::task::spawn_blocking({
+        let mut heads = body.heads;
+        move || {
+            let report = fit(&mut heads, &decided, complete_until, now);
+            (heads, report)
+        }
+    })
+    .await?;
+    body.heads = heads;
     body.calibration = rewards::calibration(&readings, &body.heads, now);
     count(&mut body, store.sends_by_variant().await?, &campaigns);
     body.order_value_minor = orders.mean_minor(now);
@@ -125,6 +147,7 @@ pub async fn teach(
             body: text,
         };
         store.put_model(&model).await?;
+        store.prune_models(POLICY_MODEL, VERSIONS_MAX).await?;
         taught.published = Some(model.version);
     }
     Ok(Some(taught))

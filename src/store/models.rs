@@ -100,6 +100,18 @@ impl Store {
         Ok(row.map(|(version,)| version))
     }
 
+    /// Deletes all but the newest `keep` models of a kind.
+    pub async fn prune_models(&self, kind: &str, keep: usize) -> Result<u64, Error> {
+        self.pools
+            .run(
+                "delete from models where kind = $1 and version not in (
+                   select version from models where kind = $1 order by created_at desc, version desc limit $2
+                 )",
+                args![kind, keep],
+            )
+            .await
+    }
+
     /// Keeps what the variants of a catalogue are, by its version; what is known already is not written.
     pub async fn put_catalog_traits(&self, version: &str, traits: &str) -> Result<(), Error> {
         self.pools

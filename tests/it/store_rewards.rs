@@ -153,5 +153,9 @@ async fn what_variants_were_is_kept_by_catalogue_and_the_newest_version_of_a_mod
         }
         assert_eq!(store.newest_model_version("policy").await.unwrap().as_deref(), Some("a"));
         assert_eq!(store.newest_model_version("value").await.unwrap(), None);
+        assert_eq!(store.prune_models("value", 0).await.unwrap(), 0);
+        assert_eq!(store.prune_models("policy", 1).await.unwrap(), 1);
+        assert_eq!(store.model("policy", "b").await.unwrap(), None);
+        assert!(store.model("policy", "a").await.unwrap().is_some());
     }
 }
