@@ -73,7 +73,6 @@ enum Command {
     /// Reads mails that came back: bounces, complaints, unsubscribes by mail.
     #[command(subcommand)]
     Bounces(bounces::Bounces),
-    /// Fits what recommendations read: which products go together, and what sells now.
     /// Learns from what happened: which products go together, what sells now, and what becomes of which mail.
     Learn(learn::Learn),
     /// Lists the models that were published, shows what one learnt, goes back to an older one.
