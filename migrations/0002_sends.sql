@@ -17,7 +17,7 @@ create table sends (
   state {key} not null,
   held bigint not null default 0,       -- 1: its campaign was paused when it came due; not looked at until resumed
   attempt bigint not null default 0,    -- claims so far, less those that were not the mail's fault
-  orphaned bigint not null default 0,   -- how often a worker died while it held this send
+  orphaned bigint not null default 0,   -- how often a worker died while it decided or rendered this
   data text not null,                   -- JSON object that the request or the event brought along
   to_address text,                      -- overrides the profile's address
   lease_token {key},                    -- fencing: a write with another token changes nothing

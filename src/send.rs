@@ -81,7 +81,7 @@ pub struct ScheduledSend {
     pub state: State,
     /// Claims so far, this one included. Faults that are the relay's are not counted.
     pub attempt: u32,
-    /// How often a worker died while it held this send.
+    /// How often a worker died while it decided or rendered this send.
     pub orphaned: u32,
     /// What a transactional request, or the starting event, brought along: `data` in templates.
     pub data: Map<String, Value>,

@@ -85,6 +85,12 @@ impl Store {
         }
     }
 
+    /// Where files about this database lie on this host, with names that begin so: beside a SQLite file; for
+    /// PostgreSQL among temporary files, under a name that is the same for all workers of one database.
+    pub fn beside(&self) -> PathBuf {
+        self.shared.path.clone().unwrap_or_else(|| std::env::temp_dir().join(&self.shared.name))
+    }
+
     /// Takes a role if nobody has it. `None` when another process has it: ask again later.
     pub async fn lead(&self, role: Role) -> Result<Option<Leadership>, Error> {
         match &self.pools {

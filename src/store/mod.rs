@@ -11,6 +11,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sha2::Digest as _;
+use sha2::Sha256;
 use tokio::sync::OnceCell;
 use tokio::sync::watch;
 
@@ -107,7 +109,6 @@ pub use sends::Settled;
 pub use sends::Settlement;
 pub use sends::StateCount;
 pub use sends::StoredSend;
-pub use sends::Suspects;
 pub use tombstones::Named;
 pub use wake::WakeUp;
 pub use wake::Woken;
@@ -127,6 +128,8 @@ pub struct Store {
 struct Shared {
     /// The SQLite file; `None` on PostgreSQL.
     path: Option<PathBuf>,
+    /// Tells databases apart, and tells nothing about them.
+    name: String,
     /// Changes whenever this process plans sends.
     work: watch::Sender<()>,
     /// Made when it is first asked for.
@@ -142,9 +145,16 @@ impl Store {
     /// reached, is too old, or may forget commits.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let (pools, path) = open::open(url).await?;
+        let digest = Sha256::digest(url.as_bytes());
+        let name = digest[..8].iter().fold("bespoke-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
         Ok(Self {
             pools,
-            shared: Arc::new(Shared { path, work: watch::Sender::new(()), fingerprints: OnceCell::new() }),
+            shared: Arc::new(Shared {
+                path,
+                name,
+                work: watch::Sender::new(()),
+                fingerprints: OnceCell::new(),
+            }),
         })
     }
 

@@ -35,7 +35,7 @@ impl Store {
             ("mark", statements::MARK_SQL.to_owned(), vec![none(), Arg::from(0)]),
             ("holdings", statements::HOLDINGS_SQL.to_owned(), vec![none()]),
             ("outcome", statements::OUTCOME_SQL.to_owned(), vec![none(), Arg::from(0)]),
-            ("reap leased", statements::leased_sql(orphans), vec![none(), Arg::from(0), Arg::from(0)]),
+            ("reap leased", statements::leased_sql(orphans), args!["detail", 0]),
             ("reap submitting", statements::submitting_sql(orphans), args!["detail", 0]),
             ("mails", MAILS_SQL.to_owned(), vec![none(), Arg::from(50)]),
             ("events", EVENTS_SQL.to_owned(), vec![none(), Arg::from(5_000)]),

@@ -79,6 +79,12 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
         decided.stopped.push(Stopped { send, token: token.clone(), to: None, outcome });
     }
     for subject in loaded.subjects {
+        if subject.send.attempt > shared.settings.attempts_max {
+            let detail = format!("{} attempts, and none came to an end", subject.send.attempt - 1);
+            decided.stop(subject, &token, Outcome::terminal(State::Failed, "attempts", detail));
+            continue;
+        }
+        let _in_work = shared.in_work.enter(&subject.send.id);
         let earlier = loaded.decisions.get(&subject.send.id);
         match earlier {
             Some(decision) => again(&engine, &mut decided, subject, decision.clone(), &token, now),

@@ -8,6 +8,7 @@ mod batch;
 pub mod decide;
 pub mod engine;
 pub mod gate;
+pub mod in_work;
 pub mod journal;
 pub mod lead;
 pub mod links;

@@ -26,11 +26,12 @@ use crate::store::Error;
 use crate::store::Orphans;
 use crate::store::Settlement;
 use crate::store::Store;
-use crate::store::Suspects;
 use crate::store::WorkerLock;
 use crate::worker::batch;
 use crate::worker::batch::Job;
 use crate::worker::engine::Engine;
+use crate::worker::in_work::InWork;
+use crate::worker::in_work::left_behind;
 use crate::worker::journal::Journal;
 use crate::worker::journal::JournalSettings;
 use crate::worker::lead;
@@ -58,6 +59,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     lock: WorkerLock,
+    /// What processes before this one had in work as they died.
+    suspects: Vec<SendId>,
     duties: Option<Duties>,
 }
 
@@ -93,6 +96,9 @@ impl Worker {
             },
         );
         let (stop, stopping) = watch::channel(false);
+        let in_work = store.beside();
+        // What cannot be read accuses nobody.
+        let suspects = left_behind(&in_work).unwrap_or_default();
         let shared = Shared {
             limiter: Limiter::new(&config.rates, relay_rates),
             groups: DomainGroups::new(&config.rates),
@@ -101,6 +107,7 @@ impl Worker {
             store,
             transport,
             journal,
+            in_work: InWork::begin(&in_work),
             clock,
             tally: Arc::default(),
             stopping,
@@ -111,7 +118,7 @@ impl Worker {
             policy_failures: Mutex::default(),
             engine: ArcSwap::from_pointee(engine),
         };
-        Ok(Self { shared: Arc::new(shared), stop, lock, duties: None })
+        Ok(Self { shared: Arc::new(shared), stop, lock, suspects, duties: None })
     }
 
     /// Stands for planning and learning too, while it works until it is stopped.
@@ -140,8 +147,11 @@ impl Worker {
     pub async fn run(mut self, until: Until) -> Result<Arc<Tally>, Error> {
         let shared = &self.shared;
         let now = shared.clock.now();
+        for send in shared.store.accuse(&self.suspects, now).await? {
+            tracing::error!(%send, "send {send} was in work each time a worker died, and is quarantined");
+        }
         if let WorkerLock::Sole(sole) = &self.lock {
-            shared.store.reap(Orphans::All(sole), Suspects::AllHeld, now).await?;
+            shared.store.reap(Orphans::All(sole), now).await?;
         }
         // Dropped, they end.
         let mut background = JoinSet::new();
@@ -303,12 +313,10 @@ async fn reap(shared: Arc<Shared>) {
     loop {
         tick.tick().await;
         let orphans = Orphans::LeaseEnded { margin_ms };
-        match shared.store.reap(orphans, Suspects::AllHeld, shared.clock.now()).await {
-            Ok(reaped) if !reaped.quarantined.is_empty() || !reaped.unknown.is_empty() => tracing::warn!(
-                "{} sends were quarantined and {} are unknown after a worker died",
-                reaped.quarantined.len(),
-                reaped.unknown.len()
-            ),
+        match shared.store.reap(orphans, shared.clock.now()).await {
+            Ok(reaped) if !reaped.unknown.is_empty() => {
+                tracing::warn!("{} sends are unknown after a worker died", reaped.unknown.len());
+            }
             Ok(_) => {}
             Err(error) => tracing::error!("cannot look for orphans: {error}"),
         }

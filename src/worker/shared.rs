@@ -25,6 +25,7 @@ use crate::send::State;
 use crate::store::Settlement;
 use crate::store::Store;
 use crate::worker::engine::Engine;
+use crate::worker::in_work::InWork;
 use crate::worker::journal::Journal;
 use crate::worker::tally::Tally;
 
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) limiter: Limiter,
     pub(super) groups: DomainGroups,
     pub(super) journal: Journal,
+    pub(super) in_work: InWork,
     pub(super) clock: Clock,
     pub(super) settings: WorkerSettings,
     pub(super) tally: Arc<Tally>,

@@ -92,6 +92,7 @@ async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> 
     let stored = if engine.knows_template(&job.decision) { None } else { stored(shared, job).await? };
     let attachments = attachments(shared, job).await?;
     let extras = Extras { purpose: MailPurpose::Delivery, attachments: &attachments };
+    let _in_work = shared.in_work.enter(&job.send.id);
     let made = engine.make(&job.decision, &job.campaign, &job.to, stored, extras);
     made.map_err(|error| Outcome::terminal(State::Failed, error.reason(), error.to_string()))
 }

@@ -12,7 +12,6 @@ use bespoke::store::Orphans;
 use bespoke::store::Reaped;
 use bespoke::store::Refusal;
 use bespoke::store::Running;
-use bespoke::store::Suspects;
 use bespoke::store::WorkerLock;
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -40,9 +39,9 @@ async fn given_two(database: &Database) -> (SendId, SendId) {
     (sends[0].id.clone(), sends[1].id.clone())
 }
 
-async fn reap(database: &Database, suspects: Suspects<'_>, now: Timestamp) -> Reaped {
+async fn reap(database: &Database, now: Timestamp) -> Reaped {
     database.set_now(now).await;
-    database.store.reap(LEASE_ENDED, suspects, now).await.unwrap()
+    database.store.reap(LEASE_ENDED, now).await.unwrap()
 }
 
 async fn state(database: &Database, send: &SendId) -> (State, Option<String>) {
@@ -56,35 +55,37 @@ async fn what_a_dead_worker_held_is_claimed_again_after_its_lease() {
         let (lifecycle, transactional) = given_two(&database).await;
         assert_eq!(claim(&database, start(), 10, "dead").await.len(), 2);
         let end = start() + LEASE_MS.milliseconds();
-        assert_eq!(reap(&database, Suspects::AllHeld, end).await, Reaped::default());
+        assert_eq!(reap(&database, end).await, Reaped::default());
         let after = end + 1.millisecond();
         let mut both = vec![lifecycle, transactional];
         both.sort();
         let expected = Reaped { rescheduled: both, ..Reaped::default() };
-        assert_eq!(reap(&database, Suspects::AllHeld, after).await, expected, "{}", database.name());
+        assert_eq!(reap(&database, after).await, expected, "{}", database.name());
         let again = claim(&database, after, 10, "alive").await;
         let counts: Vec<_> =
             again.iter().map(|claimed| (claimed.send.attempt, claimed.send.orphaned)).collect();
-        assert_eq!(counts, [(2, 1), (2, 1)]);
+        assert_eq!(counts, [(2, 0), (2, 0)]);
     }
 }
 
 #[tokio::test]
-async fn a_send_in_the_hands_of_three_dying_workers_is_quarantined() {
+async fn a_send_that_was_in_work_as_three_workers_died_is_quarantined() {
     for database in stores().await {
         let (poison, innocent) = given_two(&database).await;
         let mut now = start();
         for death in 1..=3 {
             assert_eq!(claim(&database, now, 10, &format!("w{death}")).await.len(), 2);
-            now += (LEASE_MS + 1).milliseconds();
-            let reaped = reap(&database, Suspects::Only(std::slice::from_ref(&poison)), now).await;
+            let accused = database.store.accuse(std::slice::from_ref(&poison), now).await.unwrap();
             let quarantined = if death == 3 { vec![poison.clone()] } else { Vec::new() };
-            assert_eq!(reaped.quarantined, quarantined, "death {death} on {}", database.name());
+            assert_eq!(accused, quarantined, "death {death} on {}", database.name());
+            now += (LEASE_MS + 1).milliseconds();
+            reap(&database, now).await;
         }
         assert_eq!(state(&database, &poison).await, (State::Failed, Some("quarantined".to_owned())));
         let stored = database.store.send(&innocent).await.unwrap().unwrap();
         assert_eq!((stored.send.state, stored.send.orphaned), (State::Scheduled, 0));
-        assert_eq!(database.store.send(&poison).await.unwrap().unwrap().finished_at, Some(now));
+        let late = database.store.accuse(&[poison], now).await.unwrap();
+        assert_eq!(late, [], "what has come to its end stays as it is");
     }
 }
 
@@ -97,14 +98,14 @@ async fn a_mail_on_the_wire_is_given_up_late_and_by_its_guarantee() {
         let marked = database.store.mark_submitting(&marks, &[], start()).await.unwrap();
         assert_eq!(marked.accepted.len(), 2);
         let bound = start() + (LEASE_MS + DOT_REPLY_MS + 5_000).milliseconds();
-        assert_eq!(reap(&database, Suspects::AllHeld, bound).await, Reaped::default(), "{}", database.name());
+        assert_eq!(reap(&database, bound).await, Reaped::default(), "{}", database.name());
         let after = bound + 1.millisecond();
         let expected = Reaped {
             unknown: vec![lifecycle.clone()],
             resubmitted: vec![transactional.clone()],
             ..Reaped::default()
         };
-        assert_eq!(reap(&database, Suspects::AllHeld, after).await, expected);
+        assert_eq!(reap(&database, after).await, expected);
         assert_eq!(state(&database, &lifecycle).await, (State::Unknown, Some("orphaned".to_owned())));
         let again = claim(&database, after, 10, "alive").await;
         assert_eq!(again.len(), 1);
@@ -126,8 +127,7 @@ async fn the_only_worker_of_a_sqlite_file_takes_over_at_once() {
     let on_wire = held.iter().find(|claimed| claimed.send.id == lifecycle).unwrap();
     database.store.mark_submitting(&[mark(on_wire)], &[], start()).await.unwrap();
     let WorkerLock::Sole(sole) = database.store.worker_lock().unwrap() else { panic!("it is SQLite") };
-    let reaped =
-        database.store.reap(Orphans::All(&sole), Suspects::Only(&[]), start() + 1.second()).await.unwrap();
+    let reaped = database.store.reap(Orphans::All(&sole), start() + 1.second()).await.unwrap();
     let expected = Reaped { unknown: vec![lifecycle], rescheduled: vec![transactional], ..Reaped::default() };
     assert_eq!(reaped, expected);
 }

@@ -32,7 +32,6 @@ pub use reap::DOT_REPLY_MS;
 pub use reap::ORPHANED_MAX;
 pub use reap::Orphans;
 pub use reap::Reaped;
-pub use reap::Suspects;
 pub use row::StoredSend;
 
 /// The statements that run for every mail, for [`crate::store::Store::query_plans`].

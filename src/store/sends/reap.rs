@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
 
-/// A send that was in the hands of this many workers as they died is quarantined.
+/// A send that was being decided or rendered by this many workers as they died is quarantined.
 pub const ORPHANED_MAX: i64 = 3;
 /// How long a relay may take to answer the final dot (RFC 5321 §4.5.3.2.6): a mail on the wire is not given up before.
 pub const DOT_REPLY_MS: i64 = 600_000;
@@ -30,15 +30,6 @@ pub enum Orphans<'a> {
     All(&'a SoleWorker),
 }
 
-/// Which of the sends that a dead worker held may be what killed it.
-#[derive(Debug, Clone, Copy)]
-pub enum Suspects<'a> {
-    /// Each of them.
-    AllHeld,
-    /// Only these: what is known to have been in work when it died. The others were merely waiting in its hands.
-    Only(&'a [SendId]),
-}
-
 /// What became of orphans.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reaped {
@@ -48,23 +39,31 @@ pub struct Reaped {
     pub resubmitted: Vec<SendId>,
     /// At-most-once, and the body may have left: shown as `unknown`, not sent again by itself.
     pub unknown: Vec<SendId>,
-    /// Suspected for the [`ORPHANED_MAX`]th time: failed with the reason `quarantined`.
-    pub quarantined: Vec<SendId>,
 }
 
 impl Store {
-    /// Gives back what nobody works on. A mail that had been marked was rendered, so it is never a suspect; what
-    /// becomes of it is its campaign's guarantee.
-    pub async fn reap(
-        &self,
-        orphans: Orphans<'_>,
-        suspects: Suspects<'_>,
-        now: Timestamp,
-    ) -> Result<Reaped, Error> {
+    /// Counts a death against sends that were in work when a worker died, and quarantines those for which it is the
+    /// [`ORPHANED_MAX`]th: they fail with the reason `quarantined`. Returns these. A mail that had been marked was
+    /// rendered, so it is no suspect.
+    pub async fn accuse(&self, suspects: &[SendId], now: Timestamp) -> Result<Vec<SendId>, Error> {
+        if suspects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.pools.begin().await?;
+        let rows: Vec<(String, String)> = tx.all(accuse_sql(), args![send_rows(suspects), now]).await?;
+        tx.commit().await?;
+        let failed = rows.iter().filter(|(_, state)| state == State::Failed.as_str());
+        let mut quarantined: Vec<SendId> = failed.filter_map(|(id, _)| SendId::parse(id)).collect();
+        quarantined.sort();
+        Ok(quarantined)
+    }
+
+    /// Gives back what nobody works on. What becomes of a mail that had been marked is its campaign's guarantee.
+    pub async fn reap(&self, orphans: Orphans<'_>, now: Timestamp) -> Result<Reaped, Error> {
         let mut reaped = Reaped::default();
         loop {
             let mut tx = self.pools.begin().await?;
-            let found = reap_leased(&mut tx, orphans, suspects, now, &mut reaped).await?
+            let found = reap_leased(&mut tx, orphans, now, &mut reaped).await?
                 + reap_submitting(&mut tx, orphans, now, &mut reaped).await?;
             tx.commit().await?;
             if found == 0 {
@@ -72,9 +71,7 @@ impl Store {
             }
         }
         self.release_held().await?;
-        for list in
-            [&mut reaped.rescheduled, &mut reaped.resubmitted, &mut reaped.unknown, &mut reaped.quarantined]
-        {
+        for list in [&mut reaped.rescheduled, &mut reaped.resubmitted, &mut reaped.unknown] {
             list.sort();
         }
         Ok(reaped)
@@ -89,27 +86,35 @@ fn condition(orphans: Orphans<'_>, grace_ms: i64) -> String {
     }
 }
 
-/// `$1` suspects, `$2` now, `$3` 1 when all are suspects.
+/// `$1` suspects, `$2` now.
+fn accuse_sql() -> String {
+    format!(
+        "update sends set
+           orphaned = orphaned + 1,
+           state = case when orphaned + 1 >= {ORPHANED_MAX} then 'failed' else state end,
+           reason = case when orphaned + 1 >= {ORPHANED_MAX} then 'quarantined' else reason end,
+           detail = case when orphaned + 1 >= {ORPHANED_MAX}
+             then 'this send was in work each of ' || (orphaned + 1) || ' times when a worker died' else detail end,
+           finished_at = case when orphaned + 1 >= {ORPHANED_MAX} then {{now}} end,
+           lease_token = case when orphaned + 1 < {ORPHANED_MAX} then lease_token end,
+           lease_until = case when orphaned + 1 < {ORPHANED_MAX} then lease_until end
+         where id in (select value->>0 from {{rows}}) and state in ('scheduled', 'deferred', 'leased')
+         returning id, state"
+    )
+}
+
+/// `$1` the detail to write, `$2` now.
 pub(in crate::store) fn leased_sql(orphans: Orphans<'_>) -> String {
     // The states stand twice: once for the index, once for what is meant.
     format!(
         "with dead as materialized (
-           select seq as dead_seq, orphaned + case
-             when $3 = 1 or id in (select value->>0 from {{rows}}) then 1 else 0 end as deaths
-           from sends
+           select seq as dead_seq from sends
            where state in ('leased', 'submitting') and state = 'leased' and {}
            order by lease_until limit {REAP_ROWS} {{skip_locked}}
          )
-         update sends set
-           orphaned = deaths,
-           state = case when deaths >= {ORPHANED_MAX} then 'failed' else 'scheduled' end,
-           reason = case when deaths >= {ORPHANED_MAX} then 'quarantined' else reason end,
-           detail = case when deaths >= {ORPHANED_MAX}
-             then 'this send was in work each of ' || deaths || ' times when a worker died' else detail end,
-           finished_at = case when deaths >= {ORPHANED_MAX} then {{now}} end,
-           lease_token = null, lease_until = null
+         update sends set state = 'scheduled', reason = 'orphaned', detail = $1, lease_token = null, lease_until = null
          from dead where seq = dead_seq
-         returning id, state",
+         returning id",
         condition(orphans, 0)
     )
 }
@@ -117,23 +122,12 @@ pub(in crate::store) fn leased_sql(orphans: Orphans<'_>) -> String {
 async fn reap_leased(
     tx: &mut Tx,
     orphans: Orphans<'_>,
-    suspects: Suspects<'_>,
     now: Timestamp,
     reaped: &mut Reaped,
 ) -> Result<usize, Error> {
-    let (ids, all): (&[SendId], i64) = match suspects {
-        Suspects::AllHeld => (&[], 1),
-        Suspects::Only(ids) => (ids, 0),
-    };
-    let rows: Vec<(String, String)> = tx.all(leased_sql(orphans), args![send_rows(ids), now, all]).await?;
-    for (id, state) in &rows {
-        let Some(id) = SendId::parse(id) else { continue };
-        if state == State::Failed.as_str() {
-            reaped.quarantined.push(id);
-        } else {
-            reaped.rescheduled.push(id);
-        }
-    }
+    let detail = "a worker ended before it put this mail on the wire";
+    let rows: Vec<(String,)> = tx.all(leased_sql(orphans), args![detail, now]).await?;
+    reaped.rescheduled.extend(rows.iter().filter_map(|(id,)| SendId::parse(id)));
     Ok(rows.len())
 }
 

@@ -76,6 +76,35 @@ impl Database {
         all
     }
 
+    /// On PostgreSQL, in a database of its own, whose connections can be cut without hurting other tests.
+    pub(crate) async fn empty_in_its_own_postgres() -> Option<Self> {
+        let server = postgres::url()?;
+        let name = format!("own_{}", std::process::id());
+        execute_postgres(&server, format!("create database {name}")).await;
+        let url = format!("{}/{name}", server.strip_suffix("/postgres")?);
+        let store = Store::open(&url).await.unwrap();
+        Some(Self {
+            store,
+            url: url.clone(),
+            place: Place::Postgres { server: url, schema: "public".to_owned() },
+        })
+    }
+
+    /// Cuts every connection to a database of its own, as a restart of the server does.
+    pub(crate) async fn cut_all_connections(&self) {
+        let name = self.url.rsplit('/').next().unwrap();
+        let sql = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+        execute_postgres(&postgres::url().unwrap(), sql).await;
+    }
+
+    /// Holds the write lock of a SQLite file until what comes back is dropped.
+    pub(crate) async fn locked(&self) -> SqliteConnection {
+        let url = &self.url;
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        sqlx::raw_sql("pragma busy_timeout = 20000; begin immediate").execute(&mut connection).await.unwrap();
+        connection
+    }
+
     async fn empty_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());

@@ -109,6 +109,11 @@ impl Live {
         Self::new(Database::empty_of_each_kind().await.swap_remove(0), config).await
     }
 
+    /// On a PostgreSQL database of its own.
+    pub(crate) async fn on_its_own_postgres(config: &str) -> Option<Self> {
+        Self::new(Database::empty_in_its_own_postgres().await?, config).await
+    }
+
     pub(crate) async fn on_postgres(config: &str) -> Option<Self> {
         let mut all = Database::empty_of_each_kind().await;
         if all.len() < 2 {
@@ -200,6 +205,11 @@ impl Live {
     /// A worker that goes on until somebody ends it.
     pub(crate) fn worker(&self) -> Running {
         Running(self.bespoke().arg("work").spawn().unwrap())
+    }
+
+    /// Whether a rule of the server has struck in this phase.
+    pub(crate) fn struck(&self, phase: &str) -> bool {
+        self.journal().iter().any(|line| line["ev"] == "fault" && line["phase"] == phase)
     }
 
     /// What the server wrote down.

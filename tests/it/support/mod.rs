@@ -12,3 +12,6 @@ pub(crate) mod service;
 pub(crate) use app::TestApp;
 pub(crate) use database::Database;
 pub(crate) use database::stores;
+
+/// Whether the private PostgreSQL waits for the disk: tests kill processes, not machines.
+pub(crate) const FSYNC: &str = "off";

@@ -14,10 +14,12 @@ use std::process::Command;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
+use super::FSYNC;
+
 /// Where a database for tests comes from when there is no server to start: `postgres://…`.
 pub(crate) const URL_VARIABLE: &str = "BESPOKE_TEST_DATABASE_URL";
 
-/// Arguments: folder of the programs, folder for what is temporary. Says `ready FOLDER`, or says on standard error what failed.
+/// Arguments: folder of the programs, folder for what is temporary, whether the disk is waited for. Says `ready FOLDER`, or says on standard error what failed.
 const SCRIPT: &str = r#"
 set -eu
 bin=$1
@@ -33,8 +35,8 @@ trap stop EXIT
 cat >>"$dir/data/postgresql.conf" <<CONF
 listen_addresses = ''
 unix_socket_directories = '$dir'
-fsync = off
-full_page_writes = off
+fsync = $3
+full_page_writes = $3
 max_connections = 400
 shared_buffers = 64MB
 autovacuum_naptime = 5s
@@ -70,7 +72,12 @@ fn start() -> Option<Server> {
         return None;
     };
     let mut command = Command::new("sh");
-    command.args(["-c", SCRIPT, "sh"]).arg(&programs).arg(std::env::temp_dir()).env_remove("PGDATA");
+    command
+        .args(["-c", SCRIPT, "sh"])
+        .arg(&programs)
+        .arg(std::env::temp_dir())
+        .arg(FSYNC)
+        .env_remove("PGDATA");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     // A process group of its own, so that ^C reaches only the tests, and then the pipe.
     command.process_group(0).current_dir("/");

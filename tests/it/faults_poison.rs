@@ -1,0 +1,57 @@
+//! A send that kills the worker is put aside after three deaths; who merely waited in the same hands is not.
+
+use std::collections::BTreeMap;
+
+use bespoke::campaign::Guarantee;
+use bespoke::store::SendFilter;
+use bespoke::worker::in_work::InWork;
+
+use crate::support::live::IN_FLIGHT;
+use crate::support::live::Live;
+
+const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\n";
+
+#[tokio::test]
+async fn a_send_that_was_in_work_at_three_deaths_is_quarantined_and_all_others_are_sent() {
+    for mut live in Live::on_each_database(WORKER).await {
+        live.given_sends(Guarantee::AtMostOnce, 40).await;
+        live.serve(0.0, &["connect=421 4.3.0 not yet"]);
+        let sends = live.store().sends(&SendFilter::default(), None, 1).await.unwrap();
+        let poison = &sends[0].send.id;
+        for _ in 0..3 {
+            // What a process leaves behind that dies while it renders this send.
+            let dead = InWork::begin(&live.store().beside());
+            let entered = dead.enter(poison);
+            std::mem::forget(entered);
+            copy_and_drop(dead, &live);
+            live.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+            let before = live.count("connect");
+            let mut worker = live.worker();
+            live.waits_until("it has begun", || live.count("connect") > before);
+            worker.kill();
+        }
+        live.serve(0.0, &[]);
+        live.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+        live.drains();
+        live.is_judged(3, IN_FLIGHT);
+        let expected = BTreeMap::from([("failed".to_owned(), 1), ("sent".to_owned(), 39)]);
+        assert_eq!(live.states(), expected, "{}", live.database.name());
+        let stored = live.store().send(poison).await.unwrap().unwrap();
+        assert_eq!(stored.reason.as_deref(), Some("quarantined"));
+    }
+}
+
+/// Its file stays, and the lock on it is gone, as after a death.
+fn copy_and_drop(dead: InWork, live: &Live) {
+    let stem = live.store().beside();
+    let name = format!("{}.work.", stem.file_name().unwrap().to_string_lossy());
+    let folder = stem.parent().unwrap();
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let left: Vec<_> =
+        files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&name)).collect();
+    let texts: Vec<_> = left.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    drop(dead);
+    for (path, text) in left.iter().zip(texts) {
+        std::fs::write(path, text).unwrap();
+    }
+}
