@@ -1,5 +1,6 @@
 //! Conformance of the store, both databases: plan, claim, mark, outcome.
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 use bespoke::campaign::CampaignId;
@@ -56,6 +57,22 @@ async fn planning_twice_adds_nothing() {
         assert_eq!(store.plan(&[send("p7", "2026-03-09", Kind::Lifecycle, start())]).await.unwrap(), 1);
         let stored = store.send(&sends[7].id).await.unwrap().unwrap();
         assert_eq!(stored.send, sends[7], "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn the_latest_send_of_a_campaign_is_found_unless_it_was_called_off() {
+    for database in stores().await {
+        let store = &database.store;
+        let at =
+            |occurrence: &str, hours: i64| send("ana", occurrence, Kind::Lifecycle, start() + hours.hours());
+        let other = send("bo", "1", Kind::Transactional, start() + 90.hours());
+        store.plan(&[at("1", 1), at("2", 9), at("3", 5), other]).await.unwrap();
+        let campaign = at("1", 1).campaign;
+        let latest = async || store.latest_due(&campaign, &[id("ana"), id("bo")]).await.unwrap();
+        assert_eq!(latest().await, HashMap::from([(id("ana"), start() + 9.hours())]), "{}", database.name());
+        store.cancel_send(&at("2", 9).id, "by hand", start()).await.unwrap();
+        assert_eq!(latest().await, HashMap::from([(id("ana"), start() + 5.hours())]));
     }
 }
 

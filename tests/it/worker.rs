@@ -74,6 +74,29 @@ async fn an_event_starts_a_transactional_mail_with_its_data() {
 }
 
 #[tokio::test]
+async fn a_window_of_a_trigger_begins_with_the_send_and_not_with_the_calendar() {
+    let trigger = "trigger = { event = { name = \"Product Added\", once_per_hours = 24 } }\n";
+    let campaign = format!("kind = \"transactional\"\n{trigger}");
+    let template = "+++\nsubject = \"Your cart\"\n+++\n<mj-section><mj-column><mj-text>It waits.</mj-text></mj-column></mj-section>";
+    let files = [("cart/campaign.toml", campaign.as_str()), ("cart/any/cart.mjml", template)];
+    for app in TestApp::on_each_database(&files).await {
+        app.given_profile("ana").await;
+        let mut planned = Vec::new();
+        for time in
+            ["2026-03-02T22:00:00Z", "2026-03-03T02:00:00Z", "2026-03-03T21:59:59Z", "2026-03-03T22:00:00Z"]
+        {
+            app.at(time).await;
+            app.does("ana", "Product Added", json!({"product_id": time})).await;
+            planned.push(app.plans().await);
+        }
+        assert_eq!(planned, [1, 0, 0, 1], "{}", app.database.name());
+        app.does("ana", "Product Added", json!({"product_id": "a"})).await;
+        app.does("ana", "Product Added", json!({"product_id": "b"})).await;
+        assert_eq!(app.plans().await, 0, "two at once");
+    }
+}
+
+#[tokio::test]
 async fn the_gate_says_why_a_send_did_not_go() {
     let config = format!("{}[cap]\nlifecycle_mails = 1\ndays = 7\n", crate::support::app::CONFIG);
     for database in crate::support::stores().await {

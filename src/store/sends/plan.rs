@@ -1,9 +1,15 @@
 //! New sends. Planning the same occurrence again adds nothing.
 
+use std::collections::HashMap;
+
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::campaign::CampaignId;
+use crate::clock::from_millisecond;
 use crate::profile::EmailAddress;
+use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
 use crate::store::Error;
 use crate::store::Store;
@@ -11,6 +17,7 @@ use crate::store::batch::ROWS_PER_STATEMENT_MAX;
 use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
+use crate::store::profiles::id_rows;
 
 #[derive(Serialize)]
 struct NewRow<'a> {
@@ -59,6 +66,32 @@ impl Store {
             self.wake();
         }
         Ok(inserted)
+    }
+
+    /// When the latest send of a campaign was first due for each of these profiles. What was called off does not count.
+    pub async fn latest_due(
+        &self,
+        campaign: &CampaignId,
+        profiles: &[ProfileId],
+    ) -> Result<HashMap<ProfileId, Timestamp>, Error> {
+        let mut found = HashMap::new();
+        for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows: Vec<(String, i64)> = self
+                .pools
+                .all(
+                    "select profile_id, max(first_due_at) from sends
+                     where campaign = $2 and profile_id in (select value->>0 from {rows}) and state <> 'canceled'
+                     group by profile_id",
+                    args![id_rows(chunk), campaign.as_str()],
+                )
+                .await?;
+            for (profile, at) in rows {
+                let profile = ProfileId::parse(&profile)
+                    .map_err(|fault| Error::unreadable("sends", &profile, fault))?;
+                found.insert(profile, from_millisecond(at));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Triggers that start from what happened: events, and steps on the journey. Read in order of arrival, so that what
 //! arrives late is not missed.
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 
 use jiff::SignedDuration;
@@ -26,6 +27,28 @@ use crate::worker::decide::Subject;
 use crate::worker::gate::OptIn;
 use crate::worker::schedule::Due;
 
+/// At most one send per profile within a window, wherever it begins.
+struct OncePer {
+    /// Zero: every one.
+    window: SignedDuration,
+    latest: HashMap<ProfileId, Timestamp>,
+}
+
+impl OncePer {
+    /// Whether a send due at `at` may be; it counts from then on.
+    fn admits(&mut self, profile: &ProfileId, at: Timestamp) -> bool {
+        if self.window.is_zero() {
+            return true;
+        }
+        let latest = self.latest.get(profile);
+        let free = latest.is_none_or(|latest| at.duration_since(*latest).abs() >= self.window);
+        if free {
+            self.latest.insert(profile.clone(), at);
+        }
+        free
+    }
+}
+
 impl Planner<'_> {
     /// One send per starting event, `delay` after it.
     pub(super) async fn events(
@@ -42,13 +65,16 @@ impl Planner<'_> {
             after = *last;
             let ids: Vec<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
             let profiles = self.store.profiles(&ids).await?;
+            let mut once = self.once_per(once_per_hours, &ids).await?;
             let started = page.iter().filter_map(|(_, event)| {
                 let profile = profiles.get(&event.profile).filter(|profile| self.may_get_mail(profile))?;
-                self.wanted_by(event, profile, delay_minutes, once_per_hours)
+                let wanted = self.wanted_by(event, profile, delay_minutes)?;
+                once.admits(&event.profile, wanted.due.at).then_some(wanted)
             });
+            let started = started.collect();
             let looked_at = page.len() as u64;
             planned.looked_at += looked_at;
-            planned.scheduled += self.schedule(started.collect()).await?;
+            planned.scheduled += self.schedule(started).await?;
             self.set_cursor("events", after).await?;
             (self.progress)(&self.entry.campaign, looked_at);
         }
@@ -56,28 +82,23 @@ impl Planner<'_> {
     }
 
     /// `None` when the event is so old that its send would have expired: a history that is imported starts nothing.
-    fn wanted_by(
-        &self,
-        event: &Event,
-        profile: &Profile,
-        delay_minutes: u32,
-        once_per_hours: u32,
-    ) -> Option<Wanted> {
+    fn wanted_by(&self, event: &Event, profile: &Profile, delay_minutes: u32) -> Option<Wanted> {
         let at = event.at + SignedDuration::from_mins(i64::from(delay_minutes));
-        self.is_fresh(at).then(|| {
-            let occurrence = match once_per_hours {
-                0 => event.id.clone(),
-                hours => {
-                    let bucket = event.at.as_second().div_euclid(i64::from(hours) * 3_600);
-                    format!("{} every {hours} h, number {bucket}", event.name)
-                }
-            };
-            Wanted {
-                profile: profile.clone(),
-                due: Due { at, occurrence },
-                data: starting_data(event, self.engine.minor_digits()),
-            }
+        self.is_fresh(at).then(|| Wanted {
+            profile: profile.clone(),
+            due: Due { at, occurrence: event.id.clone() },
+            data: starting_data(event, self.engine.minor_digits()),
         })
+    }
+
+    /// What these people have of this campaign already, where it may come only so often.
+    async fn once_per(&self, hours: u32, profiles: &[ProfileId]) -> Result<OncePer, Error> {
+        let window = SignedDuration::from_hours(i64::from(hours));
+        let latest = match hours {
+            0 => HashMap::new(),
+            _ => self.store.latest_due(&self.entry.campaign.id, profiles).await?,
+        };
+        Ok(OncePer { window, latest })
     }
 
     fn is_fresh(&self, due: Timestamp) -> bool {
