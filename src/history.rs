@@ -22,6 +22,8 @@ pub use fold::FoldContext;
 pub use fold::fold;
 pub use orders::OrderWorth;
 pub use orders::order_worth;
+pub use orders::PlacedOrder;
+pub use orders::placed_orders;
 
 /// Events older than this many, counted from the newest, are not read.
 pub const EVENTS_PER_PROFILE_MAX: usize = 5_000;

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preview;
 pub mod profile;
 pub mod prune;
+pub mod report;
 pub mod send_test;
 pub mod sends;
 pub mod serve;
@@ -82,6 +83,8 @@ enum Command {
     Preview(preview::Preview),
     /// Tells why this customer got this mail: facts, rules, candidates, the draw, limits, versions, attempts.
     Explain(explain::Explain),
+    /// Counts what was sent and what came of it: funnel, variants, lift, sales, cohorts, deliverability, customer value.
+    Report(report::ReportArgs),
     /// Sends the mail that somebody would get to an address of yours, marked as a test.
     SendTest(send_test::SendTest),
     /// Prints a completion script for a shell.
@@ -112,6 +115,7 @@ impl Cli {
             Command::Model(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Explain(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Report(command) => globals.context().and_then(|context| command.run(&context)),
             Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

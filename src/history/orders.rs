@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -10,7 +11,10 @@ use super::History;
 use super::fold::Moment;
 use super::properties;
 use super::things::Things;
+use crate::clock::from_millisecond;
 use crate::event::Event;
+use crate::event::name;
+use crate::product::ProductIndex;
 use crate::product::money;
 
 /// The orders of one profile while its events are read, oldest first.
@@ -134,19 +138,10 @@ impl<'a> Orders<'a> {
     pub(super) fn finish(&mut self, moment: &Moment, history: &mut History) {
         let mut loose_total = 0_i64;
         let mut loose_365d = 0_i64;
-        for refund in &self.refunds {
-            let Some(id) = &refund.order else {
-                let minor = refund.minor.unwrap_or(0);
-                loose_total = loose_total.saturating_add(minor);
-                if moment.days(refund.at_ms) < 365 {
-                    loose_365d = loose_365d.saturating_add(minor);
-                }
-                continue;
-            };
-            if let Some(order) = self.by_id.get(id).map(|index| &mut self.list[*index]) {
-                let worth = order.minor().max(0);
-                let back = order.refunded_minor.saturating_add(refund.minor.unwrap_or(worth));
-                order.refunded_minor = back.min(worth);
+        for (at_ms, minor) in self.take_back() {
+            loose_total = loose_total.saturating_add(minor);
+            if moment.days(at_ms) < 365 {
+                loose_365d = loose_365d.saturating_add(minor);
             }
         }
         let last_year = |order: &&Order| moment.days(order.at_ms) < 365;
@@ -161,6 +156,23 @@ impl<'a> Orders<'a> {
         history.days_since_first_order = self.list.first().map(|order| moment.days(order.at_ms));
         history.days_since_order = self.list.last().map(|order| moment.days(order.at_ms));
         history.order_interval_days = self.interval_days();
+    }
+
+    /// Takes refunds off their orders; returns when and how much was given back for no stated order.
+    fn take_back(&mut self) -> Vec<(i64, i64)> {
+        let mut loose = Vec::new();
+        for refund in &self.refunds {
+            let Some(id) = &refund.order else {
+                loose.push((refund.at_ms, refund.minor.unwrap_or(0)));
+                continue;
+            };
+            if let Some(order) = self.by_id.get(id).map(|index| &mut self.list[*index]) {
+                let worth = order.minor().max(0);
+                let back = order.refunded_minor.saturating_add(refund.minor.unwrap_or(worth));
+                order.refunded_minor = back.min(worth);
+            }
+        }
+        loose
     }
 
     /// The median of the gaps between orders, from three orders on.
@@ -201,6 +213,41 @@ pub fn order_worth(event: &Event, digits: u32) -> OrderWorth<'_> {
     let lines = items.filter(|item| properties::product_id(item).is_some());
     let sum = lines.filter_map(|item| line(0, item, digits).1).fold(0, i64::saturating_add);
     OrderWorth { order, whole: true, minor: stated.unwrap_or(sum) }
+}
+
+/// An order, as reports count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedOrder {
+    /// When its first event happened.
+    pub at: Timestamp,
+    /// What it was worth when it was placed, in minor units.
+    pub minor: i64,
+    /// What of that was given back, in minor units; at most `minor`.
+    pub refunded_minor: i64,
+}
+
+/// The orders that these events of one profile tell of, oldest first, and refunds that name no order (when, and how
+/// much in minor units). It is the reading that [`super::fold`] has of them, without its limit and without its window.
+pub fn placed_orders(events: &[Event], minor_digits: u32) -> (Vec<PlacedOrder>, Vec<(Timestamp, i64)>) {
+    let products = ProductIndex::default();
+    let (mut orders, mut things) = (Orders::default(), Things::new(&products));
+    let mut sorted: Vec<&Event> = events.iter().collect();
+    sorted.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.id.cmp(&b.id)));
+    for event in sorted {
+        match event.name.as_str() {
+            name::ORDER_COMPLETED => orders.take(event, minor_digits, &mut things),
+            name::ORDER_REFUNDED => orders.refund(event, minor_digits),
+            _ => {}
+        }
+    }
+    let loose = orders.take_back();
+    let loose = loose.into_iter().map(|(at_ms, minor)| (from_millisecond(at_ms), minor)).collect();
+    let placed = orders.list.iter().map(|order| PlacedOrder {
+        at: from_millisecond(order.at_ms),
+        minor: order.minor(),
+        refunded_minor: order.refunded_minor,
+    });
+    (placed.collect(), loose)
 }
 
 fn text_category(properties: &Map<String, Value>) -> Option<&str> {

@@ -194,7 +194,7 @@ fn read_list(profile: &ProfileId, list: &str) -> Result<Vec<Event>, Error> {
     Ok(events)
 }
 
-fn read_packed(profile: &ProfileId, packed: &mut Packed<'_>) -> Result<Event, String> {
+pub(super) fn read_packed(profile: &ProfileId, packed: &mut Packed<'_>) -> Result<Event, String> {
     let at = packed.number()?.ok_or("an event without a time")?;
     let (id, name, properties) = (packed.text()?, packed.text()?, packed.text()?);
     Ok(Event {

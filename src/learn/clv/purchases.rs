@@ -69,6 +69,11 @@ impl Purchases {
         Ok(Self::new(names.into_iter().zip(days), amounts.is_some()))
     }
 
+    /// Purchases that are known already: for each customer the value of each day.
+    pub fn of_days(customers: impl Iterator<Item = (String, BTreeMap<Day, f64>)>) -> Self {
+        Self::new(customers, true)
+    }
+
     fn new(customers: impl Iterator<Item = (String, BTreeMap<Day, f64>)>, valued: bool) -> Self {
         let mut returned_days = 0;
         let mut kept = Vec::new();

@@ -1,0 +1,176 @@
+//! How lift is told: never more than was shown.
+
+use super::ARMS;
+use super::POWER;
+use super::Trial;
+use crate::learn::lift::Comparison;
+use crate::learn::lift::Effect;
+use crate::learn::lift::Findings;
+use crate::learn::lift::RatioVerdict;
+use crate::learn::lift::SAMPLE_RATIO_P_MIN;
+use crate::learn::lift::Test;
+use crate::learn::lift::Verdict;
+use crate::learn::lift::mean_interval;
+use crate::report::document::Cell;
+use crate::report::document::Column;
+use crate::report::document::Readers;
+use crate::report::document::Report;
+use crate::report::document::Section;
+use crate::report::document::Table;
+use crate::report::document::Unit;
+use crate::report::plot::Dots;
+use crate::report::plot::Plot;
+use crate::report::plot::Shape;
+use crate::report::scope::CONFIDENCE;
+use crate::report::scope::Sources;
+
+type Told = (String, Trial, Option<Findings>);
+
+pub(super) fn tell(sources: &Sources<'_>, trials: &[Told]) -> Report {
+    let mut report = sources.report("lift", "What campaigns changed");
+    report.scope += &format!("; within {} days of the first send", sources.scope.days);
+    report.sections = vec![outcomes(trials, sources), groups(trials)];
+    report.notes = notes(trials, sources);
+    report
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Higher => "higher",
+        Verdict::Lower => "lower",
+        Verdict::NotSignificant => "not significant",
+        Verdict::NotJudged => "not judged",
+    }
+}
+
+/// The effect that is judged: after CUPED where there is one.
+fn judged(comparison: &Comparison) -> Effect {
+    comparison.adjusted.map_or(comparison.plain, |adjusted| adjusted.effect)
+}
+
+fn outcomes(trials: &[Told], sources: &Sources<'_>) -> Section {
+    let number = Unit::Number(4);
+    let mut table = Table::new(&[
+        Column::new("campaign", "campaign", Unit::Text),
+        Column::new("outcome", "outcome", Unit::Text),
+        Column::estimated("with_mail", "with mail", number),
+        Column::estimated("holdout", "holdout", number),
+        Column::estimated("difference", "difference", number),
+        Column::estimated("lift", "lift", Unit::Share),
+        Column::new("verdict", "verdict", Unit::Text),
+        Column::new("p_value", "p-value", number),
+        Column::new("p_adjusted", "p adjusted", number),
+        Column::new("test", "test", Unit::Text),
+        Column::new("detectable", "detectable difference", number),
+    ]);
+    let mut dots = Dots { rows: Vec::new(), reference: Some(0.0) };
+    for (campaign, _, findings) in trials {
+        for comparison in findings.iter().flat_map(|findings| &findings.comparisons) {
+            let effect = judged(comparison);
+            let lift = effect.lift;
+            if let Some((lift, interval)) = lift {
+                dots.rows.push((format!("{campaign}: {}", comparison.outcome), lift, Some(interval)));
+            }
+            table.row([
+                Cell::text(campaign),
+                Cell::text(&comparison.outcome),
+                Cell::estimate(Some(comparison.treated.mean), mean_interval(&comparison.treated, CONFIDENCE)),
+                Cell::estimate(Some(comparison.control.mean), mean_interval(&comparison.control, CONFIDENCE)),
+                Cell::estimate(
+                    effect.difference.map(|welch| welch.difference),
+                    effect.difference.map(|welch| welch.interval),
+                ),
+                Cell::estimate(lift.map(|(lift, _)| lift), lift.map(|(_, interval)| interval)),
+                Cell::text(verdict(comparison.verdict)),
+                Cell::exact(comparison.p_value),
+                Cell::exact(comparison.p_adjusted),
+                Cell::text(if comparison.test == Test::Fisher { "Fisher" } else { "Welch" }),
+                Cell::exact(effect.detectable),
+            ]);
+        }
+    }
+    let title = "Lift over the holdout, with 95 % intervals".to_owned();
+    Section {
+        name: "outcomes",
+        title: "Against the holdout".to_owned(),
+        lead: format!(
+            "Mean of each person; revenue in {}. The difference is after CUPED: what people had spent in the days before is taken out, on both sides alike.",
+            sources.currency()
+        ),
+        plots: if dots.rows.is_empty() {
+            Vec::new()
+        } else {
+            vec![Plot { title, unit: Unit::Share, shape: Shape::Dots(dots) }]
+        },
+        table,
+        readers: Readers::Everybody,
+    }
+}
+
+fn groups(trials: &[Told]) -> Section {
+    let mut table = Table::new(&[
+        Column::new("campaign", "campaign", Unit::Text),
+        Column::new("mail_people", "people with mail", Unit::Count),
+        Column::new("holdout_people", "people in the holdout", Unit::Count),
+        Column::new("too_young_people", "dealt too late", Unit::Count),
+        Column::new("sizes", "sizes of the groups", Unit::Text),
+        Column::new("sizes_p_value", "p-value", Unit::Number(4)),
+    ]);
+    for (campaign, trial, findings) in trials {
+        let sizes = trial.sizes();
+        let ratio = findings.as_ref().map(|findings| findings.sample_ratio);
+        let verdict = match ratio.map(|ratio| ratio.verdict) {
+            None => "nobody to compare with",
+            Some(RatioVerdict::Holds) => "as dealt",
+            Some(RatioVerdict::Fails) => "NOT as dealt: trust no figure",
+        };
+        table.row([
+            Cell::text(campaign),
+            Cell::count(sizes[0]),
+            Cell::count(sizes[1]),
+            Cell::count(trial.too_young),
+            Cell::text(verdict),
+            Cell::exact(ratio.map(|ratio| ratio.p_value)),
+        ]);
+    }
+    Section {
+        name: "groups",
+        title: "Who is compared".to_owned(),
+        lead: "People whose first send of the campaign came as far as the deal, whether mail then went or not. Dealt too late: their days are not over.".to_owned(),
+        plots: Vec::new(),
+        table,
+        readers: Readers::Everybody,
+    }
+}
+
+fn notes(trials: &[Told], sources: &Sources<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if trials.is_empty() {
+        notes.push("no lifecycle campaign dealt with anybody in this period".to_owned());
+    }
+    for (campaign, trial, findings) in trials {
+        match findings {
+            None if trial.sizes()[1] == 0 => notes.push(format!(
+                "campaign {campaign} held nobody out: set `holdout_percent` in its campaign.toml, or `holdout.percent` for all, or its effect cannot be known"
+            )),
+            None => notes.push(format!("campaign {campaign} has too few people on a side")),
+            Some(findings) => {
+                if findings.sample_ratio.verdict == RatioVerdict::Fails {
+                    notes.push(format!(
+                        "campaign {campaign}: the groups do not have the sizes that they were dealt (p < {SAMPLE_RATIO_P_MIN}): was the holdout's percentage changed within the period? Choose a --since behind the change"
+                    ));
+                }
+                notes.extend(findings.notes.iter().map(|note| format!("campaign {campaign}: {note}")));
+            }
+        }
+    }
+    notes.push(format!(
+        "“not significant” does not mean that there is no effect; with these numbers one of the detectable size is found with a probability of {:.0} %",
+        100.0 * POWER
+    ));
+    notes.push(format!(
+        "an outcome is what a person did within {} days, whatever the reason; “{}” means that the campaign was meant for them",
+        sources.scope.days, ARMS[0]
+    ));
+    notes
+}
