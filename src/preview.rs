@@ -3,7 +3,7 @@
 //!
 //! In reading order: `subject` (a send that might be), `ruling` (what the worker would do with it), `coverage`
 //! (every variant for a sample recipient), `shot` (what is kept of one mail), `folder` and `gallery` (the files),
-//! [`test_mail`] (one such mail for real).
+//! [`test_mail`] (one such mail for real), [`replay`] (the same people under other templates).
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use crate::worker::engine::Engine;
 mod coverage;
 mod folder;
 mod gallery;
+pub mod replay;
 mod ruling;
 mod shot;
 mod subject;

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preview;
 pub mod profile;
 pub mod prune;
+pub mod replay;
 pub mod report;
 pub mod send_test;
 pub mod sends;
@@ -85,6 +86,8 @@ enum Command {
     Explain(explain::Explain),
     /// Counts what was sent and what came of it: funnel, variants, lift, sales, cohorts, deliverability, customer value.
     Report(report::ReportArgs),
+    /// Tells who would get what under other templates or another policy. Nothing is sent, nothing is stored.
+    Replay(replay::Replay),
     /// Sends the mail that somebody would get to an address of yours, marked as a test.
     SendTest(send_test::SendTest),
     /// Prints a completion script for a shell.
@@ -116,6 +119,7 @@ impl Cli {
             Command::Preview(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Explain(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Report(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Replay(command) => globals.context().and_then(|context| command.run(&context)),
             Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

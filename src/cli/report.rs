@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::io::Write as _;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,7 +99,7 @@ impl ReportArgs {
             store.close().await;
             Ok(report?)
         })?;
-        self.write(&self.formatted(&report)?)?;
+        write_text(self.out.as_deref(), &self.formatted(&report)?)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -140,15 +141,16 @@ impl ReportArgs {
             }
         })
     }
+}
 
-    fn write(&self, text: &str) -> anyhow::Result<()> {
-        if let Some(file) = &self.out {
-            return std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()));
-        }
-        match std::io::stdout().lock().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
-        }
+/// Writes into a file, or prints. A reader that stops early is no error.
+pub(super) fn write_text(file: Option<&Path>, text: &str) -> anyhow::Result<()> {
+    if let Some(file) = file {
+        return std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()));
+    }
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) async fn people(
 }
 
 /// The `count` profiles whose hashes are smallest, in the order of these.
-async fn sample(store: &Store, count: usize) -> Result<Vec<ProfileId>, PreviewError> {
+pub(super) async fn sample(store: &Store, count: usize) -> Result<Vec<ProfileId>, PreviewError> {
     let mut smallest: BinaryHeap<(Vec<u8>, String)> = BinaryHeap::new();
     let mut after: Option<ProfileId> = None;
     loop {

@@ -242,7 +242,7 @@ impl Counts {
         let days = sources.scope.days;
         let mut notes = vec![
             format!(
-                "an order is owed to the mail that its buyer last clicked within {days} days before it, else to the last one delivered within them; that is bookkeeping, not proof: what mail really changed is in `bespoke report lift`"
+                "an order is owed to the mail that its buyer last clicked within {days} days before it, else to the last lifecycle mail delivered within them; that is bookkeeping, not proof: what mail really changed is in `bespoke report lift`"
             ),
             "average order and revenue per mail have delta-method intervals over people, shares have Wilson intervals, all 95 %".to_owned(),
             "conversion is people who bought of people who did anything at all in the period".to_owned(),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::campaign::Kind;
 use crate::history::PlacedOrder;
 use crate::history::placed_orders;
 use crate::profile::ProfileId;
@@ -10,7 +11,7 @@ use crate::report::scope::Sources;
 use crate::store::ReportMail;
 
 /// People that are read at a time; memory is bounded by it.
-const PAGE_ROWS: usize = 200;
+const PAGE_ROWS: usize = 100;
 
 /// One person's orders and mails of all times, oldest first.
 #[derive(Debug, Clone)]
@@ -44,25 +45,16 @@ pub(super) async fn each_person(
 
 impl Person {
     /// For each order the mail that it is owed to: the one last clicked by a person within the days before it, else
-    /// the one last delivered within them, else none.
+    /// the lifecycle mail last delivered within them, else none. A receipt that nobody clicked in sold nothing.
     pub(super) fn credits(&self, within_ms: i64) -> Vec<Option<usize>> {
-        let before = |order: &PlacedOrder, at: Timestamp| {
-            let age = order.at.as_millisecond() - at.as_millisecond();
-            (0..=within_ms).contains(&age)
-        };
         let credit = |order: &PlacedOrder| {
-            let clicked =
-                self.mails.iter().enumerate().filter_map(|(index, mail)| Some((mail.clicked_at?, index)));
-            let clicked = clicked.filter(|(at, _)| before(order, *at)).max();
-            let delivered = || {
-                self.mails
-                    .iter()
-                    .enumerate()
-                    .map(|(index, mail)| (mail.at, index))
-                    .filter(|(at, _)| before(order, *at))
-                    .max()
-            };
-            clicked.or_else(delivered).map(|(_, index)| index)
+            let before =
+                |at: Timestamp| (0..=within_ms).contains(&(order.at.as_millisecond() - at.as_millisecond()));
+            let mails = || self.mails.iter().enumerate();
+            let clicks = mails().filter_map(|(index, mail)| Some((mail.clicked_at?, index)));
+            let clicked = clicks.filter(|(at, _)| before(*at)).max();
+            let sold = mails().filter(|(_, mail)| mail.kind == Kind::Lifecycle && before(mail.at));
+            clicked.or_else(|| sold.map(|(index, mail)| (mail.at, index)).max()).map(|(_, index)| index)
         };
         self.orders.iter().map(credit).collect()
     }
@@ -84,6 +76,7 @@ mod tests {
     fn mail(day: &str, clicked: Option<&str>) -> ReportMail {
         ReportMail {
             campaign: "picks".to_owned(),
+            kind: Kind::Lifecycle,
             variant: String::new(),
             stage: None,
             at: at(day),
@@ -94,12 +87,13 @@ mod tests {
 
     #[test]
     fn an_order_is_owed_to_the_last_click_else_to_the_last_mail_within_the_days() {
-        let mails = vec![mail("01", Some("02")), mail("05", None), mail("20", Some("25"))];
+        let receipt = ReportMail { kind: Kind::Transactional, ..mail("08", None) };
+        let mails = vec![mail("01", Some("02")), mail("05", None), receipt, mail("20", Some("25"))];
         let order = |day| PlacedOrder { at: at(day), minor: 100, refunded_minor: 0 };
         let orders = ["01", "04", "09", "12", "13", "20", "26"].map(order).to_vec();
         let person =
             Person { id: ProfileId::parse("ana").unwrap(), orders, loose_refunds: Vec::new(), mails };
         let credits = person.credits(7 * 24 * 3_600_000);
-        assert_eq!(credits, [Some(0), Some(0), Some(0), Some(1), None, Some(2), Some(2)]);
+        assert_eq!(credits, [Some(0), Some(0), Some(0), Some(1), None, Some(3), Some(3)]);
     }
 }

@@ -8,6 +8,7 @@ use super::batch::args;
 use super::events::read_packed;
 use super::packed::Packed;
 use crate::campaign::CampaignId;
+use crate::campaign::Kind;
 use crate::clock::from_millisecond;
 use crate::event::Event;
 use crate::profile::ProfileId;
@@ -47,6 +48,8 @@ pub struct PersonRecord {
 pub struct ReportMail {
     /// Its campaign.
     pub campaign: String,
+    /// Lifecycle or transactional.
+    pub kind: Kind,
     /// Its variant; empty where it is not known any more.
     pub variant: String,
     /// Where the person stood when it was decided.
@@ -155,10 +158,10 @@ const PEOPLE_SQL: &str = "select p.id, (
          order by at desc, id desc limit $3
        ) as e
      ), (
-       select string_agg(format('%s:%s%s:%s%s:%s%s:%s:%s:', octet_length(m.campaign), m.campaign,
-         octet_length(m.variant), m.variant, octet_length(m.stage), m.stage, m.submitted_at, m.opened_at, m.clicked_at), '')
+       select string_agg(format('%s:%s%s:%s%s:%s%s:%s%s:%s:%s:', octet_length(m.campaign), m.campaign,
+         octet_length(m.kind), m.kind, octet_length(m.variant), m.variant, octet_length(m.stage), m.stage, m.submitted_at, m.opened_at, m.clicked_at), '')
        from (
-         select s.campaign, coalesce(s.variant, '') as variant, coalesce(d.stage, '') as stage, s.submitted_at,
+         select s.campaign, s.kind, coalesce(s.variant, '') as variant, coalesce(d.stage, '') as stage, s.submitted_at,
            s.opened_at, s.clicked_at
          from sends as s left join decisions as d on d.send_seq = s.seq
          where s.profile_id = p.id and s.submitted_at is not null and s.state in ('sent', 'unknown')
@@ -358,9 +361,11 @@ fn read<T>(list: &str, one: impl Fn(&mut Packed<'_>) -> Result<T, String>) -> Re
 }
 
 fn read_mail(packed: &mut Packed<'_>) -> Result<ReportMail, String> {
-    let (campaign, variant, stage) = (packed.text()?.to_owned(), packed.text()?.to_owned(), packed.text()?);
+    let campaign = packed.text()?.to_owned();
+    let (kind, variant, stage) = (packed.text()?, packed.text()?.to_owned(), packed.text()?);
     Ok(ReportMail {
         campaign,
+        kind: if kind == Kind::Transactional.as_str() { Kind::Transactional } else { Kind::Lifecycle },
         variant,
         stage: Stage::parse(stage),
         at: packed.number()?.map(from_millisecond).ok_or("a mail without a time")?,

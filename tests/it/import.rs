@@ -21,28 +21,28 @@ mod faults;
 mod real;
 
 /// A folder for a test, and what the program printed in it.
-struct Desk {
+pub(crate) struct Desk {
     folder: tempfile::TempDir,
 }
 
 /// What a run came to.
 #[derive(Debug, PartialEq, Eq)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
@@ -71,7 +71,7 @@ impl Desk {
     }
 
     /// Runs `bespoke import` in the folder.
-    fn import(&self, database: &str, words: &[&str]) -> Run {
+    pub(crate) fn import(&self, database: &str, words: &[&str]) -> Run {
         let output = self.command(database, words).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let stderr = text(&output.stderr);
@@ -88,7 +88,7 @@ impl Run {
 }
 
 /// A file of the shared data, or `None` with a loud line when it is not there.
-fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
     if file.exists() {
         return Some(file);
@@ -103,7 +103,7 @@ fn head(path: &Path, rows: usize) -> String {
     lines.take(rows + 1).map(|line| line.unwrap() + "\n").collect()
 }
 
-fn map(name: &str) -> String {
+pub(crate) fn map(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/maps").join(name).display().to_string()
 }
 

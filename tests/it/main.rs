@@ -26,6 +26,8 @@ mod policy;
 mod preview;
 mod privacy;
 mod render;
+mod replay;
+mod reports;
 mod smtp;
 mod store_consents;
 mod store_keys;
