@@ -106,10 +106,10 @@ pub fn short(value: f64, unit: Unit) -> String {
 
 fn trimmed(value: f64, places: usize) -> String {
     let text = fixed(value, places);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
+    if text.contains('.') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
+    text
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ struct Step {
 /// What became of mails that were decided at one stage.
 #[derive(Debug, Clone, Copy, Default)]
 struct Mails {
-    mails: u64,
+    sent: u64,
     opened: u64,
     clicked: u64,
     buying: u64,
@@ -68,7 +68,7 @@ fn add_mails(mails: &mut [Mails; 4], person: &Person, sources: &Sources<'_>) {
         let wanted = scope.campaign.as_ref().is_none_or(|only| only.as_str() == mail.campaign);
         let Some(stage) = mail.stage.filter(|_| wanted && scope.holds(mail.at)) else { continue };
         let counts = &mut mails[index(stage)];
-        counts.mails += 1;
+        counts.sent += 1;
         counts.opened += u64::from(mail.opened_at.is_some());
         counts.clicked += u64::from(mail.clicked_at.is_some());
         counts.buying += u64::from(buying);
@@ -226,10 +226,10 @@ fn mails_section(mails: &[Mails; 4]) -> Section {
     for (stage, counts) in Stage::ALL.into_iter().zip(mails) {
         table.row([
             Cell::text(stage.as_str()),
-            Cell::count(counts.mails),
-            share(counts.opened, counts.mails),
-            share(counts.clicked, counts.mails),
-            share(counts.buying, counts.mails),
+            Cell::count(counts.sent),
+            share(counts.opened, counts.sent),
+            share(counts.clicked, counts.sent),
+            share(counts.buying, counts.sent),
         ]);
     }
     Section {

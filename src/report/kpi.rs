@@ -37,7 +37,7 @@ struct Step {
 /// The mails of one campaign.
 #[derive(Debug, Default)]
 struct Mails {
-    mails: u64,
+    sent: u64,
     people: u64,
     opened: u64,
     clicked: u64,
@@ -125,7 +125,7 @@ impl Counts {
         let mut by_campaign: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
         for mail in person.mails.iter().filter(|mail| scope.holds(mail.at) && wanted(&mail.campaign)) {
             let campaign = self.campaigns.entry(mail.campaign.clone()).or_default();
-            campaign.mails += 1;
+            campaign.sent += 1;
             campaign.opened += u64::from(mail.opened_at.is_some());
             campaign.clicked += u64::from(mail.clicked_at.is_some());
             by_campaign.entry(&mail.campaign).or_default().1 += 1;
@@ -180,7 +180,7 @@ impl Counts {
     }
 
     fn headline(&self, sources: &Sources<'_>, seen: u64) -> Vec<Figure> {
-        let mails: u64 = self.campaigns.values().map(|campaign| campaign.mails).sum();
+        let mails: u64 = self.campaigns.values().map(|campaign| campaign.sent).sum();
         let money = |minor| Cell::exact(Some(sources.major(minor)));
         let figure = |key, title, unit, value, from| Figure { key, title, unit, value, from };
         let refunded = sources.major(self.refunded_minor + self.loose_refunds_minor);

@@ -32,8 +32,8 @@ pub fn json(report: &Report) -> Value {
         "title": report.title,
         "scope": report.scope,
         "currency": report.currency,
-        "headline": Map::from_iter(headline),
-        "tables": Map::from_iter(tables),
+        "headline": headline.collect::<Map<_, _>>(),
+        "tables": tables.collect::<Map<_, _>>(),
         "notes": report.notes,
     })
 }
@@ -98,16 +98,16 @@ pub fn csv(table: &Table) -> Result<String, csv::Error> {
             value => value.to_string(),
         }))?;
     }
-    let bytes = out.into_inner().map_err(|error| error.into_error())?;
+    let bytes = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Text that no spreadsheet evaluates (CWE-1236).
 fn harmless(text: &str) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        true => format!("'{text}"),
-        false => text.to_owned(),
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        return format!("'{text}");
     }
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -81,15 +81,14 @@ impl Scope {
     /// In words, such as `2026-01-01 to 2026-03-31, campaign picks`.
     pub fn words(&self) -> String {
         let last = self.date(from_millisecond(self.until.as_millisecond() - 1));
-        let mut words = match self.since {
+        let period = match self.since {
             Some(since) => format!("{} to {last}", self.date(since)),
             None => format!("everything until {last}"),
         };
-        words += &format!(" ({})", self.zone.iana_name().unwrap_or("UTC"));
-        if let Some(campaign) = &self.campaign {
-            words += &format!(", campaign {campaign}");
-        }
-        words
+        let zone = self.zone.iana_name().unwrap_or("UTC");
+        let campaign =
+            self.campaign.as_ref().map_or(String::new(), |campaign| format!(", campaign {campaign}"));
+        format!("{period} ({zone}){campaign}")
     }
 }
 
@@ -140,10 +139,13 @@ pub enum Grain {
 impl Grain {
     /// What suits a time from `first` to `last`.
     pub fn of(first: Timestamp, last: Timestamp) -> Self {
-        match (last.as_millisecond() - first.as_millisecond()) / DAY_MS {
-            ..=DAILY_DAYS_MAX => Self::Day,
-            ..=WEEKLY_DAYS_MAX => Self::Week,
-            _ => Self::Month,
+        let days = (last.as_millisecond() - first.as_millisecond()) / DAY_MS;
+        if days <= DAILY_DAYS_MAX {
+            Self::Day
+        } else if days <= WEEKLY_DAYS_MAX {
+            Self::Week
+        } else {
+            Self::Month
         }
     }
 

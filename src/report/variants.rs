@@ -25,6 +25,7 @@ use super::plot::Dots;
 use super::plot::Plot;
 use super::plot::Shape;
 use super::scope::Sources;
+use crate::learn::stats::Interval;
 use crate::learn::stats::holm;
 
 /// Rows of a plot, at most: those with most mails.
@@ -42,6 +43,8 @@ struct Counts {
     complained: u64,
 }
 
+/// A row of a plot: name, figure, interval.
+type Row = (String, f64, Option<Interval>);
 /// Campaign, then the name of a variant.
 type Variants = BTreeMap<(String, String), Counts>;
 
@@ -175,7 +178,7 @@ fn against_the_rest(group: &[&Counts]) -> Vec<&'static str> {
 /// A table with the rows of each group together, and what each is compared with.
 fn grouped(heads: &[Column], groups: &BTreeMap<Vec<String>, BTreeMap<String, Counts>>) -> (Table, Dots) {
     let mut table = Table::new(&[heads, MEASURES.as_slice()].concat());
-    let mut plotted: Vec<(u64, (String, f64, Option<crate::learn::stats::Interval>))> = Vec::new();
+    let mut plotted = Vec::new();
     for (names, members) in groups {
         let all: u64 = members.values().map(|counts| counts.mails).sum();
         let verdicts = against_the_rest(&members.values().collect::<Vec<_>>());
@@ -192,9 +195,9 @@ fn grouped(heads: &[Column], groups: &BTreeMap<Vec<String>, BTreeMap<String, Cou
             }
         }
     }
-    plotted.sort_by(|a, b| b.0.cmp(&a.0));
+    plotted.sort_by_key(|(mails, _)| std::cmp::Reverse(*mails));
     plotted.truncate(PLOTTED_MAX);
-    plotted.sort_by(|(_, a), (_, b)| b.1.total_cmp(&a.1));
+    plotted.sort_by(|(_, a): &(u64, Row), (_, b)| b.1.total_cmp(&a.1));
     (table, Dots { rows: plotted.into_iter().map(|(_, row)| row).collect(), reference: None })
 }
 

@@ -273,7 +273,8 @@ fn cohort(cohorts: &Value, first: &str) -> Vec<u64> {
 
 #[tokio::test]
 async fn the_figures_of_a_real_shop_are_exact() {
-    let of_fifty = |customer: &str| customer.parse().is_ok_and(|number: u32| number > 0 && number % 50 == 0);
+    let of_fifty =
+        |customer: &str| customer.parse().is_ok_and(|number: u32| number > 0 && number.is_multiple_of(50));
     let Some(lines) = lines(of_fifty) else { return };
     let Some((database, config)) = retail(&lines, "12,228 events loaded").await else { return };
     let scope = scope("2011-05-31T23:00:00Z", "Europe/London");

@@ -37,8 +37,9 @@ fn day(day: Day) -> String {
 impl Findings {
     pub(super) fn tell(&self, sources: &Sources<'_>) -> Report {
         let mut report = sources.report("clv", "What customers are worth");
-        report.scope += &format!(
-            "; {} purchases of {} customers until {}",
+        report.scope = format!(
+            "{}; {} purchases of {} customers until {}",
+            report.scope,
             self.purchases,
             self.customers,
             day(self.end)

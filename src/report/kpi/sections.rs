@@ -105,16 +105,16 @@ impl Counts {
             }
             table.row([
                 Cell::text(name),
-                Cell::count(campaign.mails),
+                Cell::count(campaign.sent),
                 Cell::count(campaign.people),
-                share(campaign.opened, campaign.mails),
-                share(campaign.clicked, campaign.mails),
-                share(campaign.buying, campaign.mails),
+                share(campaign.opened, campaign.sent),
+                share(campaign.clicked, campaign.sent),
+                share(campaign.buying, campaign.sent),
                 Cell::count(campaign.orders),
                 Cell::exact(Some(sources.major(campaign.net_minor))),
                 revenue,
-                share(campaign.unsubscribed, campaign.mails),
-                share(campaign.complained, campaign.mails),
+                share(campaign.unsubscribed, campaign.sent),
+                share(campaign.complained, campaign.sent),
             ]);
         }
         let title = format!("Revenue a mail in {}, with 95 % intervals", sources.currency());

@@ -28,7 +28,7 @@ type Told = (String, Trial, Option<Findings>);
 
 pub(super) fn tell(sources: &Sources<'_>, trials: &[Told]) -> Report {
     let mut report = sources.report("lift", "What campaigns changed");
-    report.scope += &format!("; within {} days of the first send", sources.scope.days);
+    report.scope = format!("{}; within {} days of the first send", report.scope, sources.scope.days);
     report.sections = vec![outcomes(trials, sources), groups(trials)];
     report.notes = notes(trials, sources);
     report

@@ -51,16 +51,17 @@ pub(super) fn dots(dots: &Dots, unit: Unit, size: Size) -> Option<(f64, String)>
         let top = TOP_PX + row_px * as_f64(index);
         let y = if above { top + 25.0 } else { top + row_px / 2.0 };
         let name = fitting(name, room);
-        let _ = match above {
-            true => write!(svg, "<text x=\"0\" y=\"{}\">{}</text>", number(top + 13.0), escape(&name)),
-            false => write!(
+        if above {
+            let _ = write!(svg, "<text x=\"0\" y=\"{}\">{}</text>", number(top + 13.0), escape(&name));
+        } else {
+            let _ = write!(
                 svg,
                 "<text x=\"{}\" y=\"{}\" dy=\".35em\" text-anchor=\"end\">{}</text>",
                 number(left - 10.0),
                 number(y),
                 escape(&name)
-            ),
-        };
+            );
+        }
         if let Some(interval) = interval {
             let (low, high) = (number(scale.place(interval.low)), number(scale.place(interval.high)));
             let (up, down, y) = (number(y - 4.0), number(y + 4.0), number(y));
