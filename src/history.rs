@@ -21,8 +21,8 @@ mod things;
 pub use fold::FoldContext;
 pub use fold::fold;
 pub use orders::OrderWorth;
-pub use orders::order_worth;
 pub use orders::PlacedOrder;
+pub use orders::order_worth;
 pub use orders::placed_orders;
 
 /// Events older than this many, counted from the newest, are not read.

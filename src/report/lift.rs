@@ -26,9 +26,9 @@ use crate::learn::lift::Options;
 use crate::learn::lift::Outcome;
 use crate::learn::lift::compare;
 use crate::profile::ProfileId;
+use crate::select::slices;
 use crate::store::DealtSend;
 use crate::worker::assemble;
-use crate::worker::slices;
 
 mod tell;
 
