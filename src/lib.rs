@@ -20,6 +20,7 @@
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
 //! - [`outward`]: calls to hosts that others name, within limits.
+//! - [`webhook`]: telling other systems what happened.
 //! - [`learn`]: from decisions and rewards back to a model; evaluation of any policy on any log.
 //! - [`report`], [`preview`], [`explain`]: what people look at.
 //! - [`demo`]: the shop of `bespoke demo`.
@@ -56,4 +57,5 @@ pub mod select;
 pub mod stage;
 pub mod store;
 pub mod token;
+pub mod webhook;
 pub mod worker;

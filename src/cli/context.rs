@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use secrecy::ExposeSecret as _;
+use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::config::Environment;
 use crate::config::LogFormat;
 use crate::config::Overrides;
 use crate::store::Store;
+use crate::webhook::Messenger;
 
 /// The file that is read where none is named and it is there.
 const DEFAULT_FILE: &str = "bespoke.toml";
@@ -48,7 +50,22 @@ impl Context {
     pub async fn store(&self) -> anyhow::Result<Store> {
         let store = Store::open(self.config.database.url.expose_secret()).await?;
         store.migrate(self.clock.now()).await?;
+        if !self.config.webhook.is_empty() {
+            store.keep_outcomes();
+        }
         Ok(store)
+    }
+}
+
+impl Context {
+    /// Tells other systems what happens, where any is configured, until what comes back is dropped.
+    pub async fn tell(&self, store: &Store) -> anyhow::Result<JoinSet<()>> {
+        let mut telling = JoinSet::new();
+        if let Some(messenger) = Messenger::new(&self.config).map_err(anyhow::Error::msg)? {
+            messenger.begin(store).await?;
+            telling.spawn(messenger.run(store.clone(), self.clock.clone()));
+        }
+        Ok(telling)
     }
 }
 

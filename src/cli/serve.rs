@@ -47,6 +47,7 @@ impl Serve {
             tokio::spawn(on_signal(move || {
                 stop.send_replace(true);
             }));
+            let telling = context.tell(&store).await?;
             let serving = listening.serve(until(stopped.clone()));
             if self.work {
                 let engine = assemble::engine(&config, &store).await?;
@@ -62,6 +63,7 @@ impl Serve {
             } else {
                 serving.await;
             }
+            drop(telling);
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })

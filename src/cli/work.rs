@@ -57,10 +57,12 @@ impl Work {
             let worker = worker.with_duties(duties);
             let stop = worker.stop_handle();
             tokio::spawn(on_signal(move || stop.stop()));
+            let telling = context.tell(&store).await?;
             let progress = tokio::spawn(show_progress(worker.tally()));
             let until = if self.until_idle { Until::Idle } else { Until::Stopped };
             let tally = worker.run(until).await;
             progress.abort();
+            drop(telling);
             print_summary(&*tally?);
             store.close().await;
             Ok(ExitCode::SUCCESS)

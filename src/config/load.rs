@@ -22,6 +22,7 @@ use crate::config::environment::set_path;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::fault::render_all;
+use crate::webhook::Endpoint;
 
 /// Faults in one file at most; who has more will run it again.
 const FAULTS_MAX: usize = 50;
@@ -171,6 +172,9 @@ impl Config {
         }
         for problem in self.stage.problems(&self.events.known) {
             fault("", "", problem, "leave it out to get the default");
+        }
+        for problem in self.webhook.iter().filter_map(|section| Endpoint::new(section).err()) {
+            fault("", "", problem, "see `[[webhook]]` in the README");
         }
         for (key, rate) in self.rates.all() {
             if !(rate.is_finite() && rate > 0.0) {

@@ -38,6 +38,7 @@ impl fmt::Display for Arrival {
 pub(super) enum Arrivals {
     Events,
     StageTransitions,
+    Outcomes,
 }
 
 impl Arrivals {
@@ -45,6 +46,7 @@ impl Arrivals {
         match self {
             Self::Events => "events",
             Self::StageTransitions => "stage_transitions",
+            Self::Outcomes => "outcome_log",
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Role {
     Planner,
     /// Fits models.
     Learner,
+    /// Tells other systems what happened.
+    Messenger,
 }
 
 impl Role {
@@ -46,6 +48,7 @@ impl Role {
         match self {
             Self::Planner => "planner",
             Self::Learner => "learner",
+            Self::Messenger => "messenger",
         }
     }
 
@@ -54,6 +57,7 @@ impl Role {
         match self {
             Self::Planner => 101,
             Self::Learner => 102,
+            Self::Messenger => 103,
         }
     }
 }

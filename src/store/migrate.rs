@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "requests", include_str!("../../migrations/0006_requests.sql")),
     (7, "privacy", include_str!("../../migrations/0007_privacy.sql")),
     (10, "learning", include_str!("../../migrations/0010_learning.sql")),
+    (30, "webhooks", include_str!("../../migrations/0030_webhooks.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

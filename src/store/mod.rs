@@ -10,6 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -51,6 +52,7 @@ mod stages;
 mod suppressions;
 mod tombstones;
 mod wake;
+mod webhooks;
 
 pub use arrival::Arrival;
 pub use campaigns::CampaignState;
@@ -123,6 +125,11 @@ pub use sends::StoredSend;
 pub use tombstones::Named;
 pub use wake::WakeUp;
 pub use wake::Woken;
+pub use webhooks::LoggedOutcome;
+pub use webhooks::OutcomeLog;
+pub use webhooks::QueuedMessage;
+pub use webhooks::WebhookMessage;
+pub use webhooks::WebhookSource;
 
 use batch::Arg;
 use connection::Pools;
@@ -145,6 +152,8 @@ struct Shared {
     work: watch::Sender<()>,
     /// Made when it is first asked for.
     fingerprints: OnceCell<Fingerprints>,
+    /// Outcomes are kept for readers in order of arrival.
+    keeps_outcomes: AtomicBool,
 }
 
 impl Store {
@@ -165,6 +174,7 @@ impl Store {
                 name,
                 work: watch::Sender::new(()),
                 fingerprints: OnceCell::new(),
+                keeps_outcomes: AtomicBool::new(false),
             }),
         })
     }

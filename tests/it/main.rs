@@ -43,4 +43,5 @@ mod store_sends;
 mod support;
 mod templates;
 mod tidy;
+mod webhooks;
 mod worker;

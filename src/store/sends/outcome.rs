@@ -27,6 +27,8 @@ use crate::store::connection::Tx;
 use crate::store::decisions;
 use crate::store::packed::Packed;
 use crate::store::suppressions;
+use crate::store::webhooks;
+use crate::store::webhooks::OutcomeLog;
 
 /// Longest detail that is kept, in bytes.
 pub const DETAIL_BYTES_MAX: usize = 1_000;
@@ -111,7 +113,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Settled, Error> {
         let mut tx = self.pools.begin().await?;
-        let settled = settle(&mut tx, settlements, soft_bounces_max, now).await?;
+        let settled = settle(&mut tx, settlements, soft_bounces_max, self.outcome_log(), now).await?;
         tx.commit().await?;
         Ok(settled)
     }
@@ -125,7 +127,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<GroupCommitted, Error> {
         let mut tx = self.pools.begin().await?;
-        let settled = settle(&mut tx, &group.settlements, soft_bounces_max, now).await?;
+        let settled = settle(&mut tx, &group.settlements, soft_bounces_max, self.outcome_log(), now).await?;
         let decided = decisions::save(&mut tx, &group.decisions).await?;
         let marked = mark(&mut tx, &group.marks, caps, now).await?;
         tx.commit().await?;
@@ -137,6 +139,7 @@ async fn settle(
     tx: &mut Tx,
     settlements: &[Settlement],
     soft_bounces_max: u32,
+    log: OutcomeLog,
     now: Timestamp,
 ) -> Result<Settled, Error> {
     if settlements.is_empty() {
@@ -161,6 +164,9 @@ async fn settle(
     let fresh: Vec<&Settlement> =
         settlements.iter().filter(|settlement| find(&rows, settlement.send.as_str()).is_some()).collect();
     suppress(tx, &fresh, soft_bounces_max, now).await?;
+    if log == OutcomeLog::Kept {
+        webhooks::keep(tx, &fresh, now).await?;
+    }
     let lost = all.difference(&recorded).cloned().collect();
     Ok(Settled { recorded, lost })
 }

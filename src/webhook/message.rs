@@ -1,0 +1,71 @@
+//! From what happened to what is told of it.
+
+use jiff::Timestamp;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::bounce::hex;
+use crate::event::Event;
+use crate::event::name;
+use crate::send::State;
+use crate::store::Arrival;
+use crate::store::LoggedOutcome;
+use crate::store::WebhookMessage;
+
+/// What can be told, as configurations name it; the `type` of a message is `email.` and this word.
+pub const KINDS: &[&str] =
+    &["sent", "deferred", "bounced", "complained", "opened", "clicked", "unsubscribed", "skipped"];
+
+/// Events that are told, and as what.
+const EVENTS: [(&str, &str); 5] = [
+    (name::EMAIL_BOUNCED, "bounced"),
+    (name::EMAIL_MARKED_AS_SPAM, "complained"),
+    (name::EMAIL_OPENED, "opened"),
+    (name::EMAIL_LINK_CLICKED, "clicked"),
+    (name::UNSUBSCRIBED, "unsubscribed"),
+];
+
+/// The names of events of which some of these kinds are told.
+pub(super) fn event_names(kinds: &[&str]) -> Vec<&'static str> {
+    EVENTS.into_iter().filter(|(_, kind)| kinds.contains(kind)).map(|(name, _)| name).collect()
+}
+
+/// What is told of an event; `None` where it is none of [`EVENTS`].
+pub(super) fn of_event(place: Arrival, event: &Event) -> Option<WebhookMessage> {
+    let (_, kind) = EVENTS.into_iter().find(|(name, _)| *name == event.name)?;
+    let mut data = event.properties.clone();
+    data.insert("profile_id".to_owned(), json!(event.profile));
+    let id = [event.profile.as_str(), &event.id].join("\n");
+    Some(message(kind, &id, event.at, data, place))
+}
+
+/// What is told of an outcome, when one of these kinds is wanted.
+pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]) -> Option<WebhookMessage> {
+    let bounced = ["hard_bounce", "soft_bounce", "policy"].contains(&outcome.reason.as_str());
+    let kind = match outcome.state {
+        State::Sent => "sent",
+        State::Deferred => "deferred",
+        State::Skipped | State::Suppressed => "skipped",
+        // A refusal while we were still connected; one that came by mail is an event.
+        State::Failed if bounced => "bounced",
+        _ => return None,
+    };
+    let mut data = Map::new();
+    data.insert("send_id".to_owned(), json!(outcome.send));
+    data.insert("campaign".to_owned(), json!(outcome.campaign));
+    data.insert("profile_id".to_owned(), json!(outcome.profile));
+    data.insert(if kind == "bounced" { "type" } else { "reason" }.to_owned(), json!(outcome.reason));
+    data.insert(if kind == "bounced" { "diagnostic" } else { "detail" }.to_owned(), json!(outcome.detail));
+    let id = format!("{}\n{}\n{place}", outcome.send, outcome.state);
+    kinds.contains(&kind).then(|| message(kind, &id, outcome.at, data, place))
+}
+
+fn message(kind: &str, id: &str, at: Timestamp, data: Map<String, Value>, place: Arrival) -> WebhookMessage {
+    let kind = format!("email.{kind}");
+    let id = format!("msg_{}", hex(&Sha256::digest(format!("{kind}\n{id}"))[..16]));
+    let body = json!({"type": kind, "timestamp": at, "data": data}).to_string();
+    WebhookMessage { id, kind, body, place }
+}
