@@ -25,6 +25,7 @@ create table webhook_messages (
   endpoint {key} not null,
   id {key} not null,                    -- webhook-id: what happened once is one message
   kind {key} not null,
+  profile_id {key} not null,            -- whom it is about
   body text not null,                   -- JSON, as it is signed
   place bigint not null,                -- in the order of arrival of its source
   created_at bigint not null,

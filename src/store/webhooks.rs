@@ -72,6 +72,8 @@ pub struct WebhookMessage {
     pub id: String,
     /// Such as `email.sent`.
     pub kind: String,
+    /// Whom it is about.
+    pub profile: ProfileId,
     /// JSON, as it is signed and sent.
     pub body: String,
     /// Where it stood in its source.
@@ -114,6 +116,7 @@ struct OutcomeRow {
 struct MessageRow<'a> {
     id: &'a str,
     kind: &'a str,
+    profile: &'a str,
     body: &'a str,
     place: i64,
 }
@@ -122,6 +125,7 @@ struct MessageRow<'a> {
 struct QueuedRow {
     id: String,
     kind: String,
+    profile_id: String,
     body: String,
     place: i64,
     created_at: i64,
@@ -199,13 +203,11 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
         for chunk in messages.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<MessageRow<'_>> = chunk
-                .iter()
-                .map(|m| MessageRow { id: &m.id, kind: &m.kind, body: &m.body, place: m.place.0 })
-                .collect();
+            let rows: Vec<MessageRow<'_>> = chunk.iter().map(MessageRow::of).collect();
             tx.run(
-                "insert into webhook_messages (endpoint, id, kind, body, place, created_at, attempt, due_at)
-                 select $2, value->>'id', value->>'kind', value->>'body', cast(value->>'place' as bigint), $3, 0, $3
+                "insert into webhook_messages (endpoint, id, kind, profile_id, body, place, created_at, attempt, due_at)
+                 select $2, value->>'id', value->>'kind', value->>'profile', value->>'body',
+                   cast(value->>'place' as bigint), $3, 0, $3
                  from {rows} where true
                  on conflict (endpoint, id) do nothing",
                 args![Rows::of(&rows), endpoint, now],
@@ -230,12 +232,12 @@ impl Store {
         let rows: Vec<QueuedRow> = self
             .pools
             .all(
-                "select id, kind, body, place, created_at, attempt from webhook_messages
+                "select id, kind, profile_id, body, place, created_at, attempt from webhook_messages
                  where endpoint = $1 and due_at <= $2 order by due_at, place, id limit $3",
                 args![endpoint, now, limit],
             )
             .await?;
-        Ok(rows.into_iter().map(QueuedMessage::from).collect())
+        rows.into_iter().map(QueuedMessage::try_from).collect()
     }
 
     /// Messages that were taken, or given up, wait no more.
@@ -329,14 +331,24 @@ impl TryFrom<OutcomeRow> for LoggedOutcome {
     }
 }
 
-impl From<QueuedRow> for QueuedMessage {
-    fn from(row: QueuedRow) -> Self {
-        let message =
-            WebhookMessage { id: row.id, kind: row.kind, body: row.body, place: Arrival(row.place) };
-        Self {
-            message,
+impl<'a> MessageRow<'a> {
+    fn of(message: &'a WebhookMessage) -> Self {
+        let WebhookMessage { id, kind, profile, body, place } = message;
+        Self { id, kind, profile: profile.as_str(), body, place: place.0 }
+    }
+}
+
+impl TryFrom<QueuedRow> for QueuedMessage {
+    type Error = Error;
+
+    fn try_from(row: QueuedRow) -> Result<Self, Error> {
+        let profile = ProfileId::parse(&row.profile_id);
+        let profile = profile.map_err(|fault| Error::unreadable("webhook_messages", &row.id, fault))?;
+        let place = Arrival(row.place);
+        Ok(Self {
+            message: WebhookMessage { id: row.id, kind: row.kind, profile, body: row.body, place },
             created_at: from_millisecond(row.created_at),
             attempt: u32::try_from(row.attempt).unwrap_or(u32::MAX),
-        }
+        })
     }
 }

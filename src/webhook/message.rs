@@ -10,6 +10,7 @@ use sha2::Sha256;
 use crate::bounce::hex;
 use crate::event::Event;
 use crate::event::name;
+use crate::profile::ProfileId;
 use crate::send::State;
 use crate::store::Arrival;
 use crate::store::LoggedOutcome;
@@ -36,10 +37,9 @@ pub(super) fn event_names(kinds: &[&str]) -> Vec<&'static str> {
 /// What is told of an event; `None` where it is none of [`EVENTS`].
 pub(super) fn of_event(place: Arrival, event: &Event) -> Option<WebhookMessage> {
     let (_, kind) = EVENTS.into_iter().find(|(name, _)| *name == event.name)?;
-    let mut data = event.properties.clone();
-    data.insert("profile_id".to_owned(), json!(event.profile));
+    let data = event.properties.clone();
     let id = [event.profile.as_str(), &event.id].join("\n");
-    Some(message(kind, &id, event.at, data, place))
+    Some(message(kind, &id, event.at, &event.profile, data, place))
 }
 
 /// What is told of an outcome, when one of these kinds is wanted.
@@ -56,16 +56,24 @@ pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]
     let mut data = Map::new();
     data.insert("send_id".to_owned(), json!(outcome.send));
     data.insert("campaign".to_owned(), json!(outcome.campaign));
-    data.insert("profile_id".to_owned(), json!(outcome.profile));
     data.insert(if kind == "bounced" { "type" } else { "reason" }.to_owned(), json!(outcome.reason));
     data.insert(if kind == "bounced" { "diagnostic" } else { "detail" }.to_owned(), json!(outcome.detail));
     let id = format!("{}\n{}\n{place}", outcome.send, outcome.state);
-    kinds.contains(&kind).then(|| message(kind, &id, outcome.at, data, place))
+    kinds.contains(&kind).then(|| message(kind, &id, outcome.at, &outcome.profile, data, place))
 }
 
-fn message(kind: &str, id: &str, at: Timestamp, data: Map<String, Value>, place: Arrival) -> WebhookMessage {
+fn message(
+    kind: &str,
+    id: &str,
+    at: Timestamp,
+    profile: &ProfileId,
+    mut data: Map<String, Value>,
+    place: Arrival,
+) -> WebhookMessage {
+    data.insert("profile_id".to_owned(), json!(profile));
+    let data = Value::Object(data);
     let kind = format!("email.{kind}");
     let id = format!("msg_{}", hex(&Sha256::digest(format!("{kind}\n{id}"))[..16]));
     let body = json!({"type": kind, "timestamp": at, "data": data}).to_string();
-    WebhookMessage { id, kind, body, place }
+    WebhookMessage { id, kind, profile: profile.clone(), body, place }
 }

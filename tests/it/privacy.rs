@@ -40,6 +40,7 @@ const IMPERSONAL: &[&str] = &[
     "schema_versions",
     "templates",
     "tombstones",
+    "webhook_cursors",
     "workers",
 ];
 
@@ -79,6 +80,9 @@ async fn given_somebody_everywhere(app: &TestApp, serving: &Serving) {
                  values ('h1', '{sent}', '{CANARY}', 'open', {now}, 'GET', '{CANARY}', '', '', 'human', '')"),
         format!("insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
                  values ('r1', '{CANARY}', '{address}', 'form', '{CANARY}', 'yes', {now}, {now})"),
+        format!("insert into outcome_log values (1, '{sent}', 'failed', 'policy', '550 {CANARY}', {now})"),
+        format!("insert into webhook_messages (endpoint, id, kind, profile_id, body, place, created_at, attempt, due_at)
+                 values ('e', 'msg_1', 'email.sent', '{CANARY}', '{{\"a\":\"{CANARY}\"}}', 1, {now}, 0, {now})"),
     ] {
         app.database.execute(&sql).await;
     }

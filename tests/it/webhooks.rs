@@ -23,6 +23,7 @@ use crate::feedback::receives;
 use crate::feedback::with_two_mails;
 use crate::support::TestApp;
 use crate::support::database::start;
+use crate::support::given::id;
 use crate::support::judge;
 use crate::support::stores;
 
@@ -241,9 +242,10 @@ async fn messages_wait_in_order_and_are_queued_with_the_place() {
         assert_eq!(store.webhook_cursor("a", source).await.unwrap(), None);
         store.begin_webhook("a").await.unwrap();
         assert_eq!(store.webhook_cursor("a", source).await.unwrap(), Some(Arrival::default()));
-        let message = |id: &str, place: &str| WebhookMessage {
-            id: id.to_owned(),
+        let message = |name: &str, place: &str| WebhookMessage {
+            id: name.to_owned(),
             kind: "email.sent".to_owned(),
+            profile: id("ana"),
             body: "{\"a\":\"\u{0} é\"}".to_owned(),
             place: Arrival::parse(place).unwrap(),
         };
