@@ -77,6 +77,12 @@ pub struct Campaign {
     /// What the policy learns from.
     #[serde(default)]
     pub reward: Reward,
+    /// What stops the campaign by itself.
+    #[serde(default)]
+    pub guard: Guard,
+    /// Who gets it first; everybody at once where nothing is stated.
+    #[serde(default)]
+    pub pilot: Option<Pilot>,
     /// Whether clicks and opens are tracked where a public address is configured.
     #[serde(default)]
     pub tracking: Tracking,
@@ -276,6 +282,42 @@ impl Default for Reward {
             unsubscribe_cost_minor: 300.0,
         }
     }
+}
+
+/// Limits of a lifecycle campaign over the last seven days, in percent of its mails. Beyond one of them it is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guard {
+    /// Complaints; mailbox providers act at 0.3.
+    pub complaint_percent: f64,
+    /// Hard bounces.
+    pub bounce_percent: f64,
+    /// Unsubscribes.
+    pub unsubscribe_percent: f64,
+    /// Nothing is said of fewer mails than these.
+    pub sends_min: u32,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { complaint_percent: 0.3, bounce_percent: 5.0, unsubscribe_percent: 2.0, sends_min: 500 }
+    }
+}
+
+/// `pilot = { active_days = [30, 90], step_hours = 24 }`: people active within 30 days get the campaign first, a day
+/// later those active within 90, then everybody; each step only while the guard's limits hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pilot {
+    /// By ring, the most active first: active within so many days. Everybody else is the last ring.
+    pub active_days: Vec<u32>,
+    /// How long a ring is watched before the next one opens.
+    #[serde(default = "default_step_hours")]
+    pub step_hours: u32,
+}
+
+fn default_step_hours() -> u32 {
+    24
 }
 
 /// Whether clicks and opens are tracked.

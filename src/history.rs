@@ -88,6 +88,10 @@ pub struct History {
     pub wish_list: Vec<String>,
     /// What we sent, and what came of it.
     pub mails: MailHistory,
+    /// Days with orders, ascending, counted from 1970 in UTC, and what was kept of them in minor units. For models of
+    /// value; neither rules nor templates see it.
+    #[serde(skip)]
+    pub order_days: Vec<(i64, i64)>,
     /// P(alive), expected purchases and customer value, where a value model was fitted.
     pub value: Option<CustomerValue>,
 }

@@ -27,6 +27,8 @@ use crate::profile::EmailAddress;
 const TEXT_BYTES_MAX: usize = 200;
 /// Longest delay, deadline or window, in days.
 const DAYS_MAX: u32 = 3_650;
+/// Rings of a pilot, at most.
+const RINGS_MAX: usize = 10;
 
 /// Reads one campaign. `None` when the file cannot be used at all; faults are pushed in any case.
 pub(super) fn read(
@@ -107,12 +109,26 @@ impl Checker<'_> {
             let help = "lower one of them: what is left is the policy's";
             self.fault(&["uniform_percent"], "holdout and uniform slice come to more than 100 percent", help);
         }
+        if let Some(pilot) = &campaign.pilot {
+            let rising = pilot.active_days.windows(2).all(|pair| pair[0] < pair[1]);
+            if pilot.active_days.is_empty() || pilot.active_days.len() > RINGS_MAX || !rising {
+                let help = "write the most active first, such as `active_days = [30, 90]`";
+                self.fault(
+                    &["pilot", "active_days"],
+                    format!("a pilot has 1 to {RINGS_MAX} rings, each wider"),
+                    help,
+                );
+            }
+        }
         let reward = &campaign.reward;
         for (path, value, limit) in [
             (&["no_send_weight"][..], campaign.no_send_weight, 1e6),
             (&["reward", "margin"], reward.margin, 1.0),
             (&["reward", "cost_minor"], reward.cost_minor, 1e9),
             (&["reward", "unsubscribe_cost_minor"], reward.unsubscribe_cost_minor, 1e9),
+            (&["guard", "complaint_percent"], campaign.guard.complaint_percent, 100.0),
+            (&["guard", "bounce_percent"], campaign.guard.bounce_percent, 100.0),
+            (&["guard", "unsubscribe_percent"], campaign.guard.unsubscribe_percent, 100.0),
         ] {
             if !(0.0..=limit).contains(&value) {
                 let message = format!("`{}` cannot be {value}", path.join("."));
@@ -123,6 +139,11 @@ impl Checker<'_> {
             (&["deadline_hours"][..], campaign.deadline_hours, DAYS_MAX * 24),
             (&["reward", "click_hours"], reward.click_hours, DAYS_MAX * 24),
             (&["reward", "purchase_days"], reward.purchase_days, DAYS_MAX),
+            (
+                &["pilot", "step_hours"],
+                campaign.pilot.as_ref().map_or(1, |pilot| pilot.step_hours),
+                DAYS_MAX * 24,
+            ),
         ] {
             if !(1..=limit).contains(&value) {
                 let message = format!("`{}` cannot be {value}", path.join("."));

@@ -1,5 +1,6 @@
 //! `bespoke learn`: from what happened to what is shown next.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -12,10 +13,14 @@ use crate::cli::context::block_on;
 use crate::config::Config;
 use crate::event::Event;
 use crate::event::name::ORDER_COMPLETED;
+use crate::learn::clv::FitError;
+use crate::learn::clv::purchases::Day;
 use crate::learn::items::Purchases;
 use crate::learn::orders::OrderBook;
 use crate::learn::teach::Taught;
 use crate::learn::teach::teach;
+use crate::learn::value::VALUE_MODEL;
+use crate::learn::value::ValueModel;
 use crate::product::money::minor_digits;
 use crate::store::Arrival;
 use crate::store::Neighbour;
@@ -26,8 +31,8 @@ use crate::worker::assemble::POPULARITY_MODEL;
 
 /// Events of one page.
 const PAGE_ROWS: usize = 5_000;
-/// Popularity lists that are kept, the newest.
-const POPULARITY_VERSIONS_MAX: usize = 10;
+/// Popularity lists and value models that are kept, the newest.
+const VERSIONS_MAX: usize = 10;
 
 /// Learns from what happened: which products go together, what sells now, and what becomes of which mail.
 #[derive(Debug, Args)]
@@ -62,6 +67,8 @@ pub struct AllLearnt {
     pub items: Learnt,
     /// Of mails; `None` where no campaign learns.
     pub policy: Option<Taught>,
+    /// Of customers, or why not.
+    pub value: Result<ValueModel, FitError>,
 }
 
 impl Learn {
@@ -76,6 +83,10 @@ impl Learn {
             );
             if learnt.items.order_lines == 0 {
                 println!("import purchases first: `bespoke import events FILE`");
+            }
+            match &learnt.value {
+                Ok(model) => println!("{}", model.told()),
+                Err(why) => println!("what customers are worth is not known: {why}"),
             }
             match &learnt.policy {
                 Some(taught) => tell(taught),
@@ -95,8 +106,29 @@ pub async fn learn_all(store: &Store, config: &Config, now: Timestamp) -> anyhow
     if let Some(alarm) = policy.as_ref().and_then(Taught::alarm) {
         tracing::error!("{alarm}");
     }
+    let value = learn_value(store, sales.orders.days(now), now).await?;
     let items = learn_items(store, sales, now).await?;
-    Ok(AllLearnt { items, policy })
+    Ok(AllLearnt { items, policy, value })
+}
+
+/// Fits what customers are worth; what cannot be fitted leaves the model there was.
+async fn learn_value(
+    store: &Store,
+    days: BTreeMap<String, BTreeMap<Day, f64>>,
+    now: Timestamp,
+) -> anyhow::Result<Result<ValueModel, FitError>> {
+    let fitted = tokio::task::spawn_blocking(move || ValueModel::fit(days, now)).await?;
+    if let Ok(model) = &fitted {
+        let stored = StoredModel {
+            kind: VALUE_MODEL.to_owned(),
+            version: now.to_string(),
+            created_at: now,
+            body: serde_json::to_string(model)?,
+        };
+        store.put_model(&stored).await?;
+        store.prune_models(VALUE_MODEL, VERSIONS_MAX).await?;
+    }
+    Ok(fitted)
 }
 
 fn tell(taught: &Taught) {
@@ -165,7 +197,7 @@ pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow:
         body: serde_json::to_string(&fit.popular)?,
     };
     store.put_model(&model).await?;
-    store.prune_models(POPULARITY_MODEL, POPULARITY_VERSIONS_MAX).await?;
+    store.prune_models(POPULARITY_MODEL, VERSIONS_MAX).await?;
     Ok(learnt)
 }
 

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::worker::assemble;
+use crate::worker::guard;
 use crate::worker::plan::Horizon;
 use crate::worker::plan::plan;
 
@@ -52,6 +53,9 @@ impl Plan {
             println!("{:<24} {:>10} {:>10}", "campaign", "looked at", "new sends");
             for done in &planned {
                 println!("{:<24} {:>10} {:>10}", done.campaign, done.looked_at, done.scheduled);
+            }
+            for found in guard::review(&store, &engine.catalog, horizon.now).await? {
+                println!("{found}");
             }
             store.close().await;
             Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! Orders and refunds: distinct by order id, however many events each came in.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -16,6 +17,9 @@ use crate::event::Event;
 use crate::event::name;
 use crate::product::ProductIndex;
 use crate::product::money;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// The orders of one profile while its events are read, oldest first.
 #[derive(Debug, Default)]
@@ -156,6 +160,12 @@ impl<'a> Orders<'a> {
         history.days_since_first_order = self.list.first().map(|order| moment.days(order.at_ms));
         history.days_since_order = self.list.last().map(|order| moment.days(order.at_ms));
         history.order_interval_days = self.interval_days();
+        let mut days: BTreeMap<i64, i64> = BTreeMap::new();
+        for order in &self.list {
+            let sum = days.entry(order.at_ms.div_euclid(DAY_MS)).or_default();
+            *sum = sum.saturating_add(kept(order));
+        }
+        history.order_days = days.into_iter().collect();
     }
 
     /// Takes refunds off their orders; returns when and how much was given back for no stated order.

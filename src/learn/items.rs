@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::recommend::Interactions;
+use super::recommend::ItemModel;
+use super::recommend::fit_ease;
 use super::recommend::fit_neighbours;
 
 /// Neighbours kept per product.
 const NEIGHBOURS_MAX: usize = 20;
+/// λ of EASE: the default of `bespoke evaluate recommend`, by which any shop can try others on its own data.
+const REGULARISATION: f64 = 500.0;
 /// Products kept in the popularity list.
 const POPULAR_MAX: usize = 500;
 /// A sale counts half after this many days.
@@ -68,28 +72,43 @@ impl Purchases {
         self.popularity[index as usize] += 0.5_f64.powf(days / POPULARITY_HALF_LIFE_DAYS);
     }
 
-    /// Fits item neighbours (cosine with shrinkage) and decayed popularity.
-    pub fn fit(self) -> ItemFit {
+    /// The best neighbours of an item by what having it adds to the scores of others.
+    fn ranked(&self, model: &ItemModel, index: usize) -> Vec<(usize, f64)> {
+        let item = u32::try_from(index).unwrap_or(u32::MAX);
+        let added = model.added(item).iter();
+        let mut ranked: Vec<(usize, f64)> = added
+            .map(|(other, weight)| (*other as usize, f64::from(*weight)))
+            .filter(|(other, weight)| *other != index && *weight > 0.0)
+            .collect();
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(self.names[a.0].cmp(&self.names[b.0])));
+        ranked.truncate(NEIGHBOURS_MAX);
+        ranked
+    }
+
+    /// Fits which items go together and decayed popularity. EASE (closed form) for up to about 10,000 people or items;
+    /// beyond, and where it has nothing to say, item neighbours (cosine with shrinkage).
+    pub fn fit(mut self) -> ItemFit {
         if self.names.is_empty() {
             return ItemFit::default();
         }
-        let mut pairs: Vec<(u32, u32)> = self.pairs.into_iter().collect();
+        let mut pairs: Vec<(u32, u32)> = std::mem::take(&mut self.pairs).into_iter().collect();
         pairs.sort_unstable();
         let interactions = Interactions::new(self.users.len(), self.names.len(), pairs);
-        let model = fit_neighbours(&interactions);
+        let common = fit_neighbours(&interactions);
+        let linear = fit_ease(&interactions, REGULARISATION).ok();
         let mut neighbours = Vec::new();
         for (index, name) in self.names.iter().enumerate() {
-            let item = u32::try_from(index).unwrap_or(u32::MAX);
-            let scores = model.scores(&[item]);
-            let mut ranked: Vec<(usize, f32)> = scores
-                .into_iter()
-                .enumerate()
-                .filter(|(other, score)| *other != index && *score > 0.0)
-                .collect();
-            ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(self.names[a.0].cmp(&self.names[b.0])));
-            for (other, score) in ranked.into_iter().take(NEIGHBOURS_MAX) {
-                neighbours.push((name.clone(), self.names[other].clone(), f64::from(score)));
+            let mut ranked = linear.as_ref().map_or_else(Vec::new, |model| self.ranked(model, index));
+            // What nearly everybody bought says nothing to EASE; then those who bought both speak, more softly.
+            let softly = ranked.last().map_or(1.0, |(_, score)| 0.5 * score);
+            for (other, score) in self.ranked(&common, index) {
+                if ranked.len() < NEIGHBOURS_MAX && ranked.iter().all(|(known, _)| *known != other) {
+                    ranked.push((other, softly * score));
+                }
             }
+            let named =
+                ranked.into_iter().map(|(other, score)| (name.clone(), self.names[other].clone(), score));
+            neighbours.extend(named);
         }
         let top = self.popularity.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let mut popular: Vec<(String, f64)> =

@@ -19,4 +19,5 @@ pub mod sample;
 pub mod stats;
 pub mod table;
 pub mod teach;
+pub mod value;
 pub mod weigh;

@@ -136,6 +136,11 @@ impl ItemModel {
         self.popularity.get(item as usize).copied().unwrap_or(0)
     }
 
+    /// What having an item adds to the scores of others.
+    pub fn added(&self, item: u32) -> &[(u32, f32)] {
+        self.weights.get(item as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The score of every item for somebody who had `items`; unknown items say nothing.
     pub fn scores(&self, items: &[u32]) -> Vec<f32> {
         let mut scores = self.base.clone();

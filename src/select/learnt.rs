@@ -41,7 +41,8 @@ pub struct UnusableModel {
 }
 
 impl UnusableModel {
-    fn new(version: &str, problem: impl std::fmt::Display) -> Self {
+    /// What is wrong with which version.
+    pub fn new(version: &str, problem: impl std::fmt::Display) -> Self {
         Self { version: version.to_owned(), problem: problem.to_string() }
     }
 }

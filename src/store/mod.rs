@@ -99,6 +99,7 @@ pub use requests::IdempotencyKey;
 pub use requests::SendRequest;
 pub use requests::StoredAttachment;
 pub use rewards::DecisionPlace;
+pub use rewards::Reception;
 pub use rewards::RewardedSend;
 pub use sends::Attempt;
 pub use sends::CLAIM_ROWS_MAX;

@@ -36,6 +36,19 @@ pub struct RewardedSend {
     pub clicked_at: Option<Timestamp>,
 }
 
+/// What a campaign's mails met with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reception {
+    /// Mails that went out, or were refused for good.
+    pub mails: u64,
+    /// Complaints.
+    pub complaints: u64,
+    /// Hard bounces.
+    pub bounces: u64,
+    /// Unsubscribes.
+    pub unsubscribes: u64,
+}
+
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);
 
@@ -139,5 +152,39 @@ impl Store {
             .into_iter()
             .map(|(variant, count)| (VariantId(variant), u64::try_from(count).unwrap_or(0)))
             .collect())
+    }
+
+    /// What the mails of a campaign met with that were decided since this time.
+    pub async fn reception(&self, campaign: &CampaignId, since: Timestamp) -> Result<Reception, Error> {
+        let mails: Option<(i64,)> = self
+            .pools
+            .first(
+                "select count(*) from decisions as d join sends as s on s.seq = d.send_seq
+                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
+                   and s.state in ('sent', 'unknown', 'failed')",
+                args![campaign.as_str(), since],
+            )
+            .await?;
+        let rows: Vec<(String, i64)> = self
+            .pools
+            .all(
+                "select p.reason, count(distinct s.id) from suppressions as p join sends as s on s.id = p.send_id
+                   join decisions as d on d.send_seq = s.seq
+                 where s.campaign = $1 and d.at >= $2 and p.at >= $2
+                   and p.reason in ('complaint', 'hard_bounce', 'unsubscribe')
+                 group by p.reason",
+                args![campaign.as_str(), since],
+            )
+            .await?;
+        let count = |wanted: &str| {
+            let found = rows.iter().find(|(reason, _)| reason == wanted);
+            found.map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0))
+        };
+        Ok(Reception {
+            mails: mails.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)),
+            complaints: count("complaint"),
+            bounces: count("hard_bounce"),
+            unsubscribes: count("unsubscribe"),
+        })
     }
 }

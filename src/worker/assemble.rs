@@ -17,6 +17,7 @@ use crate::deliver::smtp::Relay;
 use crate::deliver::transport::Transport;
 use crate::fault::Fault;
 use crate::fault::render_all;
+use crate::learn::value::VALUE_MODEL;
 use crate::product::ProductIndex;
 use crate::render::RenderFault;
 use crate::select::learnt::POLICY_MODEL;
@@ -84,9 +85,13 @@ pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleEr
     let keyring = Arc::new(keyring(config, store).await?);
     let products: ProductIndex = store.all_products().await?.into_iter().collect();
     let sender = Sender::new(config, keyring)?;
-    let engine = Engine::new(config.clone(), catalog, products, items(store).await?, sender)?;
+    let mut engine = Engine::new(config.clone(), catalog, products, items(store).await?, sender)?;
     if let Some(model) = store.newest_model(POLICY_MODEL).await? {
         engine.policy.take(&model)?;
+    }
+    if let Some(model) = store.newest_model(VALUE_MODEL).await? {
+        let read = serde_json::from_str(&model.body);
+        engine.value = Some(read.map_err(|fault| UnusableModel::new(&model.version, fault))?);
     }
     Ok(engine)
 }

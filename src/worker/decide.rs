@@ -39,6 +39,7 @@ use crate::stage::StageRecord;
 use crate::worker::engine::Engine;
 use crate::worker::gate;
 use crate::worker::gate::OptIn;
+use crate::worker::guard;
 
 /// All that is known of a send and of its person, as it was read.
 #[derive(Debug, Clone)]
@@ -135,6 +136,9 @@ impl Engine {
         if let Some(outcome) = outside_audience(entry, &facts) {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
+        if let Some(outcome) = guard::waits(&entry.campaign, &self.policy.rings.load(), &history, now) {
+            return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
+        }
         let model = self.policy.current();
         let selection = select::select(&Situation {
             entry,
@@ -156,7 +160,10 @@ impl Engine {
     /// The history of a subject at `now`.
     pub fn history(&self, subject: &Subject, now: Timestamp) -> History {
         let created_at = subject.profile.created_at;
-        history::fold(&self.fold, &self.products, created_at, &subject.events, &subject.mails, now)
+        let mut history =
+            history::fold(&self.fold, &self.products, created_at, &subject.events, &subject.mails, now);
+        history.value = self.value.as_ref().and_then(|model| model.of(&history.order_days, now));
+        history
     }
 
     fn facts(

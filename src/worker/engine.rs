@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::decision::TemplateHash;
 use crate::history::FoldContext;
+use crate::learn::value::ValueModel;
 use crate::product::ProductIndex;
 use crate::product::money;
 use crate::render::LinkSigner;
@@ -45,6 +46,8 @@ pub struct Engine {
     pub rules: GateRules,
     /// Whom mail is from.
     pub sender: Sender,
+    /// What customers are worth, where that could be fitted.
+    pub value: Option<ValueModel>,
     /// The published model of the learning policy.
     pub policy: PolicyHolder,
     pub(super) fold: FoldContext,
@@ -75,6 +78,7 @@ impl Engine {
         let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
         Ok(Self {
             rules: GateRules::new(&config.cap, &config.quiet_hours),
+            value: None,
             policy: PolicyHolder::new(features::traits_of(&catalog)),
             fold: FoldContext::new(&config.events.known, currency, &config.stage),
             catalog,

@@ -17,6 +17,7 @@ use crate::store::Leadership;
 use crate::store::Role;
 use crate::store::Store;
 use crate::worker::assemble;
+use crate::worker::guard;
 use crate::worker::plan::Horizon;
 use crate::worker::plan::Planned;
 use crate::worker::plan::plan;
@@ -101,6 +102,9 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
                 }
             }
             Err(error) => tracing::error!("cannot plan, trying again in {every:?}: {error}"),
+        }
+        if let Err(error) = guard::review(&shared.store, &engine.catalog, horizon.now).await {
+            tracing::error!("cannot look after campaigns, trying again in {every:?}: {error}");
         }
     };
     lead(&shared, Role::Planner, every, planned).await;

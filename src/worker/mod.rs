@@ -8,6 +8,7 @@ mod batch;
 pub mod decide;
 pub mod engine;
 pub mod gate;
+pub mod guard;
 pub mod in_work;
 pub mod journal;
 pub mod lead;

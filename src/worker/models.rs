@@ -1,12 +1,15 @@
 //! The published model of the learning policy: taken anew by a running worker, without a restart.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 
+use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 
+use crate::campaign::CampaignId;
 use crate::select::features::CampaignTraits;
 use crate::select::learnt::POLICY_MODEL;
 use crate::select::learnt::PolicyBody;
@@ -16,6 +19,8 @@ use crate::store::Error;
 use crate::store::Store;
 use crate::store::StoredModel;
 use crate::worker::engine::Engine;
+use crate::worker::guard;
+use crate::worker::guard::OpenRing;
 
 /// How often a worker looks for a newer model.
 pub const MODEL_POLL_MS: i64 = 5_000;
@@ -38,12 +43,19 @@ pub struct PolicyHolder {
     current: ArcSwapOption<PolicyModel>,
     /// When a newer one was last looked for, milliseconds.
     looked_at: AtomicI64,
+    /// The widest open ring of campaigns with a pilot.
+    pub(super) rings: ArcSwap<HashMap<CampaignId, OpenRing>>,
 }
 
 impl PolicyHolder {
     /// For the variants of one catalogue, without a model yet.
     pub fn new(traits: Vec<CampaignTraits>) -> Self {
-        Self { traits, current: ArcSwapOption::empty(), looked_at: AtomicI64::new(i64::MIN) }
+        Self {
+            traits,
+            current: ArcSwapOption::empty(),
+            looked_at: AtomicI64::new(i64::MIN),
+            rings: ArcSwap::default(),
+        }
     }
 
     /// The variants of the catalogue.
@@ -68,7 +80,8 @@ impl PolicyHolder {
 }
 
 impl Engine {
-    /// Takes the newest published model, if it is not the one in use, at most every [`MODEL_POLL_MS`].
+    /// Takes the newest published model, if it is not the one in use, and what is open of pilots, at most every
+    /// [`MODEL_POLL_MS`].
     ///
     /// # Errors
     /// When the database does not answer or the model cannot be read: the one in use stays.
@@ -79,6 +92,7 @@ impl Engine {
             return Ok(());
         }
         self.policy.looked_at.store(now_ms, Ordering::Relaxed);
+        self.policy.rings.store(Arc::new(guard::open_rings(store, &self.catalog).await?));
         let newest = store.newest_model_version(POLICY_MODEL).await?;
         let current = self.policy.current();
         if newest.as_deref() == current.as_ref().map(|model| model.version.as_str()) {

@@ -15,6 +15,7 @@ mod faults_rates;
 mod faults_replies;
 mod faults_signals;
 mod feedback;
+mod guard;
 mod history;
 mod http;
 mod import;

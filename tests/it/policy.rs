@@ -323,3 +323,37 @@ async fn what_rules_keep_out_is_never_drawn_by_the_model() {
         assert!(selection.propensity > 0.0 && selection.propensity <= 1.0);
     }
 }
+
+#[tokio::test]
+async fn what_a_customer_is_worth_is_a_fact_once_it_was_learnt() {
+    let app = apps().await.remove(0);
+    for day in 0..150_i64 {
+        let at: jiff::Timestamp = "2025-10-01T12:00:00Z".parse().unwrap();
+        app.at(&(at + (24 * day).hours()).to_string()).await;
+        for number in (0..40).filter(|number| day % (3 + number) == 0 && (number % 2 == 0 || day < 60)) {
+            app.does(
+                &format!("p{number}"),
+                "Order Completed",
+                json!({"order_id": format!("{day}"), "total": 20 + number}),
+            )
+            .await;
+        }
+    }
+    app.at("2026-03-02T00:30:00Z").await;
+    let learnt = bespoke::cli::learn::learn_all(&app.database.store, &app.config, app.now()).await.unwrap();
+    assert_eq!(learnt.value.as_ref().unwrap().customers, 40);
+    let engine = app.engine().await;
+    let model = engine.value.as_ref().unwrap();
+    assert!(model.check.is_some() && model.told().contains("multiplied by"), "{}", model.told());
+    app.plans().await;
+    app.at("2026-03-02T10:00:00Z").await;
+    app.runs_until_idle().await;
+    let sends = app.sends().await;
+    let alive = async |name: &str| {
+        let send = &sends.iter().find(|stored| stored.send.profile.as_str() == name).unwrap().send.id;
+        let position = bespoke::select::features::FACTS.iter().position(|fact| *fact == "alive").unwrap();
+        app.decision(send).await.scoring.unwrap().customer[position]
+    };
+    let (goes_on, stopped) = (alive("p0").await, alive("p1").await);
+    assert!(goes_on > 0.7 && stopped < 0.3, "{goes_on} and {stopped}");
+}

@@ -68,6 +68,7 @@ pub(super) fn full<'a>(event_names: impl Iterator<Item = &'a str>) -> History {
             click_rate_last_5: 0.5,
             last: mail(Some(Timestamp::UNIX_EPOCH)),
         },
+        order_days: vec![(1, 1)],
         value: Some(CustomerValue { p_alive: 0.5, expected_orders_365d: 0.5, clv_365d: 1 }),
     }
 }

@@ -103,6 +103,11 @@ impl Purchases {
 }
 
 impl Customer {
+    /// A customer of these days, ascending and distinct.
+    pub fn new(name: String, purchases: Vec<(Day, f64)>) -> Self {
+        Self { name, purchases }
+    }
+
     /// What the models need to know of this customer at the end of day `until`, in units of `unit_days`.
     /// `None` when they had not bought yet.
     pub fn summary(&self, until: Day, unit_days: f64, valued: bool) -> Option<CustomerSummary> {

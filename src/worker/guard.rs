@@ -1,0 +1,203 @@
+//! Guard rails: a campaign that people complain about stops by itself, and a new one goes to the most active first.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use jiff::ToSpan as _;
+
+use crate::campaign::Campaign;
+use crate::campaign::CampaignId;
+use crate::campaign::Guard;
+use crate::campaign::Kind;
+use crate::campaign::Pilot;
+use crate::catalog::Catalog;
+use crate::history::History;
+use crate::send::Outcome;
+use crate::store::Error;
+use crate::store::Reception;
+use crate::store::Running;
+use crate::store::Store;
+
+/// Under this key the open ring of a campaign's pilot is kept.
+const RING_KEY: &str = "pilot";
+/// Mails of so many hours are judged.
+const WINDOW_HOURS: i64 = 7 * 24;
+
+/// The widest ring of a pilot that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenRing {
+    /// Which, from 0 on; as many as the pilot states when everybody may get the campaign.
+    pub ring: usize,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a review changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// A campaign was paused.
+    Paused {
+        /// Which.
+        campaign: CampaignId,
+        /// Why.
+        reason: String,
+    },
+    /// The next ring of a pilot is open.
+    Widened {
+        /// Of which campaign.
+        campaign: CampaignId,
+        /// Which ring, from 0 on.
+        ring: usize,
+    },
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused { campaign, reason } => write!(f, "paused {campaign}: {reason}"),
+            Self::Widened { campaign, ring } => {
+                write!(f, "{campaign}: ring {} of its pilot is open", ring + 1)
+            }
+        }
+    }
+}
+
+/// The first limit that was passed, in a sentence; `None` while all hold. A limit of 5 percent allows 5 percent.
+pub fn passed(guard: &Guard, met: &Reception, mails_min: u64) -> Option<String> {
+    if met.mails == 0 || met.mails < mails_min {
+        return None;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "mails of a week are far below 2^52")]
+    let percent = |count: u64| 100.0 * count as f64 / met.mails as f64;
+    let limits = [
+        ("complaints", met.complaints, guard.complaint_percent),
+        ("hard bounces", met.bounces, guard.bounce_percent),
+        ("unsubscribes", met.unsubscribes, guard.unsubscribe_percent),
+    ];
+    let (what, count, limit) = limits.into_iter().find(|(_, count, limit)| percent(*count) > *limit)?;
+    Some(format!("{count} {what} of {} mails are {:.2} %, the limit is {limit} %", met.mails, percent(count)))
+}
+
+/// The ring of somebody last active so many days ago.
+fn ring_of(pilot: &Pilot, days_since_seen: Option<i64>) -> usize {
+    let within = |limit: &u32| days_since_seen.is_some_and(|days| days <= i64::from(*limit));
+    pilot.active_days.iter().position(within).unwrap_or(pilot.active_days.len())
+}
+
+/// Whether somebody must wait until their ring of a pilot opens, and until when at least. Pure.
+pub fn waits(
+    campaign: &Campaign,
+    rings: &HashMap<CampaignId, OpenRing>,
+    history: &History,
+    now: Timestamp,
+) -> Option<Outcome> {
+    let pilot = campaign.pilot.as_ref().filter(|_| campaign.kind == Kind::Lifecycle)?;
+    let own = ring_of(pilot, history.days_since_seen);
+    let open = rings.get(&campaign.id).copied().unwrap_or(OpenRing { ring: 0, since: now });
+    if own <= open.ring {
+        return None;
+    }
+    let steps = i64::try_from(own - open.ring).unwrap_or(1);
+    let opens = open.since + (steps * i64::from(pilot.step_hours)).hours();
+    let detail = format!("ring {} of {} of the pilot is not open yet", own + 1, pilot.active_days.len() + 1);
+    Some(Outcome::later("pilot", detail, opens.max(now + 1.hour())))
+}
+
+/// What is open of every pilot.
+pub async fn open_rings(store: &Store, catalog: &Catalog) -> Result<HashMap<CampaignId, OpenRing>, Error> {
+    let mut rings = HashMap::new();
+    for entry in catalog.campaigns().filter(|entry| entry.campaign.pilot.is_some()) {
+        if let Some(ring) = open_ring(store, &entry.campaign.id).await? {
+            rings.insert(entry.campaign.id.clone(), ring);
+        }
+    }
+    Ok(rings)
+}
+
+async fn open_ring(store: &Store, campaign: &CampaignId) -> Result<Option<OpenRing>, Error> {
+    let Some(value) = store.plan_cursor(campaign, RING_KEY).await? else { return Ok(None) };
+    let read = value.split_once(' ');
+    Ok(read.and_then(|(ring, since)| Some(OpenRing { ring: ring.parse().ok()?, since: since.parse().ok()? })))
+}
+
+/// Looks at every running lifecycle campaign: pauses those whose mails met with too much trouble, and opens the next
+/// ring of a pilot when the open one was watched long enough.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn review(store: &Store, catalog: &Catalog, now: Timestamp) -> Result<Vec<Found>, Error> {
+    let states = store.campaign_states().await?;
+    let mut found = Vec::new();
+    let lifecycle = catalog.campaigns().map(|entry| &entry.campaign);
+    for campaign in lifecycle.filter(|campaign| campaign.kind == Kind::Lifecycle) {
+        let state = states.iter().find(|state| state.campaign == campaign.id);
+        if state.is_some_and(|state| state.running != Running::Running) {
+            continue;
+        }
+        // Whoever resumed the campaign knew of what came before.
+        let window = now - WINDOW_HOURS.hours();
+        let since = state.map_or(window, |state| state.since.max(window));
+        let met = store.reception(&campaign.id, since).await?;
+        if let Some(reason) = passed(&campaign.guard, &met, u64::from(campaign.guard.sends_min)) {
+            tracing::error!(campaign = %campaign.id, "pausing campaign {}: {reason}", campaign.id);
+            store.pause_campaign(&campaign.id, &reason, now).await?;
+            found.push(Found::Paused { campaign: campaign.id.clone(), reason });
+        } else if let Some(pilot) = &campaign.pilot {
+            found.extend(widen(store, campaign, pilot, now).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// Opens the next ring when the open one got mails, was watched long enough, and no limit is passed, by however few.
+async fn widen(
+    store: &Store,
+    campaign: &Campaign,
+    pilot: &Pilot,
+    now: Timestamp,
+) -> Result<Option<Found>, Error> {
+    let keep =
+        async |ring: usize| store.set_plan_cursor(&campaign.id, RING_KEY, &format!("{ring} {now}")).await;
+    let Some(open) = open_ring(store, &campaign.id).await? else {
+        // The watch begins with the first review, at the latest when the first mails are planned.
+        keep(0).await?;
+        return Ok(None);
+    };
+    if open.ring >= pilot.active_days.len() || now < open.since + i64::from(pilot.step_hours).hours() {
+        return Ok(None);
+    }
+    let met = store.reception(&campaign.id, open.since).await?;
+    if met.mails == 0 || passed(&campaign.guard, &met, 1).is_some() {
+        return Ok(None);
+    }
+    keep(open.ring + 1).await?;
+    Ok(Some(Found::Widened { campaign: campaign.id.clone(), ring: open.ring + 1 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_passed_only_above_it_and_with_enough_mails() {
+        let guard = Guard::default();
+        let check = |mails, complaints, bounces, unsubscribes, expected: Option<&str>| {
+            let met = Reception { mails, complaints, bounces, unsubscribes };
+            assert_eq!(passed(&guard, &met, 500).as_deref(), expected);
+        };
+        check(1_000, 3, 50, 20, None);
+        check(1_000, 4, 0, 0, Some("4 complaints of 1000 mails are 0.40 %, the limit is 0.3 %"));
+        check(1_000, 0, 51, 0, Some("51 hard bounces of 1000 mails are 5.10 %, the limit is 5 %"));
+        check(1_000, 0, 0, 21, Some("21 unsubscribes of 1000 mails are 2.10 %, the limit is 2 %"));
+        check(499, 400, 0, 0, None);
+        check(0, 0, 0, 0, None);
+    }
+
+    #[test]
+    fn the_most_active_come_first_and_strangers_last() {
+        let pilot = Pilot { active_days: vec![30, 90], step_hours: 24 };
+        let rings = [Some(0), Some(30), Some(31), Some(90), Some(91), None].map(|days| ring_of(&pilot, days));
+        assert_eq!(rings, [0, 0, 1, 1, 2, 2]);
+    }
+}

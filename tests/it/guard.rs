@@ -1,0 +1,91 @@
+//! Guard rails in the whole program: the most active first, and a stop by itself.
+
+use bespoke::campaign::CampaignId;
+use bespoke::send::State;
+use bespoke::send::Suppression;
+use bespoke::store::Running;
+use bespoke::worker::guard::Found;
+use bespoke::worker::guard::review;
+use jiff::ToSpan;
+use serde_json::json;
+
+use crate::support::TestApp;
+
+const PILOT: (&str, &str) = (
+    "news/campaign.toml",
+    "kind = \"lifecycle\"\naudience = 'profile.consent == \"granted\"'\ntrigger = { cron = { schedule = \"0 10 * * MON\" } }\npilot = { active_days = [30] }\nguard = { complaint_percent = 10, sends_min = 2 }\n",
+);
+
+fn news() -> CampaignId {
+    CampaignId("news".to_owned())
+}
+
+async fn reviewed(app: &TestApp) -> Vec<Found> {
+    review(&app.database.store, &app.engine().await.catalog, app.now()).await.unwrap()
+}
+
+/// State and reason of the one mail of somebody.
+async fn state_of(app: &TestApp, name: &str) -> (State, String) {
+    let sends = app.sends().await;
+    let stored = sends.into_iter().find(|stored| stored.send.profile.as_str() == name).unwrap();
+    (stored.send.state, stored.reason.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_pilot_goes_to_the_active_first_and_to_everybody_when_they_did_not_mind() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        app.given_profile("ana").await;
+        app.given_profile("bo").await;
+        app.at("2026-03-01T12:00:00Z").await;
+        app.does("ana", "Product Viewed", json!({"product_id": "p1"})).await;
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        assert_eq!(app.plans().await, 2);
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "ana").await, (State::Sent, "sent".to_owned()));
+        assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
+        app.at("2026-03-03T00:29:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "a ring is watched for a day");
+        app.at("2026-03-03T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Sent, "sent".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_that_people_complain_about_stops_by_itself_and_goes_on_when_told_to() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        let store = &app.database.store;
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+            app.does(name, "Product Viewed", json!({"product_id": "p1"})).await;
+        }
+        app.at("2026-03-02T00:30:00Z").await;
+        reviewed(&app).await;
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let mail = app.sends().await.into_iter().find(|stored| stored.send.state == State::Sent).unwrap();
+        let complaint = Suppression {
+            address: format!("{}@example.test", mail.send.profile),
+            topic: "lifecycle".to_owned(),
+            reason: "complaint".to_owned(),
+            at: app.now() + 1.minute(),
+            send: Some(mail.send.id),
+            until: None,
+        };
+        store.add_suppressions(&[complaint]).await.unwrap();
+        app.at("2026-03-03T10:00:00Z").await;
+        let reason = "1 complaints of 2 mails are 50.00 %, the limit is 10 %".to_owned();
+        assert_eq!(reviewed(&app).await, [Found::Paused { campaign: news(), reason: reason.clone() }]);
+        let states = store.campaign_states().await.unwrap();
+        let paused = states.iter().find(|state| state.campaign == news()).unwrap();
+        assert_eq!((paused.running, &paused.reason), (Running::Paused, &reason));
+        assert_eq!(reviewed(&app).await, [], "once is enough");
+        store.resume_campaign(&news(), "looked into it", app.now()).await.unwrap();
+        app.at("2026-03-03T11:00:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "whoever resumed it knew, but the ring stays");
+    }
+}
