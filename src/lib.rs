@@ -17,6 +17,7 @@
 //! - [`store`]: the only SQL, on SQLite and PostgreSQL.
 //! - [`bounce`]: what a mail that came back says, read from its bytes.
 //! - [`feedback`]: what of that is proven, and what follows from it.
+//! - [`tracking`], [`attribution`]: who followed a link, and which mail an order is credited to.
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
 //! - [`outward`]: calls to hosts that others name, within limits.
@@ -37,6 +38,7 @@ pub mod product;
 pub mod profile;
 pub mod send;
 
+pub mod attribution;
 pub mod bounce;
 pub mod catalog;
 pub mod cli;
@@ -57,5 +59,6 @@ pub mod select;
 pub mod stage;
 pub mod store;
 pub mod token;
+pub mod tracking;
 pub mod webhook;
 pub mod worker;

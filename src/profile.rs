@@ -144,3 +144,17 @@ impl Consent {
         }
     }
 }
+
+/// The trait by which a person says whether their clicks and opens may be counted: `"off"` or `false` says no.
+pub const TRACKING_TRAIT: &str = "tracking";
+
+/// Whether the value of [`TRACKING_TRAIT`] says no.
+pub fn refuses_tracking(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(wanted)) => !wanted,
+        Some(Value::String(word)) => {
+            matches!(word.trim().to_ascii_lowercase().as_str(), "off" | "no" | "false")
+        }
+        _ => false,
+    }
+}

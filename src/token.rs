@@ -32,11 +32,20 @@ pub enum Purpose {
     View,
     /// The return path.
     Bounce,
+    /// A double opt-in that is asked for.
+    Confirm,
 }
 
 impl Purpose {
-    const ALL: [Self; 6] =
-        [Self::Click, Self::Open, Self::Unsubscribe, Self::Preferences, Self::View, Self::Bounce];
+    const ALL: [Self; 7] = [
+        Self::Click,
+        Self::Open,
+        Self::Unsubscribe,
+        Self::Preferences,
+        Self::View,
+        Self::Bounce,
+        Self::Confirm,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -46,6 +55,7 @@ impl Purpose {
             Self::Preferences => "preferences",
             Self::View => "view",
             Self::Bounce => "bounce",
+            Self::Confirm => "confirm",
         }
     }
 }
@@ -58,7 +68,7 @@ pub struct Keyring(Vec<Key>);
 struct Key {
     id: u8,
     /// One prepared state per purpose: half of an HMAC's work is its key.
-    by_purpose: [Hmac<Sha256>; 6],
+    by_purpose: [Hmac<Sha256>; 7],
 }
 
 /// Nothing of a key is shown.

@@ -20,18 +20,25 @@ use utoipa_axum::routes;
 pub mod auth;
 pub mod body;
 mod bounces;
+mod client;
+mod consent;
 mod docs;
 mod intake;
 pub mod key;
+mod mailed;
 mod operation;
 mod page;
 mod people;
+mod preferences;
 mod problem;
 mod segment;
 mod send;
 mod sends;
 mod server;
 mod service;
+mod track;
+mod unsubscribe;
+mod view;
 mod whom;
 
 pub use key::Scope;
@@ -73,6 +80,13 @@ fn endpoints() -> OpenApiRouter<Service> {
         .routes(routes!(sends::cancel))
         .merge(bounces::endpoints())
         .routes(routes!(people::export, people::erase))
+        .routes(routes!(track::click))
+        .routes(routes!(track::open))
+        .routes(routes!(unsubscribe::ask, unsubscribe::unsubscribe))
+        .routes(routes!(preferences::show_preferences, preferences::change))
+        .routes(routes!(view::view))
+        .routes(routes!(consent::consents))
+        .routes(routes!(consent::ask, consent::confirm))
 }
 
 /// Endpoints whose bodies may have another size than the configured one.

@@ -127,7 +127,7 @@ impl IntoResponse for Problem {
 /// The database's faults: away is 503 and may be tried again, everything else is ours and is logged.
 impl From<crate::store::Error> for Problem {
     fn from(error: crate::store::Error) -> Self {
-        if error.is_transient() {
+        if error.is_transient() || error.is_closed() {
             tracing::warn!(%error, "the database does not answer");
             return Self::unavailable("the database does not answer; nothing was done, try again");
         }

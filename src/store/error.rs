@@ -42,6 +42,11 @@ impl Error {
         }
     }
 
+    /// Whether this process has closed the database: it is stopping.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::PoolClosed))
+    }
+
     pub(super) fn unreadable(table: &'static str, key: &str, fault: impl std::fmt::Display) -> Self {
         Self::Unreadable { table, key: key.to_owned(), fault: fault.to_string() }
     }

@@ -75,6 +75,58 @@ impl Links {
     }
 }
 
+/// What a click's token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Click {
+    /// In which mail.
+    pub send: SendId,
+    /// Which link of its template; `None`: the one that no person sees.
+    pub link: Option<u32>,
+    /// Where it leads.
+    pub target: String,
+}
+
+/// Stands for the link that no person sees; templates have far fewer links.
+const TRAP_LINK: u32 = u32::MAX;
+/// How many bytes of a click's token name the send.
+const SEND_ID_BYTES: usize = 32;
+
+impl Links {
+    /// The address that only machines follow: hidden from people and screen readers. `None` where nothing is tracked.
+    pub fn trap(&self, send: &SendId, target: &str) -> Option<String> {
+        (self.can_track() && !target.is_empty()).then(|| self.click(send.as_str(), TRAP_LINK, target))
+    }
+
+    /// The page on which somebody confirms that they want our mail.
+    pub fn confirm(&self, request: &str) -> Option<String> {
+        let url = self.public_url.as_ref()?;
+        Some(format!("{url}/k/{}", self.keys.sign(Purpose::Confirm, request.as_bytes())))
+    }
+
+    /// The send that a token of ours names.
+    pub fn send_of(&self, purpose: Purpose, token: &str) -> Option<SendId> {
+        SendId::parse(&self.text_of(purpose, token)?)
+    }
+
+    /// The text that a token of ours is signed over.
+    pub fn text_of(&self, purpose: Purpose, token: &str) -> Option<String> {
+        String::from_utf8(self.keys.verify(purpose, token)?).ok()
+    }
+
+    /// What a click's token of ours says.
+    pub fn click_of(&self, token: &str) -> Option<Click> {
+        let payload = self.keys.verify(Purpose::Click, token)?;
+        let (send, rest) = payload.split_at_checked(SEND_ID_BYTES)?;
+        let (link, target) = rest.split_first_chunk()?;
+        let link = u32::from_be_bytes(*link);
+        Some(Click {
+            send: SendId::parse(std::str::from_utf8(send).ok()?)?,
+            link: (link != TRAP_LINK).then_some(link),
+            target: String::from_utf8(target.to_vec()).ok()?,
+        })
+    }
+}
+
 impl LinkSigner for Links {
     fn click(&self, send: &str, link: u32, target: &str) -> String {
         let Some(url) = &self.public_url else { return target.to_owned() };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::campaign::Campaign;
+use crate::campaign::Tracking;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::TemplateHash;
@@ -58,16 +59,42 @@ impl Engine {
         campaign: &Campaign,
         stored: Option<Arc<CompiledTemplate>>,
     ) -> Result<(Rendered, OwnLinks), MakeError> {
+        let refused = crate::profile::refuses_tracking(
+            decision.inputs.get("profile").and_then(|profile| profile.get(crate::profile::TRACKING_TRAIT)),
+        );
+        let tracking = if refused { Tracking::Off } else { self.tracking(campaign.tracking) };
+        self.render_with(decision, tracking, stored)
+    }
+
+    /// The mail as a web page: what was sent, without anything that counts who looks.
+    pub fn render_page(
+        &self,
+        decision: &Decision,
+        stored: Option<Arc<CompiledTemplate>>,
+    ) -> Result<String, MakeError> {
+        self.render_with(decision, Tracking::Off, stored).map(|(rendered, _)| rendered.html)
+    }
+
+    fn render_with(
+        &self,
+        decision: &Decision,
+        tracking: Tracking,
+        stored: Option<Arc<CompiledTemplate>>,
+    ) -> Result<(Rendered, OwnLinks), MakeError> {
         let Choice::Variant { variant, template } = &decision.choice else { return Err(MakeError::Nothing) };
         let shop_url = self.shop.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
         let own = self.sender.links.own(&decision.send, shop_url);
+        let trap = match tracking {
+            Tracking::On => self.sender.links.trap(&decision.send, shop_url),
+            Tracking::Off => None,
+        };
         let links = LinkContext {
             send: decision.send.as_str(),
-            tracking: self.tracking(campaign.tracking),
+            tracking,
             unsubscribe: &own.unsubscribe,
             preferences: &own.preferences,
             view: &own.view,
-            honeypot: None,
+            honeypot: trap.as_deref(),
         };
         let rendered = match stored {
             Some(stored) => {

@@ -1,9 +1,13 @@
 //! The HTTP service, asked over the network as its clients ask.
 
 mod bounces;
+mod consent;
 mod hard;
+mod mailed;
 mod segment;
 mod send;
+mod tracking;
+mod unsubscribe;
 
 use reqwest::Method;
 use serde_json::json;

@@ -44,5 +44,6 @@ mod store_sends;
 mod support;
 mod templates;
 mod tidy;
+mod tracking;
 mod webhooks;
 mod worker;

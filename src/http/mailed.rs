@@ -1,0 +1,112 @@
+//! What all pages share to which links in mails lead: whose link it is, and what to say when it is nobody's.
+
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::Html;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
+
+use crate::http::Service;
+use crate::http::page::page;
+use crate::http::problem::Problem;
+use crate::profile::Profile;
+use crate::send::SendId;
+use crate::store::StoredSend;
+
+/// A send, and the person to whom it went.
+#[derive(Debug)]
+pub(super) struct Mailed {
+    /// The send.
+    pub(super) send: StoredSend,
+    /// The person.
+    pub(super) profile: Profile,
+}
+
+impl Mailed {
+    /// Reads a send and its person; `None` where one of them is gone.
+    pub(super) async fn read(service: &Service, id: &SendId) -> Result<Option<Self>, Problem> {
+        let Some(send) = service.store().send(id).await? else { return Ok(None) };
+        let profile = service.store().profile(&send.send.profile).await?;
+        Ok(profile.map(|profile| Self { send, profile }))
+    }
+
+    /// The address keys that the person's wish is about: where the mail went, and where the next would go.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let went = self.send.recipient.as_ref().map(|address| address.to_lowercase());
+        let own = self.profile.address.as_ref().map(crate::profile::EmailAddress::key);
+        let mut addresses: Vec<String> = went.into_iter().chain(own).collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    }
+}
+
+/// A page that nobody keeps a copy of.
+pub(super) fn show(status: StatusCode, title: &str, body: &str) -> Response {
+    private((status, Html(page(title, body))).into_response())
+}
+
+/// 404, the same for every token that is not ours: nothing can be learnt from it.
+pub(super) fn nothing_here() -> Response {
+    let body = "<p>This link is incomplete, or what it belonged to is gone.</p>\
+                <p>If it broke across two lines in your mail program, copy both parts into the address bar.</p>";
+    show(StatusCode::NOT_FOUND, "There is nothing here", body)
+}
+
+/// A problem as people can read it.
+pub(super) fn sorry(problem: Problem, body: &str) -> Response {
+    let problem = problem.into_response();
+    let mut response = show(problem.status(), "That did not work", body);
+    if let Some(retry) = problem.headers().get(header::RETRY_AFTER) {
+        response.headers_mut().insert(header::RETRY_AFTER, retry.clone());
+    }
+    response
+}
+
+/// The page for a fault of ours, when nothing was changed.
+pub(super) fn try_again(problem: Problem) -> Response {
+    sorry(problem, "<p>Nothing was changed. Please try again in a minute.</p>")
+}
+
+/// Nobody keeps a copy, and nobody finds it by searching.
+pub(super) fn private(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"));
+    response
+}
+
+/// The shop's name, as the configuration has it.
+pub(super) fn shop_name(service: &Service) -> String {
+    let engine = service.engine();
+    let name = engine.config.shop.get("name").and_then(toml::Value::as_str);
+    name.unwrap_or("this shop").to_owned()
+}
+
+/// A topic as people read it: `weekly-picks` is `Weekly picks`.
+pub(super) fn topic_name(topic: &str) -> String {
+    // `one-to-one` is one word, `weekly-picks` are two.
+    let hyphened = topic.matches('-').count() > 1;
+    let text = if hyphened { topic.to_owned() } else { topic.replace(['_', '-'], " ") };
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::topic_name;
+
+    #[test]
+    fn topics_are_shown_as_words() {
+        for (topic, expected) in [
+            ("weekly-picks", "Weekly picks"),
+            ("one-to-one", "One-to-one"),
+            ("weekly picks", "Weekly picks"),
+            ("", ""),
+        ] {
+            assert_eq!(topic_name(topic), expected);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! `/p/…`: which mail somebody wants: topics, a pause, all or none. Only POST changes anything.
+
+use std::collections::BTreeSet;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use crate::campaign::Kind;
+use crate::http::Service;
+use crate::http::body::PathText;
+use crate::http::mailed::Mailed;
+use crate::http::mailed::nothing_here;
+use crate::http::mailed::shop_name;
+use crate::http::mailed::show;
+use crate::http::mailed::try_again;
+use crate::http::problem::Problem;
+use crate::profile::Consent;
+use crate::profile::TRACKING_TRAIT;
+use crate::profile::refuses_tracking;
+use crate::send::EVERY_TOPIC;
+use crate::send::LIFECYCLE_TOPIC;
+use crate::send::PAUSE_TOPIC;
+use crate::send::Suppression;
+use crate::store::Complaints;
+use crate::store::ConsentProof;
+use crate::store::Lift;
+use crate::store::Wish;
+use crate::token::Purpose;
+
+mod form;
+
+/// How long a pause is.
+const PAUSE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Where the proofs come from; counts as confirmed, since the link was mailed.
+const SOURCE: &str = "preferences link";
+
+/// How things stand for one person.
+#[derive(Debug)]
+pub(super) struct Standing {
+    mailed: Mailed,
+    shop: String,
+    /// Every topic of the catalogue, and whether it is wanted.
+    topics: Vec<(String, bool)>,
+    consent: Consent,
+    /// Until when nothing is sent.
+    paused_until: Option<jiff::Timestamp>,
+    /// Nothing is sent, because they, or their mail host, said so.
+    stopped: bool,
+    /// Nothing can be sent, and no wish changes it: the address bounced, or an operator stopped it.
+    unreachable: bool,
+    /// Clicks and opens are counted.
+    tracked: bool,
+}
+
+/// What somebody asked for by the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// These topics, and no others.
+    Save,
+    /// Nothing for 30 days.
+    Pause,
+    /// The pause is over.
+    Resume,
+    /// Nothing any more.
+    Stop,
+    /// Everything again.
+    Subscribe,
+}
+
+impl Action {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Save, "save"),
+        (Self::Pause, "pause"),
+        (Self::Resume, "resume"),
+        (Self::Stop, "stop"),
+        (Self::Subscribe, "subscribe"),
+    ];
+
+    fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, word)| *word == text).map(|(action, _)| action)
+    }
+}
+
+/// Shows what somebody gets and lets them choose. Changes nothing
+#[utoipa::path(
+    get,
+    path = "/p/{token}",
+    tag = "mail",
+    params(("token" = String, Path, description = "Signed: which mail")),
+    security(()),
+    responses(
+        (status = 200, description = "A page with a form", body = String, content_type = "text/html"),
+        (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
+        (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+    )
+)]
+pub(super) async fn show_preferences(State(service): State<Service>, PathText(token): PathText) -> Response {
+    match standing(&service, &token).await {
+        Ok(Some(standing)) => form::page(&standing, None),
+        Ok(None) => nothing_here(),
+        Err(problem) => try_again(problem),
+    }
+}
+
+/// Does what the form asks for: `action` is `save` (with `topic` for each that is wanted), `pause`, `resume`, `stop` or
+/// `subscribe`
+#[utoipa::path(
+    post,
+    path = "/p/{token}",
+    tag = "mail",
+    params(("token" = String, Path, description = "Signed: which mail")),
+    security(()),
+    responses(
+        (status = 200, description = "It is committed", body = String, content_type = "text/html"),
+        (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
+        (status = 422, description = "No action that there is", body = String, content_type = "text/html"),
+        (status = 503, description = "The database does not answer; ask again", body = String, content_type = "text/html"),
+    )
+)]
+pub(super) async fn change(
+    State(service): State<Service>,
+    PathText(token): PathText,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = body.unwrap_or_default();
+    let fields: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
+    let done = async {
+        let Some(before) = standing(&service, &token).await? else { return Ok(nothing_here()) };
+        let action =
+            fields.iter().find(|(name, _)| name == "action").and_then(|(_, word)| Action::parse(word));
+        let Some(action) = action else {
+            let body = "<p>Nothing was changed. Go back and choose one of the buttons.</p>";
+            return Ok(show(StatusCode::UNPROCESSABLE_ENTITY, "That is not a choice", body));
+        };
+        service.store().grant_wish(&before.wish(action, &fields, service.now())).await?;
+        if action == Action::Save {
+            let tracked = fields.iter().any(|(name, _)| name == TRACKING_TRAIT);
+            before.set_tracked(&service, tracked).await?;
+        }
+        let after = standing(&service, &token).await?;
+        Ok(after.map_or_else(nothing_here, |after| form::page(&after, Some(action))))
+    };
+    done.await.unwrap_or_else(try_again)
+}
+
+async fn standing(service: &Service, token: &str) -> Result<Option<Standing>, Problem> {
+    let Some(send) = service.engine().sender.links.send_of(Purpose::Preferences, token) else {
+        return Ok(None);
+    };
+    let Some(mailed) = Mailed::read(service, &send).await? else { return Ok(None) };
+    let addresses = mailed.addresses();
+    let found = service.store().suppressions_of(&addresses).await?;
+    let now = service.now();
+    let holding: Vec<Suppression> =
+        found.into_values().flatten().filter(|found| found.until.is_none_or(|until| until > now)).collect();
+    Ok(Some(Standing::new(service, mailed, &holding)))
+}
+
+impl Standing {
+    fn new(service: &Service, mailed: Mailed, holding: &[Suppression]) -> Self {
+        let engine = service.engine();
+        let lifecycle = engine.catalog.campaigns().filter(|entry| entry.campaign.kind == Kind::Lifecycle);
+        let topics: BTreeSet<&str> = lifecycle.map(|entry| entry.campaign.topic()).collect();
+        let stops = |topic: &str| holding.iter().any(|found| found.topic == topic);
+        let theirs = |found: &Suppression| matches!(found.reason.as_str(), "unsubscribe" | "complaint");
+        let of_all = |found: &&Suppression| [EVERY_TOPIC, LIFECYCLE_TOPIC].contains(&found.topic.as_str());
+        Self {
+            topics: topics.into_iter().map(|topic| (topic.to_owned(), !stops(topic))).collect(),
+            paused_until: holding
+                .iter()
+                .find(|found| found.topic == PAUSE_TOPIC)
+                .and_then(|found| found.until),
+            stopped: holding.iter().filter(of_all).any(theirs),
+            unreachable: holding.iter().filter(of_all).any(|found| !theirs(found)),
+            consent: mailed.profile.consent,
+            tracked: !refuses_tracking(mailed.profile.traits.get(TRACKING_TRAIT)),
+            shop: shop_name(service),
+            mailed,
+        }
+    }
+
+    /// Whether mail comes, topics aside.
+    fn subscribed(&self) -> bool {
+        self.consent == Consent::Granted && !self.stopped
+    }
+
+    /// The words that a new consent is given to.
+    fn wording(&self) -> String {
+        format!(
+            "I want mail from {} about the topics that I choose here. I can stop it at any time.",
+            self.shop
+        )
+    }
+
+    fn wish(&self, action: Action, fields: &[(String, String)], now: jiff::Timestamp) -> Wish {
+        let proof = |status: Consent, wording: String| ConsentProof {
+            profile: self.mailed.profile.id.clone(),
+            at: now,
+            status,
+            source: SOURCE.to_owned(),
+            who: format!("whoever holds the link of send {}", self.mailed.send.send.id),
+            wording,
+        };
+        let mut wish = Wish {
+            profile: self.mailed.profile.id.clone(),
+            addresses: self.mailed.addresses(),
+            send: Some(self.mailed.send.send.id.clone()),
+            at: now,
+            stop: Vec::new(),
+            pause_until: None,
+            lift: Lift::Nothing,
+            proof: None,
+        };
+        match action {
+            Action::Save => {
+                let wanted: Vec<&str> = fields
+                    .iter()
+                    .filter(|(name, _)| name == "topic")
+                    .map(|(_, topic)| topic.as_str())
+                    .collect();
+                let (lift, stop): (Vec<&(String, bool)>, Vec<_>) =
+                    self.topics.iter().partition(|(topic, _)| wanted.contains(&topic.as_str()));
+                wish.stop = stop.into_iter().map(|(topic, _)| topic.clone()).collect();
+                let again = lift.iter().any(|(_, had)| !had);
+                if again && self.subscribed() {
+                    wish.proof = Some(proof(Consent::Granted, self.wording()));
+                }
+                wish.lift = Lift::Topics(lift.into_iter().map(|(topic, _)| topic.clone()).collect());
+            }
+            Action::Pause => wish.pause_until = now.checked_add(PAUSE).ok(),
+            Action::Resume => wish.lift = Lift::Topics(vec![PAUSE_TOPIC.to_owned()]),
+            Action::Stop => {
+                wish.stop = vec![LIFECYCLE_TOPIC.to_owned()];
+                if self.consent != Consent::Withdrawn {
+                    wish.proof = Some(proof(Consent::Withdrawn, form::STOP.to_owned()));
+                }
+            }
+            Action::Subscribe => {
+                wish.lift = Lift::All(Complaints::Too);
+                wish.proof = Some(proof(Consent::Granted, self.wording()));
+            }
+        }
+        wish
+    }
+
+    /// Writes whether clicks and opens may be counted, where that is another answer than before.
+    async fn set_tracked(&self, service: &Service, tracked: bool) -> Result<(), Problem> {
+        if tracked == self.tracked {
+            return Ok(());
+        }
+        let mut profile = self.mailed.profile.clone();
+        profile.traits.clear();
+        let value = if tracked { Value::Null } else { Value::from("off") };
+        profile.traits.insert(TRACKING_TRAIT.to_owned(), value);
+        service.store().upsert_profiles(&[profile], service.now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Consent with its proof, and double opt-in from the form to the first mail.
+
+use bespoke::http::Scope;
+use bespoke::profile::Consent;
+use bespoke::send::State;
+use mail_parser::MessageParser;
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+
+use super::mailed::PUBLIC;
+use crate::support::TestApp;
+use crate::support::app::Files;
+use crate::support::given;
+use crate::support::service::Serving;
+use crate::support::service::answer;
+
+/// A campaign that asks, and one that only writes to those who said yes there.
+const CAREFUL: Files<'static> = &[
+    (
+        "news/campaign.toml",
+        "kind = \"lifecycle\"\ndouble_opt_in = true\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n",
+    ),
+    (
+        "confirm-subscription/campaign.toml",
+        "kind = \"transactional\"\ntracking = \"off\"\ntrigger = { api = {} }\n",
+    ),
+    (
+        "confirm-subscription/any/ask.mjml",
+        "+++\nsubject = \"Please confirm\"\n+++\n<mj-section><mj-column><mj-text>{{ data.wording or '' }} \
+         <a href=\"{{ data.confirm_url or 'https://shop.test' }}\">Confirm</a></mj-text></mj-column></mj-section>",
+    ),
+];
+
+const SAID: &str = "I want the newsletter.";
+
+fn ask(extra: &Value) -> Value {
+    let mut body = json!({"source": "newsletter form", "wording": SAID});
+    for (name, value) in extra.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// The path of the link in the newest mail that asks.
+fn confirm_path(app: &TestApp) -> String {
+    let mails = app.mails();
+    let html =
+        MessageParser::new().parse(&mails.last().unwrap().bytes).unwrap().body_html(0).unwrap().into_owned();
+    let (_, rest) = html.split_once(&format!("href=\"{PUBLIC}/k/")).unwrap_or_else(|| panic!("{html}"));
+    format!("/k/{}", rest.split('"').next().unwrap())
+}
+
+async fn consent(app: &TestApp, name: &str) -> Consent {
+    app.database.store.profile(&given::id(name)).await.unwrap().unwrap().consent
+}
+
+async fn presses(serving: &Serving, path: &str) -> u16 {
+    answer(serving.request(Method::POST, path)).await.status
+}
+
+#[tokio::test]
+async fn only_the_button_behind_the_mailed_link_grants_consent_and_only_once() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        app.given_profile_with("ana", |profile| profile.consent = Consent::Unknown).await;
+        let body = ask(&json!({"profile": "ana", "double_opt_in": true}));
+        let first = serving.post("/v1/consents", &body).await;
+        let again = serving.post("/v1/consents", &body).await;
+        assert_eq!((first.status, &first.text), (202, &again.text), "one address is asked once");
+        assert_eq!(first.json()["consent"], "asked");
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().len(), 1);
+        assert_eq!(first.json()["send"], app.mails()[0].send.as_str());
+        let path = confirm_path(&app);
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+            answer(serving.request(method, &path)).await;
+        }
+        assert_eq!(consent(&app, "ana").await, Consent::Unknown, "looking grants nothing");
+        let question = answer(serving.request(Method::GET, &path)).await.text;
+        assert!(question.contains(SAID) && question.contains("Yes, I confirm"), "{question}");
+
+        assert_eq!(presses(&serving, &path).await, 200);
+        assert_eq!(presses(&serving, &path).await, 200);
+        assert_eq!(consent(&app, "ana").await, Consent::Granted);
+        let proofs = app.database.store.consents_of(&given::id("ana")).await.unwrap();
+        assert_eq!(proofs.len(), 1);
+        assert_eq!((proofs[0].source.as_str(), proofs[0].wording.as_str()), ("confirmation link", SAID));
+        assert!(proofs[0].who.contains("newsletter form"), "{proofs:?}");
+
+        // Taken back later, the old link brings nothing back.
+        let no = ask(&json!({"profile": "ana", "status": "withdrawn"}));
+        app.at("2026-03-02T09:30:00Z").await;
+        assert_eq!(serving.post("/v1/consents", &no).await.status, 200);
+        assert_eq!(presses(&serving, &path).await, 200);
+        assert_eq!(consent(&app, "ana").await, Consent::Withdrawn, "{}", app.database.name());
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_last() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        for name in ["ana", "bo", "cy"] {
+            app.given_profile_with(name, |profile| profile.consent = Consent::Unknown).await;
+        }
+        let granted = ask(&json!({"profile": "bo"}));
+        let heard = serving.post("/v1/consents", &granted).await;
+        assert_eq!((heard.status, &heard.json()["consent"]), (200, &json!("granted")));
+        for name in ["ana", "cy"] {
+            let body = ask(&json!({"profile": name, "double_opt_in": "confirm-subscription"}));
+            assert_eq!(serving.post("/v1/consents", &body).await.status, 202);
+            app.runs_until_idle().await;
+            assert_eq!(presses(&serving, &confirm_path(&app)).await, 200);
+        }
+        app.at("2026-03-02T09:10:00Z").await;
+        let by_word = ask(&json!({"profile": "cy"}));
+        assert_eq!(serving.post("/v1/consents", &by_word).await.status, 200);
+
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let mut found: Vec<String> = app
+            .sends()
+            .await
+            .into_iter()
+            .filter(|stored| stored.send.campaign.as_str() == "news")
+            .map(|stored| format!("{} {} {}", stored.send.profile, stored.send.state, stored.reason.unwrap()))
+            .collect();
+        found.sort();
+        assert_eq!(found, ["ana sent sent", "bo skipped not_confirmed", "cy skipped not_confirmed"]);
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_late_forged_or_for_another_address_grants_nothing() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        let body = ask(&json!({"address": "new@example.test", "double_opt_in": true}));
+        let heard = serving.post("/v1/consents", &body).await;
+        assert_eq!(heard.status, 202, "{heard:?}");
+        let name = heard.json()["profile"].as_str().unwrap().to_owned();
+        app.runs_until_idle().await;
+        let path = confirm_path(&app);
+        for wrong in [&path[..path.len() - 1], &path.replace("/k/", "/k/A"), "/k/"] {
+            assert_eq!(presses(&serving, wrong).await, 404, "{wrong}");
+        }
+        app.at("2026-03-09T09:00:00Z").await;
+        assert_eq!(presses(&serving, &path).await, 410);
+        assert_eq!(consent(&app, &name).await, Consent::Unknown);
+
+        assert_eq!(serving.post("/v1/consents", &body).await.status, 202);
+        app.runs_until_idle().await;
+        app.database
+            .execute("update profiles set address = 'other@example.test', address_key = 'other@example.test'")
+            .await;
+        assert_eq!(presses(&serving, &confirm_path(&app)).await, 410);
+        assert_eq!(consent(&app, &name).await, Consent::Unknown);
+    }
+}
+
+#[tokio::test]
+async fn consent_is_taken_from_those_only_who_may_say_so_and_as_they_should() {
+    let app = TestApp::on_sqlite(CAREFUL).await;
+    let serving = app.serves().await;
+    app.given_profile("ana").await;
+    let body = ask(&json!({"profile": "ana"}));
+    let with = |key: String, body: &Value| {
+        answer(serving.request(Method::POST, "/v1/consents").bearer_auth(key).json(body))
+    };
+    assert_eq!(answer(serving.request(Method::POST, "/v1/consents").json(&body)).await.status, 401);
+    for (scope, expected) in [(Scope::Send, 200), (Scope::Ingest, 200), (Scope::Decide, 403)] {
+        assert_eq!(with(app.key_for(&[scope]).await, &body).await.status, expected, "{scope:?}");
+    }
+    for (extra, expected) in [
+        (json!({"profile": "nobody"}), 404),
+        (json!({"profile": "ana", "address": "other@example.test"}), 409),
+        (json!({"profile": "ana", "source": " "}), 422),
+        (json!({"profile": "ana", "source": "confirmation link"}), 422),
+        (json!({"profile": "ana", "wording": ""}), 422),
+        (json!({"profile": "ana", "double_opt_in": "news"}), 422),
+        (json!({"profile": "ana", "double_opt_in": "nothing"}), 404),
+        (json!({"profile": "ana", "status": "perhaps"}), 422),
+        (json!({"profile": "ana", "more": 1}), 422),
+        (json!({}), 422),
+    ] {
+        let refused = serving.post("/v1/consents", &ask(&extra)).await;
+        assert_eq!(
+            (refused.status, refused.header("content-type")),
+            (expected, "application/problem+json"),
+            "{extra}"
+        );
+    }
+    let states: Vec<State> = app.states().await.into_iter().map(|(state, _)| state).collect();
+    assert_eq!(states, []);
+}
