@@ -173,7 +173,7 @@ fn mask_if_address(id: &str) -> String {
 impl Export {
     async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
         let ExportFormat::Jsonl = self.format;
-        let domain = message_id_domain(context);
+        let domain = context.config.message_id_domain();
         let mut out = BufWriter::new(std::io::stdout().lock());
         let mut sends = std::pin::pin!(store.export_sends(self.filter.parsed()?));
         while let Some(stored) = sends.try_next().await? {
@@ -182,14 +182,6 @@ impl Export {
         }
         Ok(out.flush()?)
     }
-}
-
-fn message_id_domain(context: &Context) -> String {
-    let sender = &context.config.sender;
-    sender.message_id_domain.clone().unwrap_or_else(|| {
-        let from = sender.from.rsplit_once('@').map_or("", |(_, domain)| domain);
-        from.trim_end_matches('>').trim().to_lowercase()
-    })
 }
 
 fn line(stored: &StoredSend, domain: &str) -> serde_json::Value {

@@ -31,6 +31,7 @@ const CANARY: &str = "xylophoncanary";
 const IMPERSONAL: &[&str] = &[
     "api_keys",
     "campaign_states",
+    "catalogs",
     "counters",
     "limits",
     "models",
