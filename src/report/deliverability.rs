@@ -29,6 +29,8 @@ use crate::store::TroubledAttempts;
 
 /// Groups of a plot, at most: those with most mails.
 const PLOTTED_MAX: usize = 12;
+/// Ends of attempts to deliver; the others were never meant to.
+const TRIED: [&str; 5] = ["deferred", "failed", "unknown", "expired", "sent"];
 /// Where there was no address at all.
 const NO_ADDRESS: &str = "(no address)";
 
@@ -304,7 +306,8 @@ fn tried(attempts: &[TroubledAttempts]) -> Section {
         Column::new("mails", "mails", Unit::Count),
         Column::new("times", "times", Unit::Count),
     ]);
-    for attempt in attempts {
+    let meant_to_go = |attempt: &&TroubledAttempts| TRIED.contains(&attempt.state.as_str());
+    for attempt in attempts.iter().filter(meant_to_go) {
         table.row([
             Cell::text(&attempt.state),
             Cell::text(&attempt.reason),

@@ -59,9 +59,10 @@ impl Writer {
     }
 }
 
-/// Small shares need more places to be told apart.
+/// Shares near nothing and near everything need more places to be told apart.
 fn percent_places(share: f64) -> usize {
-    if share != 0.0 && share.abs() < 0.01 { 2 } else { 1 }
+    let is_near_an_end = (share != 0.0 && share.abs() < 0.01) || (share > 0.99 && share < 1.0);
+    if is_near_an_end { 2 } else { 1 }
 }
 
 /// A number with these places and thousands apart; never `-0`.
@@ -127,6 +128,7 @@ mod tests {
             (Cell::Value(-0.001, None), Unit::Money, "0.00"),
             (Cell::Value(0.1234, between(0.1, 0.1499)), Unit::Share, "12.3 % (10.0 … 15.0)"),
             (Cell::Value(0.0004, between(0.0, 0.002)), Unit::Share, "0.04 % (0.00 … 0.20)"),
+            (Cell::Value(0.9995, between(0.9975, 0.9999)), Unit::Share, "99.95 % (99.75 … 99.99)"),
             (Cell::Value(0.5, None), Unit::Number(3), "0.500"),
             (Cell::None, Unit::Share, "–"),
         ] {

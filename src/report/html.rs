@@ -38,6 +38,16 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A sentence of ours: what stands between backticks is code.
+fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let part = |(index, part): (usize, &str)| match index % 2 {
+        0 => escape(part),
+        _ => format!("<code>{}</code>", escape(part)),
+    };
+    parts.map(part).collect()
+}
+
 /// The whole page.
 pub fn html(report: &Report) -> String {
     page(&report.title, &body(report))
@@ -83,7 +93,7 @@ fn body(report: &Report) -> String {
     if !report.notes.is_empty() {
         out += "<section><h2>Keep in mind</h2><ul class=\"notes\">";
         for note in &report.notes {
-            let _ = write!(out, "<li>{}.</li>", escape(note));
+            let _ = write!(out, "<li>{}.</li>", prose(note));
         }
         out += "</ul></section>\n";
     }
@@ -103,7 +113,7 @@ fn parts(text: &str) -> (String, String) {
 fn part(section: &Section, report: &Report, writer: Writer) -> String {
     let mut out = format!("<section id=\"{}\"><h2>{}</h2>\n", escape(section.name), escape(&section.title));
     if !section.lead.is_empty() {
-        let _ = writeln!(out, "<p>{}</p>", escape(&section.lead));
+        let _ = writeln!(out, "<p>{}</p>", prose(&section.lead));
     }
     for plot in &section.plots {
         out += &figure(plot, writer);

@@ -42,6 +42,8 @@ const HOLDOUT: &str = "holdout";
 const BEFORE_THE_DEAL: [&str; 4] = ["no_address", "suppressed", "no_profile", "no_campaign"];
 /// Over before the deal, or, on the side with mail only, after it: the side is told by the hash that would have dealt.
 const DEADLINE: &str = "deadline";
+/// The outcome that is a share.
+const BOUGHT: &str = "people who bought";
 /// The sides.
 const ARMS: [&str; 2] = ["mail", "holdout"];
 
@@ -168,7 +170,7 @@ impl Trial {
             values: self.units.iter().map(|(_, doings)| value(doings)).collect(),
         };
         let outcomes = vec![
-            column("people who bought", |doings| f64::from(doings.orders > 0.0)),
+            column(BOUGHT, |doings| f64::from(doings.orders > 0.0)),
             column("orders a person", |doings| doings.orders),
             column("revenue a person", |doings| doings.revenue),
         ];

@@ -1,6 +1,7 @@
 //! How lift is told: never more than was shown.
 
 use super::ARMS;
+use super::BOUGHT;
 use super::POWER;
 use super::Trial;
 use crate::learn::lift::Comparison;
@@ -11,6 +12,7 @@ use crate::learn::lift::SAMPLE_RATIO_P_MIN;
 use crate::learn::lift::Test;
 use crate::learn::lift::Verdict;
 use crate::learn::lift::mean_interval;
+use crate::learn::stats::Summary;
 use crate::report::document::Cell;
 use crate::report::document::Column;
 use crate::report::document::Readers;
@@ -18,6 +20,8 @@ use crate::report::document::Report;
 use crate::report::document::Section;
 use crate::report::document::Table;
 use crate::report::document::Unit;
+use crate::report::estimate::real;
+use crate::report::estimate::share;
 use crate::report::plot::Dots;
 use crate::report::plot::Plot;
 use crate::report::plot::Shape;
@@ -48,6 +52,17 @@ fn judged(comparison: &Comparison) -> Effect {
     comparison.adjusted.map_or(comparison.plain, |adjusted| adjusted.effect)
 }
 
+/// The mean of a side with its interval: Wilson's where it is a share.
+fn mean(comparison: &Comparison, side: &Summary) -> Cell {
+    if comparison.outcome != BOUGHT {
+        return Cell::estimate(Some(side.mean), mean_interval(side, CONFIDENCE));
+    }
+    let count = real(u64::try_from(side.count).unwrap_or(u64::MAX));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of zeros and ones")]
+    let events = (side.mean * count).round() as u64;
+    share(events, u64::try_from(side.count).unwrap_or(u64::MAX))
+}
+
 fn outcomes(trials: &[Told], sources: &Sources<'_>) -> Section {
     let number = Unit::Number(4);
     let mut table = Table::new(&[
@@ -74,8 +89,8 @@ fn outcomes(trials: &[Told], sources: &Sources<'_>) -> Section {
             table.row([
                 Cell::text(campaign),
                 Cell::text(&comparison.outcome),
-                Cell::estimate(Some(comparison.treated.mean), mean_interval(&comparison.treated, CONFIDENCE)),
-                Cell::estimate(Some(comparison.control.mean), mean_interval(&comparison.control, CONFIDENCE)),
+                mean(comparison, &comparison.treated),
+                mean(comparison, &comparison.control),
                 Cell::estimate(
                     effect.difference.map(|welch| welch.difference),
                     effect.difference.map(|welch| welch.interval),

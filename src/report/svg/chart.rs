@@ -25,6 +25,8 @@ const BOTTOM_PX: f64 = 26.0;
 const RIGHT_PX: f64 = 10.0;
 /// The share of a label's room that its columns fill.
 const FILLED: f64 = 0.76;
+/// Where there are few labels their columns together are no wider than this, in pixels.
+const COLUMNS_PX_MAX: f64 = 120.0;
 
 /// Where the labels lie, and the values.
 struct Frame {
@@ -97,12 +99,13 @@ pub(super) fn lines(chart: &Chart, unit: Unit, size: Size) -> Option<String> {
 pub(super) fn columns(chart: &Chart, unit: Unit, size: Size) -> Option<String> {
     let (low, high) = extent(chart)?;
     let mut frame = Frame::new(chart, (low.min(0.0), high.max(0.0)), unit, size)?;
-    let width = frame.step * FILLED / as_f64(chart.series.len().max(1));
+    let group = (frame.step * FILLED).min(COLUMNS_PX_MAX);
+    let width = group / as_f64(chart.series.len().max(1));
     let floor = frame.values.place(0.0);
     for (series, (_, values)) in chart.series.iter().enumerate() {
         for (index, value) in values.iter().enumerate() {
             let Some(value) = value.filter(|value| value.is_finite()) else { continue };
-            let x = frame.middle(index) - frame.step * FILLED / 2.0 + width * as_f64(series);
+            let x = frame.middle(index) - group / 2.0 + width * as_f64(series);
             let y = frame.values.place(value);
             frame.svg += &bar(series, x, y.min(floor), (width - 0.6).max(0.4), (y - floor).abs());
         }
@@ -118,7 +121,7 @@ pub(super) fn stack(chart: &Chart, unit: Unit, size: Size) -> Option<String> {
     };
     let high = (0..chart.labels.len()).map(sum).fold(0.0, f64::max);
     let mut frame = Frame::new(chart, (0.0, high), unit, size)?;
-    let width = (frame.step * FILLED).max(0.4);
+    let width = (frame.step * FILLED).clamp(0.4, COLUMNS_PX_MAX);
     for index in 0..chart.labels.len() {
         let mut below = 0.0;
         for (series, (_, values)) in chart.series.iter().enumerate() {
