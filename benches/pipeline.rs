@@ -150,16 +150,16 @@ async fn row(arguments: &[String]) {
         bespoke::deliver::transport::Transport::Smtp(pool) => pool.clone(),
         _ => panic!("over SMTP"),
     };
-    let worker = Worker::new(store.clone(), engine, transport, Clock::fixed(now())).expect("a worker");
+    // A rate needs a clock that goes on.
+    let clock = if rate.is_empty() { Clock::fixed(now()) } else { Clock::System };
+    let worker = Worker::new(store.clone(), engine, transport, clock).expect("a worker");
     forget_peak();
     let (begun, cpu_before) = (Instant::now(), cpu());
     let progress = tokio::spawn(most_connections(relays));
     let tally = worker.run(Until::Idle).await.expect("a run");
     let (took, cpu) = (begun.elapsed(), cpu().saturating_sub(cpu_before));
-    let connections = {
-        progress.abort();
-        CONNECTIONS.load(std::sync::atomic::Ordering::Relaxed)
-    };
+    progress.abort();
+    let connections = CONNECTIONS.load(std::sync::atomic::Ordering::Relaxed);
     let sent = tally.of(State::Sent);
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let mails = sent.max(1) as f64;

@@ -7,6 +7,8 @@ use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use jiff::SignedDuration;
 
+use crate::campaign::Campaign;
+use crate::campaign::Trigger;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::worker::assemble;
@@ -38,10 +40,19 @@ impl Plan {
                     known.join(", ")
                 );
             }
-            let bar = ProgressBar::no_length()
-                .with_style(ProgressStyle::with_template("{spinner} {msg}: {pos} looked at, {per_sec}")?);
-            let progress = |campaign: &crate::campaign::Campaign, looked_at: u64| {
-                bar.set_message(campaign.id.to_string());
+            let people = store.count_profiles().await?;
+            let bar = ProgressBar::new(people)
+                .with_style(ProgressStyle::with_template("{msg:20} [{bar:30}] {pos}/{len} {per_sec} {eta}")?);
+            let progress = |campaign: &Campaign, looked_at: u64| {
+                if bar.message() != campaign.id.as_str() {
+                    bar.set_message(campaign.id.to_string());
+                    // How many events there are is not known before they are read.
+                    match campaign.trigger {
+                        Trigger::Cron { .. } | Trigger::DateTrait { .. } => bar.set_length(people),
+                        _ => bar.unset_length(),
+                    }
+                    bar.reset();
+                }
                 bar.inc(looked_at);
             };
             let horizon = Horizon {

@@ -15,6 +15,8 @@ use crate::cli::context::on_signal;
 use crate::cli::learn::learn_all;
 use crate::config::Config;
 use crate::config::TransportKind;
+use crate::deliver::smtp::Pool;
+use crate::deliver::transport::Transport;
 use crate::send::State;
 use crate::store::Store;
 use crate::worker::assemble;
@@ -53,12 +55,16 @@ impl Work {
                     Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&config), now)))
                 },
             };
+            let pool = match &transport {
+                Transport::Smtp(pool) => Some(pool.clone()),
+                _ => None,
+            };
             let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
             let worker = worker.with_duties(duties);
             let stop = worker.stop_handle();
             tokio::spawn(on_signal(move || stop.stop()));
             let telling = context.tell(&store).await?;
-            let progress = tokio::spawn(show_progress(worker.tally()));
+            let progress = tokio::spawn(show_progress(worker.tally(), pool));
             let until = if self.until_idle { Until::Idle } else { Until::Stopped };
             let tally = worker.run(until).await;
             progress.abort();
@@ -77,19 +83,23 @@ async fn learn(store: Store, config: Arc<Config>, now: Timestamp) -> Result<Stri
     Ok(format!("learnt from {} order lines and {mails} mails", learnt.items.order_lines))
 }
 
-async fn show_progress(tally: Arc<Tally>) {
+async fn show_progress(tally: Arc<Tally>, pool: Option<Pool>) {
     let style = ProgressStyle::with_template("{spinner} {msg}  {per_sec}");
     let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {
         tick.tick().await;
         bar.set_position(tally.of(State::Sent));
-        let counts: Vec<String> = State::ALL
+        let open: usize = pool.iter().flat_map(Pool::status).map(|relay| relay.open).sum();
+        let mut counts: Vec<String> = State::ALL
             .into_iter()
             .map(|state| (state, tally.of(state)))
             .filter(|(_, count)| *count > 0)
             .map(|(state, count)| format!("{count} {state}"))
             .collect();
+        if open > 0 {
+            counts.push(format!("{open} connections"));
+        }
         bar.set_message(if counts.is_empty() { "waiting".to_owned() } else { counts.join(", ") });
     }
 }
