@@ -1,5 +1,6 @@
 //! From decisions and rewards back to a model, and evaluation of any policy on any log.
 
+pub mod ab;
 pub mod arms;
 pub mod clv;
 pub mod context;
