@@ -26,6 +26,7 @@ pub mod send_test;
 pub mod sends;
 pub mod serve;
 pub mod shell;
+pub mod tracking;
 pub mod work;
 
 use context::Globals;
@@ -69,6 +70,9 @@ enum Command {
     Profile(profile::Profile),
     /// Deletes what is older than [retention] allows.
     Prune(prune::Prune),
+    /// Shows what clicks and openings are taken for, and decides it again by better rules.
+    #[command(subcommand)]
+    Tracking(tracking::Tracking),
     /// Shows sends, and says what is to become of them.
     #[command(subcommand)]
     Sends(sends::Sends),
@@ -112,6 +116,7 @@ impl Cli {
             Command::Keys(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Profile(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Prune(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Tracking(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Bounces(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),

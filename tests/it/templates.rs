@@ -128,7 +128,10 @@ fn the_shop_has_hundreds_of_lifecycle_variants_over_all_stages_and_four_transact
     }
     let transactional = SHOP.campaigns().filter(|entry| entry.campaign.kind == Kind::Transactional);
     let names: Vec<&str> = transactional.map(|entry| entry.campaign.id.as_str()).collect();
-    assert_eq!(names, ["order-confirmation", "password-reset", "review-request", "shipping"]);
+    assert_eq!(
+        names,
+        ["confirm-subscription", "order-confirmation", "password-reset", "review-request", "shipping"]
+    );
 }
 
 #[test]
@@ -189,6 +192,7 @@ fn whoever_reads_german_is_welcomed_in_german() {
         ("welcome", Stage::Discover),
         ("order-confirmation", Stage::Purchase),
         ("password-reset", Stage::Compare),
+        ("confirm-subscription", Stage::Discover),
     ] {
         let locales: BTreeSet<Option<&str>> = german(campaign, stage);
         assert_eq!(locales, BTreeSet::from([Some("de")]), "{campaign}");

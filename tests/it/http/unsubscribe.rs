@@ -140,6 +140,8 @@ async fn people_choose_topics_pause_stop_and_come_back_with_proof() {
         submits(&serving, &links.preferences, "action=stop").await;
         let (found, consent, proofs, _) = state(&app).await;
         assert_eq!((found[0].as_str(), consent), ("lifecycle unsubscribe", Consent::Withdrawn));
+        // Of two words at the same moment the one that takes back would count.
+        app.at("2026-04-02T10:05:00Z").await;
         let page = submits(&serving, &links.preferences, "action=subscribe").await.text;
         assert!(page.contains("You are subscribed again"), "{page}");
         let after = state(&app).await;
