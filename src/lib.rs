@@ -51,6 +51,7 @@ pub mod history;
 pub mod http;
 pub mod ingest;
 pub mod learn;
+pub mod metrics;
 pub mod outward;
 pub mod preview;
 pub mod render;

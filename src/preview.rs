@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::worker::engine::Engine;
 
 mod coverage;
+pub mod dry_run;
 mod folder;
 mod gallery;
 pub mod replay;

@@ -53,7 +53,7 @@ fn kept_for(retention: &Retention, what: Pruned) -> Option<SignedDuration> {
         Pruned::Events => retention.events_days,
         Pruned::StageTransitions => retention.stage_transitions_days,
         Pruned::Sends => retention.sends_days,
-        Pruned::Decisions => retention.decisions_days,
+        Pruned::Decisions | Pruned::WebDecisions => retention.decisions_days,
         Pruned::Hits => retention.hits_days,
         Pruned::Attachments => retention.attachments_days,
         Pruned::IdempotencyKeys => {

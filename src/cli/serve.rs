@@ -36,6 +36,16 @@ impl Serve {
             let store = context.store().await?;
             let engine = assemble::engine(&config, &store).await?;
             let service = Service::new(store.clone(), engine, context.clock.clone());
+            let worker = if self.work {
+                let engine = assemble::engine(&config, &store).await?;
+                let transport = assemble::transport(&config)?;
+                Some(Worker::new(store.clone(), engine, transport, context.clock.clone())?)
+            } else {
+                None
+            };
+            if let Some(worker) = &worker {
+                service.count_in(worker.metrics());
+            }
             let listening = Listening::new(service).await.with_context(|| {
                 format!(
                     "cannot listen on {}; choose another with --listen or [http] listen",
@@ -49,10 +59,7 @@ impl Serve {
             }));
             let telling = context.tell(&store).await?;
             let serving = listening.serve(until(stopped.clone()));
-            if self.work {
-                let engine = assemble::engine(&config, &store).await?;
-                let transport = assemble::transport(&config)?;
-                let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
+            if let Some(worker) = worker {
                 let handle = worker.stop_handle();
                 tokio::spawn(async move {
                     until(stopped).await;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::config::TransportKind;
 use crate::deliver::smtp::Pool;
 use crate::deliver::transport::Transport;
+use crate::http::MetricsPage;
 use crate::send::State;
 use crate::store::Store;
 use crate::worker::assemble;
@@ -34,6 +36,9 @@ pub struct Work {
     /// Writes .eml files into this folder instead of sending
     #[arg(long, value_name = "DIR")]
     dry_run: Option<std::path::PathBuf>,
+    /// Answers GET /metrics here, for whoever can reach it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
 }
 
 impl Work {
@@ -61,6 +66,12 @@ impl Work {
             };
             let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
             let worker = worker.with_duties(duties);
+            if let Some(address) = &self.metrics {
+                let metrics = MetricsPage::new(worker.metrics(), store.clone(), context.clock.clone());
+                let address =
+                    metrics.listen(address).await.with_context(|| format!("cannot listen on {address}"))?;
+                eprintln!("metrics at http://{address}/metrics");
+            }
             let stop = worker.stop_handle();
             tokio::spawn(on_signal(move || stop.stop()));
             let telling = context.tell(&store).await?;

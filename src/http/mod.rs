@@ -22,15 +22,18 @@ pub mod body;
 mod bounces;
 mod client;
 mod consent;
+mod decide;
 mod docs;
 mod intake;
 pub mod key;
 mod mailed;
+mod measure;
 mod operation;
 mod page;
 mod people;
 mod preferences;
 mod problem;
+mod render;
 mod segment;
 mod send;
 mod sends;
@@ -42,6 +45,7 @@ mod view;
 mod whom;
 
 pub use key::Scope;
+pub use measure::MetricsPage;
 pub use problem::Problem;
 pub use server::Listening;
 pub use service::Service;
@@ -87,6 +91,9 @@ fn endpoints() -> OpenApiRouter<Service> {
         .routes(routes!(view::view))
         .routes(routes!(consent::consents))
         .routes(routes!(consent::ask, consent::confirm))
+        .routes(routes!(measure::metrics))
+        .routes(routes!(render::render))
+        .routes(routes!(decide::decide))
 }
 
 /// Endpoints whose bodies may have another size than the configured one.
@@ -106,6 +113,7 @@ pub fn router(service: Service) -> Router {
         // The limit counts what comes out of the decompression, not what goes in.
         .layer(RequestDecompressionLayer::new())
         .layer(middleware::from_fn_with_state(service.clone(), server::deadline))
+        .layer(middleware::from_fn_with_state(service.clone(), measure::count))
         .layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed_header(header::REFERRER_POLICY, "no-referrer"))
         .layer(fixed_header(header::CONTENT_SECURITY_POLICY, POLICY))

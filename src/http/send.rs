@@ -33,6 +33,7 @@ use crate::store::Accepted;
 use crate::store::IdempotencyKey;
 use crate::store::SendRequest;
 use request::Ask;
+pub(super) use request::check_data;
 use request::files;
 
 mod request;

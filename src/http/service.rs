@@ -11,7 +11,9 @@ use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::http::bounces::Certificates;
+use crate::http::decide::DecisionLog;
 use crate::http::intake::Intake;
+use crate::metrics::Metrics;
 use crate::store::ApiKey;
 use crate::store::Error;
 use crate::store::Store;
@@ -32,13 +34,16 @@ struct Inner {
     engine: ArcSwap<Engine>,
     clock: Clock,
     intake: Intake,
+    decisions: DecisionLog,
     certificates: Certificates,
+    metrics: ArcSwap<Metrics>,
     keys: Mutex<HashMap<String, (Timestamp, ApiKey)>>,
 }
 
 impl Service {
     /// A service that is not yet listening. Starts the writer of what comes in, so it wants a runtime.
     pub fn new(store: Store, engine: Engine, clock: Clock) -> Self {
+        let decisions = DecisionLog::start(store.clone());
         let intake = Intake::start(store.clone(), clock.clone());
         let engine = ArcSwap::from_pointee(engine);
         Self(Arc::new(Inner {
@@ -47,6 +52,8 @@ impl Service {
             clock,
             intake,
             certificates: Certificates::default(),
+            decisions,
+            metrics: ArcSwap::from_pointee(Metrics::default()),
             keys: Mutex::default(),
         }))
     }
@@ -59,6 +66,21 @@ impl Service {
     /// Certificates of Amazon that were fetched.
     pub(super) fn certificates(&self) -> &Certificates {
         &self.0.certificates
+    }
+
+    /// The way of decisions for other channels into the database.
+    pub(super) fn decisions(&self) -> &DecisionLog {
+        &self.0.decisions
+    }
+
+    /// What is counted and measured here.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.0.metrics.load_full()
+    }
+
+    /// Counts together with others of this process from now on.
+    pub fn count_in(&self, metrics: Arc<Metrics>) {
+        self.0.metrics.store(metrics);
     }
 
     /// The database.

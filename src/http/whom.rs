@@ -98,16 +98,21 @@ async fn id_of_address(store: &Store, address: &EmailAddress) -> Result<ProfileI
         .map_err(|error| Problem::unprocessable(format!("address: {error}")))
 }
 
-fn stranger(id: ProfileId, address: &EmailAddress, now: Timestamp) -> Person {
-    let profile = Profile {
+/// Somebody of whom nothing is known but an id.
+pub(super) fn nameless(id: ProfileId, now: Timestamp) -> Profile {
+    Profile {
         id,
-        address: Some(address.clone()),
+        address: None,
         traits: Map::new(),
         locale: None,
         time_zone: None,
         consent: Consent::Unknown,
         created_at: now,
         updated_at: now,
-    };
+    }
+}
+
+fn stranger(id: ProfileId, address: &EmailAddress, now: Timestamp) -> Person {
+    let profile = Profile { address: Some(address.clone()), ..nameless(id, now) };
     Person { profile, known: Known::Not, to: Some(address.clone()) }
 }

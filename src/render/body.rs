@@ -41,6 +41,7 @@ const HIDDEN_STYLE: &str = "display:none;font-size:1px;line-height:1px;max-heigh
 /// A compiled body.
 #[derive(Debug)]
 pub(super) struct Body {
+    pub(super) parts: BTreeMap<String, Range<usize>>,
     pub(super) html: String,
     pub(super) html_pieces: Vec<Piece>,
     pub(super) text: String,
@@ -108,6 +109,7 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     let restored = words.restore(&furnish(&html, &hidden));
     faults.extend(lost(&restored.counts, &tags, &words, preview_range(&root, &masked)));
     let body = Body {
+        parts: marked_parts(source, &tags, &restored.pieces),
         html: restored.text,
         html_pieces: restored.pieces,
         text: derived.text,
@@ -207,6 +209,26 @@ fn explain(error: &mrml::prelude::parser::Error, text: &str) -> (Range<usize>, S
         }
         Error::EndOfStream { .. } | Error::SizeLimit { .. } | Error::NoRootNode => (0..0, error.to_string()),
     }
+}
+
+/// Where the parts that `{#part NAME#}` and `{#/part NAME#}` enclose stand in the HTML. A part that comes twice, or
+/// whose marks MJML lost, is none.
+fn marked_parts(source: &str, tags: &[Tag], pieces: &[Piece]) -> BTreeMap<String, Range<usize>> {
+    let mut places: BTreeMap<String, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+    for tag in tags.iter().filter(|tag| tag.kind == TagKind::Comment) {
+        let note = &source[tag.inner.clone()];
+        let (note, ends) = note.strip_prefix('/').map_or((note, false), |note| (note, true));
+        let Some(name) = note.strip_prefix("part") else { continue };
+        let found = pieces.iter().filter(|piece| piece.source == tag.range).map(|piece| piece.out.start);
+        let (starts, stops) = places.entry(name.trim().to_owned()).or_default();
+        if ends { stops } else { starts }.extend(found);
+    }
+    let whole = |(name, (starts, stops)): (String, (Vec<usize>, Vec<usize>))| match (&starts[..], &stops[..])
+    {
+        ([start], [stop]) if start <= stop => Some((name, *start..*stop)),
+        _ => None,
+    };
+    places.into_iter().filter_map(whole).collect()
 }
 
 fn hidden_preheader() -> String {

@@ -205,6 +205,38 @@ impl Renderer {
         Ok(Rendered { subject, preheader, html, text })
     }
 
+    /// Renders one part of a template's HTML: a slot by its name, or, under the empty name, what the layout
+    /// surrounds. Nothing where the template has no such part.
+    pub fn fragment(
+        &self,
+        hash: &TemplateHash,
+        part: &str,
+        facts: &Json,
+        links: &LinkContext<'_>,
+    ) -> Result<Option<String>, RenderFault> {
+        let loaded =
+            self.templates.get(hash).ok_or_else(|| RenderFault::UnknownTemplate { hash: hash.0.clone() })?;
+        let Json::Object(facts) = facts else {
+            return Err(RenderFault::BadFacts { template: loaded.name.clone() });
+        };
+        let Some(source) =
+            loaded.template.parts.get(part).and_then(|range| loaded.template.html.get(range.clone()))
+        else {
+            return Ok(None);
+        };
+        let mut context = self.context(facts, links);
+        context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
+        context.insert_value(names::SUBJECT, Value::from(""));
+        context.insert_value(names::PREHEADER, Value::from(""));
+        let mut writer = CappedWriter::new(source.len() + source.len() / 4, HTML_BYTES_MAX, LOOP_ROUNDS_MAX);
+        let result = self.tera.render_str_to(source, &context, true, &mut writer);
+        if let Some(excess) = writer.excess {
+            return Err(explain::excess(loaded, Part::Body, excess, HTML_BYTES_MAX, LOOP_ROUNDS_MAX));
+        }
+        result.map_err(|error| explain::message(loaded, Part::Body, &error.to_string()))?;
+        writer.into_text().map(Some).map_err(|error| explain::message(loaded, Part::Body, &error.to_string()))
+    }
+
     fn context(&self, facts: &Map<String, Json>, links: &LinkContext<'_>) -> Context {
         let mut context = Context::new();
         for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_null()) {

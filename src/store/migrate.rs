@@ -18,8 +18,9 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tracking", include_str!("../../migrations/0005_tracking.sql")),
     (6, "requests", include_str!("../../migrations/0006_requests.sql")),
     (7, "privacy", include_str!("../../migrations/0007_privacy.sql")),
-    (10, "learning", include_str!("../../migrations/0010_learning.sql")),
-    (30, "webhooks", include_str!("../../migrations/0030_webhooks.sql")),
+    (8, "decisions", include_str!("../../migrations/0008_decisions.sql")),
+    (9, "learning", include_str!("../../migrations/0009_learning.sql")),
+    (10, "webhooks", include_str!("../../migrations/0010_webhooks.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

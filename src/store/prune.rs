@@ -23,6 +23,8 @@ pub enum Pruned {
     Sends,
     /// Why people got what they got.
     Decisions,
+    /// Why pages showed what they showed.
+    WebDecisions,
     /// Requests for links and pixels.
     Hits,
     /// Files of sends that came to their end.
@@ -33,11 +35,12 @@ pub enum Pruned {
 
 impl Pruned {
     /// All, what hangs on others first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::IdempotencyKeys,
         Self::Attachments,
         Self::Hits,
         Self::Decisions,
+        Self::WebDecisions,
         Self::Sends,
         Self::StageTransitions,
         Self::Events,
@@ -50,6 +53,7 @@ impl Pruned {
             Self::StageTransitions => "stage_transitions",
             Self::Sends => "sends",
             Self::Decisions => "decisions",
+            Self::WebDecisions => "web_decisions",
             Self::Hits => "hits",
             Self::Attachments => "attachments",
             Self::IdempotencyKeys => "idempotency_keys",
@@ -69,6 +73,10 @@ impl Pruned {
             Self::Decisions => Step::ByRows(
                 "delete from decisions where send_seq in (
                    select send_seq from decisions where at < $1 order by send_seq limit $2)",
+            ),
+            Self::WebDecisions => Step::ByRows(
+                "delete from web_decisions where id in (
+                   select id from web_decisions where at < $1 order by id limit $2)",
             ),
             Self::Hits => Step::ByRows(
                 "delete from hits where seq in (select seq from hits where at < $1 order by seq limit $2)",
@@ -203,6 +211,7 @@ impl Store {
             Pruned::Events => "select count(*) from events where at < $1",
             Pruned::StageTransitions => "select count(*) from stage_transitions where at < $1",
             Pruned::Decisions => "select count(*) from decisions where at < $1",
+            Pruned::WebDecisions => "select count(*) from web_decisions where at < $1",
             Pruned::Hits => "select count(*) from hits where at < $1",
             Pruned::IdempotencyKeys => "select count(*) from idempotency_keys where at < $1",
         };

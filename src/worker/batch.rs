@@ -236,6 +236,10 @@ async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result
     if decided.decisions.iter().any(|decision| decision.scoring.is_some()) {
         save_traits(shared, engine).await?;
     }
+    for decision in &decided.decisions {
+        let probabilities = decision.candidates.iter().map(|candidate| candidate.probability);
+        shared.metrics.decided(decision.campaign.as_str(), probabilities);
+    }
     if !decided.decisions.is_empty() {
         shared.store.save_decisions(&decided.decisions).await?;
     }

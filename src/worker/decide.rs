@@ -60,6 +60,21 @@ pub struct Subject {
     pub opt_in: OptIn,
 }
 
+impl Subject {
+    /// Somebody of whom nothing is known.
+    pub fn of_stranger(send: ScheduledSend, profile: Profile) -> Self {
+        Self {
+            send,
+            profile,
+            events: Vec::new(),
+            mails: Vec::new(),
+            stage: None,
+            suppressions: Vec::new(),
+            opt_in: OptIn::Single,
+        }
+    }
+}
+
 /// What is to become of a send.
 #[derive(Debug)]
 pub enum Verdict {

@@ -1,5 +1,6 @@
 //! From a saved decision to signed bytes. A retry comes here too, and gets the same bytes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::campaign::Campaign;
@@ -104,6 +105,32 @@ impl Engine {
             None => self.renderer.render(template, &decision.inputs, &links)?,
         };
         Ok((rendered, own))
+    }
+
+    /// Renders parts of a decision's HTML for another place than a mail: links lead where they say, and nothing is
+    /// counted by them. A part that the variant does not have is left out.
+    pub fn fragments<'p>(
+        &self,
+        decision: &Decision,
+        parts: impl IntoIterator<Item = &'p str>,
+    ) -> Result<BTreeMap<String, String>, MakeError> {
+        let Choice::Variant { template, .. } = &decision.choice else { return Err(MakeError::Nothing) };
+        let shop_url = self.shop.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let own = self.sender.links.own(&decision.send, shop_url);
+        let links = LinkContext {
+            send: decision.send.as_str(),
+            tracking: Tracking::Off,
+            unsubscribe: &own.unsubscribe,
+            preferences: &own.preferences,
+            view: &own.view,
+            honeypot: None,
+        };
+        let mut rendered = BTreeMap::new();
+        for part in parts {
+            let html = self.renderer.fragment(template, part, &decision.inputs, &links)?;
+            rendered.extend(html.map(|html| (part.to_owned(), html)));
+        }
+        Ok(rendered)
     }
 
     /// Renders, composes and signs.

@@ -15,7 +15,11 @@ use tokio::task::JoinSet;
 use crate::clock::Clock;
 use crate::deliver::domain::DomainGroups;
 use crate::deliver::limit::Limiter;
+use crate::deliver::smtp::Pool;
+use crate::deliver::smtp::RelayCondition;
 use crate::deliver::transport::Transport;
+use crate::metrics::Breaker;
+use crate::metrics::Metrics;
 use crate::send::LeaseToken;
 use crate::send::Outcome;
 use crate::send::SendId;
@@ -110,6 +114,7 @@ impl Worker {
             in_work: InWork::begin(&in_work),
             clock,
             tally: Arc::default(),
+            metrics: Arc::default(),
             stopping,
             freed: Notify::new(),
             held: Mutex::default(),
@@ -118,6 +123,9 @@ impl Worker {
             policy_failures: Mutex::default(),
             engine: ArcSwap::from_pointee(engine),
         };
+        if let Transport::Smtp(pool) = &shared.transport {
+            watch_relays(&shared.metrics, pool.clone());
+        }
         Ok(Self { shared: Arc::new(shared), stop, lock, suspects, duties: None })
     }
 
@@ -135,6 +143,11 @@ impl Worker {
     /// What it has done so far.
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.shared.tally)
+    }
+
+    /// What it counts and measures.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
     }
 
     /// Uses another catalogue from the next claim on; what is in work keeps the one it has.
@@ -177,6 +190,20 @@ impl Worker {
         }
         worked.map(|()| Arc::clone(&shared.tally))
     }
+}
+
+/// Tells how relays are whenever somebody looks.
+fn watch_relays(metrics: &Metrics, pool: Pool) {
+    metrics.collect(move |metrics| {
+        for relay in pool.status() {
+            let breaker = match relay.condition {
+                RelayCondition::Up => Breaker::Closed,
+                RelayCondition::BackingOff { .. } => Breaker::BackingOff,
+                RelayCondition::Paused { .. } => Breaker::Paused,
+            };
+            metrics.relay(&relay.name, breaker, relay.open);
+        }
+    });
 }
 
 async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) -> Result<(), Error> {

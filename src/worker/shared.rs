@@ -18,6 +18,7 @@ use crate::decision::TemplateHash;
 use crate::deliver::domain::DomainGroups;
 use crate::deliver::limit::Limiter;
 use crate::deliver::transport::Transport;
+use crate::metrics::Metrics;
 use crate::send::LeaseToken;
 use crate::send::Outcome;
 use crate::send::SendId;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) settings: WorkerSettings,
     pub(super) tally: Arc<Tally>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) slots: Semaphore,
     pub(super) freed: Notify,
@@ -78,6 +80,9 @@ impl Shared {
 
     pub(super) async fn settle(&self, settlement: Settlement) {
         self.tally.count(&settlement.outcome);
+        let group = settlement.to.as_ref().map_or("-", |to| self.groups.group(to.domain()));
+        let outcome = &settlement.outcome;
+        self.metrics.outcome(outcome.state.as_str(), &outcome.reason, group);
         let send = settlement.send.clone();
         self.journal.settle(settlement).await;
         self.let_go(std::iter::once(&send));

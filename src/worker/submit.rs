@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,6 +23,8 @@ use crate::deliver::smtp::Prepared;
 use crate::deliver::smtp::prepare;
 use crate::deliver::transport::KeptMail;
 use crate::deliver::transport::Transport;
+use crate::metrics::Limit;
+use crate::metrics::Phase;
 use crate::render::CompiledTemplate;
 use crate::send::AttemptCount;
 use crate::send::Outcome;
@@ -50,7 +53,8 @@ pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
         Ok(mail) => mail,
         Err(outcome) => return Some(outcome),
     };
-    shared.limiter.global_turn().await;
+    let ((), waited) = timed(shared.limiter.global_turn()).await;
+    shared.metrics.waited(Limit::Global, waited);
     match &shared.transport {
         Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, &mail).await,
         Transport::Directory(directory) => marked(shared, job, &group).await.map_or_else(
@@ -82,7 +86,9 @@ async fn wait_for_group(shared: &Shared, job: &Job, group: &str) -> Option<Outco
         Kind::Transactional => Urgency::Urgent,
         Kind::Lifecycle => Urgency::Queued,
     };
-    let NotSoon { after } = shared.limiter.group_turn(group, urgency).await.err()?;
+    let (turn, waited) = timed(shared.limiter.group_turn(group, urgency)).await;
+    shared.metrics.waited(Limit::DomainGroup, waited);
+    let NotSoon { after } = turn.err()?;
     let outcome = put_back(shared, "rate", &format!("the rate of {group} is used up"), after);
     Some(outcomes::within(&job.send, outcome))
 }
@@ -93,7 +99,9 @@ async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> 
     let attachments = attachments(shared, job).await?;
     let extras = Extras { purpose: MailPurpose::Delivery, attachments: &attachments };
     let _in_work = shared.in_work.enter(&job.send.id);
+    let begun = Instant::now();
     let made = engine.make(&job.decision, &job.campaign, &job.to, stored, extras);
+    shared.metrics.rendered(begun.elapsed());
     made.map_err(|error| Outcome::terminal(State::Failed, error.reason(), error.to_string()))
 }
 
@@ -143,10 +151,14 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         Err(error) => return Some(Outcome::terminal(State::Failed, "compose", error.to_string())),
     };
     // A relay whose turn is far off does not slow the others; where all are, the next one is waited for.
-    let free = match pool.checkout_where(|relay| shared.limiter.relay_is_free(relay)).await {
-        Err(none) if none.kind == NoRelayKind::NoneEligible => pool.checkout().await,
-        found => found,
+    let checkout = async {
+        match pool.checkout_where(|relay| shared.limiter.relay_is_free(relay)).await {
+            Err(none) if none.kind == NoRelayKind::NoneEligible => pool.checkout().await,
+            found => found,
+        }
     };
+    let (free, time) = timed(checkout).await;
+    shared.metrics.phase(Phase::Checkout, time);
     let mut session = match free {
         Ok(session) => session,
         Err(none) => {
@@ -155,7 +167,8 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         }
     };
     let relay = session.relay_name().to_owned();
-    shared.limiter.relay_turn(&relay).await;
+    let ((), waited) = timed(shared.limiter.relay_turn(&relay)).await;
+    shared.metrics.waited(Limit::Relay, waited);
     let outcome = transact(shared, job, group, &mut session, &relay, mail, &prepared).await;
     session.give_back();
     outcome
@@ -176,7 +189,9 @@ async fn transact(
         }
         Some(outcomes::not_sent(&shared.settings, &job.send, relay, failure, shared.clock.now()))
     };
-    let begun = match session.begin(&mail.envelope, prepared).await {
+    let (begun, time) = timed(session.begin(&mail.envelope, prepared)).await;
+    shared.metrics.phase(Phase::Envelope, time);
+    let begun = match begun {
         Ok(begun) => begun,
         Err(failure) => return failed(&failure),
     };
@@ -185,7 +200,9 @@ async fn transact(
     if let Err(outcome) = marked(shared, job, group).await {
         return outcome;
     }
-    match begun.submit().await {
+    let (reply, time) = timed(begun.submit()).await;
+    shared.metrics.phase(Phase::Body, time);
+    match reply {
         Ok(reply) => Some(outcomes::sent(relay, &reply)),
         Err(failure) => failed(&failure),
     }
@@ -210,11 +227,20 @@ async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted
         domain_group: group.to_owned(),
         consent: if job.campaign.double_opt_in { ConsentNeeded::Confirmed } else { ConsentNeeded::Granted },
     };
-    match shared.journal.mark(mark).await {
+    let (answer, time) = timed(shared.journal.mark(mark)).await;
+    shared.metrics.phase(Phase::Mark, time);
+    match answer {
         MarkAnswer::Accepted => Ok(()),
         MarkAnswer::Unwritten => Err(None),
         MarkAnswer::Refused(refusal) => Err(outcomes::refused(&job.send, &refusal, shared.clock.now())),
     }
+}
+
+/// What work gives, and how long it took.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    let done = work.await;
+    (done, begun.elapsed())
 }
 
 fn put_back(shared: &Shared, reason: &str, detail: &str, after: Duration) -> Outcome {

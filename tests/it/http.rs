@@ -2,6 +2,7 @@
 
 mod bounces;
 mod consent;
+mod decide;
 mod hard;
 mod mailed;
 mod segment;

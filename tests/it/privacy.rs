@@ -67,6 +67,8 @@ async fn given_somebody_everywhere(app: &TestApp, serving: &Serving) {
     assert_eq!(answer(request.json(&body)).await.status, 202);
     app.runs_until_idle().await;
     assert_eq!(app.mails().iter().filter(|mail| mail.to == address).count(), 1);
+    let decide = json!({"campaign": "code", "profile": CANARY, "data": {"code": CANARY}});
+    assert_eq!(serving.post("/v1/decide", &decide).await.status, 200);
     let waiting = json!({"campaign": "code", "profile": CANARY, "send_at": "2026-12-01T00:00:00Z"});
     assert_eq!(serving.post("/v1/send", &waiting).await.status, 202);
     let sent = app.sends().await.into_iter().find(|stored| stored.send.state == State::Sent).unwrap().send.id;
@@ -269,7 +271,9 @@ async fn what_is_older_than_it_may_be_is_pruned_in_small_steps_and_the_rest_stay
             assert!(count > 0, "{what:?}");
             assert_eq!(store.count_prunable(what, everything).await.unwrap(), 0);
         }
-        for table in ["hits", "attachments", "idempotency_keys", "attempts", "decisions", "events"] {
+        for table in
+            ["hits", "attachments", "idempotency_keys", "attempts", "decisions", "web_decisions", "events"]
+        {
             assert_eq!(rows(table).await, 0, "{table} of {}", app.database.name());
         }
         assert_eq!(

@@ -26,6 +26,7 @@ pub use outcome::Settled;
 pub use outcome::Settlement;
 pub(super) use plan::plan as plan_in;
 pub use read::Attempt;
+pub use read::Due;
 pub use read::SendFilter;
 pub use read::StateCount;
 pub use reap::DOT_REPLY_MS;

@@ -11,6 +11,7 @@ use super::row::STORED_SELECT;
 use super::row::StoredRow;
 use super::row::StoredSend;
 use crate::campaign::CampaignId;
+use crate::campaign::Kind;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
 use crate::send::SendId;
@@ -45,6 +46,17 @@ pub struct StateCount {
     pub state: State,
     /// How many.
     pub count: u64,
+}
+
+/// What is due of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// Which kind.
+    pub kind: Kind,
+    /// How many sends.
+    pub count: u64,
+    /// Since when the oldest of them is due.
+    pub oldest: Option<Timestamp>,
 }
 
 /// An attempt other than a success at the first.
@@ -149,6 +161,24 @@ impl Store {
         }
         counts.sort_by(|a, b| (&a.campaign, a.state).cmp(&(&b.campaign, b.state)));
         Ok(counts)
+    }
+
+    /// What is due and not claimed, of each kind.
+    pub async fn due(&self, now: Timestamp) -> Result<Vec<Due>, Error> {
+        let rows: Vec<(i64, i64, i64)> = self
+            .pools
+            .all(
+                "select priority, count(*), min(due_at) from sends
+                 where state in ('scheduled', 'deferred') and held = 0 and due_at <= $1 group by priority",
+                args![now],
+            )
+            .await?;
+        let due = |kind: Kind| {
+            let row = rows.iter().find(|(priority, ..)| *priority == i64::from(kind.priority()));
+            let count = row.map_or(0, |(_, count, _)| u64::try_from(*count).unwrap_or(0));
+            Due { kind, count, oldest: row.map(|(_, _, oldest)| from_millisecond(*oldest)) }
+        };
+        Ok([Kind::Transactional, Kind::Lifecycle].map(due).to_vec())
     }
 
     /// The attempts of a send, oldest first. A success at the first attempt leaves no line.

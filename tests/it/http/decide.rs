@@ -1,0 +1,170 @@
+//! Dry runs and decisions for other channels: `/v1/render` and `/v1/decide`.
+
+use bespoke::http::Scope;
+use bespoke::store::WebOutcome;
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::TestApp;
+use crate::support::app::Files;
+use crate::support::service::answer;
+
+/// A campaign with two slots of two options each, and one of another shape.
+const PAGE: Files<'static> = &[
+    ("page/campaign.toml", "kind = \"lifecycle\"\ntrigger = { api = {} }\ntracking = \"on\"\n"),
+    (
+        "page/any/tiles.mjml",
+        "+++\nsubject = \"Tiles\"\n[slots]\nhero = [\"big\", \"small\"]\ncall = [\"buy\", \"look\"]\n+++\n<mj-slot name=\"hero\" /><mj-section><mj-column><mj-text>For {{ profile.first_name or 'you' }}</mj-text><mj-slot name=\"call\" /></mj-column></mj-section>",
+    ),
+    (
+        "page/slots/hero/big.mjml",
+        "<mj-section><mj-column><mj-text>Big {{ profile.first_name or 'hello' }}</mj-text></mj-column></mj-section>",
+    ),
+    (
+        "page/slots/hero/small.mjml",
+        "<mj-section><mj-column><mj-text>Small {{ profile.first_name or 'hello' }}</mj-text></mj-column></mj-section>",
+    ),
+    ("page/slots/call/buy.mjml", "<mj-button href=\"https://shop.test/buy\">Buy</mj-button>"),
+    ("page/slots/call/look.mjml", "<mj-button href=\"https://shop.test/look\">Look</mj-button>"),
+];
+
+async fn outcomes(app: &TestApp) -> Vec<WebOutcome> {
+    app.database.store.web_outcomes(None, 1_000).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_page_gets_content_with_its_exact_probability_and_what_comes_of_it_rewards_the_choice() {
+    for app in TestApp::on_each_database(PAGE).await {
+        let serving = app.serves().await;
+        app.given_profile("ana").await;
+        let ask = json!({"campaign": "page", "profile": "ana"});
+        let chosen = serving.post("/v1/decide", &ask).await;
+        assert_eq!(chosen.status, 200, "{chosen:?}");
+        let chosen = chosen.json();
+        let html = chosen["html"].as_str().unwrap();
+        assert!(
+            html.contains("For ana") && !html.contains("Unsubscribe") && !html.contains("<body"),
+            "{html}"
+        );
+        assert!(
+            html.contains("https://shop.test/") && !html.contains("m.shop.test"),
+            "links lead where they say: {html}"
+        );
+        assert_eq!((&chosen["propensity"], &chosen["slots_propensity"]), (&json!(0.25), &json!(0.25)));
+        let hero = chosen["options"]["hero"].as_str().unwrap();
+        assert!(html.contains(if hero == "big" { "Big ana" } else { "Small ana" }));
+
+        let id = chosen["decision_id"].as_str().unwrap().to_owned();
+        let logged = outcomes(&app).await.remove(0);
+        assert_eq!((logged.decision.send.as_str(), logged.decision.profile.as_str()), (id.as_str(), "ana"));
+        assert_eq!(logged.decision.candidates.len(), 4);
+        assert_eq!(logged.rewards, []);
+        for (message, properties) in [
+            ("m1", json!({"decision_id": id, "revenue": 20})),
+            ("m2", json!({"decision_id": "another"})),
+            ("m3", json!({"product_id": "p"})),
+        ] {
+            let event = json!({"userId": "ana", "event": "Order Completed", "messageId": message, "properties": properties});
+            assert_eq!(serving.post("/v1/track", &event).await.status, 200);
+        }
+        let rewarded = outcomes(&app).await.remove(0);
+        assert_eq!(rewarded.rewards.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["m1"]);
+        assert_eq!(app.sends().await, [], "no mail comes of it");
+    }
+}
+
+#[tokio::test]
+async fn slots_alone_are_rendered_and_their_probability_is_that_of_all_variants_which_have_them() {
+    for app in TestApp::on_each_database(PAGE).await {
+        let serving = app.serves().await;
+        for round in 0..8 {
+            let ask = json!({"anonymous_id": format!("visitor-{round}"), "slots": ["hero"]});
+            let chosen = serving.post("/v1/decide", &ask).await.json();
+            assert_eq!((&chosen["campaign"], &chosen["html"]), (&json!("page"), &Value::Null), "{chosen}");
+            assert_eq!((&chosen["propensity"], &chosen["slots_propensity"]), (&json!(0.25), &json!(0.5)));
+            let hero = chosen["slots"]["hero"].as_str().unwrap();
+            let big = chosen["options"]["hero"] == "big";
+            assert!(hero.contains(if big { "Big hello" } else { "Small hello" }), "{hero}");
+            assert!(!hero.contains("Buy") && !hero.contains("Look") && !hero.contains("For you"), "{hero}");
+        }
+        let found = outcomes(&app).await;
+        assert_eq!(found.len(), 8);
+        assert!(found.iter().all(|outcome| outcome.decision.profile.as_str().starts_with("anon:")));
+
+        // Who turns out to be somebody keeps what they were shown.
+        let identify = json!({"userId": "bo", "anonymousId": "visitor-0", "traits": {"firstName": "Bo"}});
+        let seen = json!({"anonymousId": "visitor-0", "event": "Page Viewed", "messageId": "p"});
+        assert_eq!(serving.post("/v1/track", &seen).await.status, 200);
+        assert_eq!(serving.post("/v1/identify", &identify).await.status, 200);
+        let whose = outcomes(&app).await;
+        assert_eq!(whose.iter().filter(|outcome| outcome.decision.profile.as_str() == "bo").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_decided_is_said_with_the_field() {
+    let app = TestApp::on_sqlite(PAGE).await;
+    let serving = app.serves().await;
+    for (body, status, begins) in [
+        (json!({"campaign": "nothing", "profile": "ana"}), 404, "campaign: "),
+        (json!({"profile": "ana"}), 422, "campaign: "),
+        (json!({"campaign": "page"}), 422, "profile: "),
+        (json!({"campaign": "page", "profile": "\u{0}"}), 422, "profile: "),
+        (json!({"campaign": "page", "anonymous_id": "\u{7}x\u{7}y"}), 422, "anonymous_id: "),
+        (json!({"campaign": "news", "profile": "ana", "slots": ["hero"]}), 422, "slots: "),
+        (json!({"profile": "ana", "slots": ["nothing"]}), 422, "slots: "),
+        (json!({"campaign": "page", "profile": "ana", "slots": vec!["hero"; 21]}), 422, "slots: "),
+        (json!({"campaign": "page", "profile": 1}), 422, "profile: "),
+    ] {
+        let answer = serving.post("/v1/decide", &body).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, "application/problem+json"),
+            "{body}"
+        );
+        assert!(answer.json()["detail"].as_str().unwrap().starts_with(begins), "{body}: {answer:?}");
+    }
+    let other = app.key_for(&[Scope::Send]).await;
+    for path in ["/v1/decide", "/v1/render"] {
+        let request =
+            serving.request(Method::POST, path).bearer_auth(&other).json(&json!({"campaign": "page"}));
+        assert_eq!(answer(request).await.status, 403);
+    }
+    assert_eq!(outcomes(&app).await, []);
+}
+
+#[tokio::test]
+async fn a_dry_run_is_the_mail_that_would_go_out_and_leaves_nothing_behind() {
+    for app in TestApp::on_each_database(PAGE).await {
+        let serving = app.serves().await;
+        app.given_profile("ana").await;
+        let data = json!({"order_id": "A-17"});
+        let run =
+            serving.post("/v1/render", &json!({"campaign": "receipt", "profile": "ana", "data": data})).await;
+        assert_eq!(run.status, 200, "{run:?}");
+        let run = run.json();
+        assert_eq!(
+            (&run["sent"], &run["subject"], &run["state"]),
+            (&json!(true), &json!("Your order A-17"), &Value::Null)
+        );
+        assert!(run["html"].as_str().unwrap().contains("order A-17"));
+        assert!(run["text"].as_str().unwrap().contains("order A-17"));
+        assert_eq!(run["decision"]["variant"], "receipt/any/receipt");
+
+        let ask = json!({"campaign": "receipt", "address": "new@example.test", "data": data});
+        assert_eq!(serving.post("/v1/render", &ask).await.json()["subject"], "Your order A-17");
+        let refused = json!({"campaign": "news", "address": "new@example.test"});
+        let refused = serving.post("/v1/render", &refused).await.json();
+        assert_eq!(
+            (&refused["sent"], &refused["state"], &refused["reason"]),
+            (&json!(false), &json!("skipped"), &json!("no_consent"))
+        );
+        assert_eq!(refused["html"], Value::Null);
+        assert_eq!(
+            serving.post("/v1/render", &json!({"campaign": "receipt", "profile": "nobody"})).await.status,
+            404
+        );
+        assert_eq!((app.sends().await.len(), app.database.store.count_profiles().await.unwrap()), (0, 1));
+    }
+}
