@@ -244,7 +244,7 @@ impl Metrics {
         self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collector));
     }
 
-    /// Everything, in the text form of OpenMetrics 1.0.
+    /// Everything, in the text form of `OpenMetrics` 1.0.
     pub fn text(&self) -> String {
         for collector in self.collectors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             collector(self);

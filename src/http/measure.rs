@@ -26,7 +26,7 @@ use crate::http::service::Service;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-/// How OpenMetrics wants to be called.
+/// How `OpenMetrics` wants to be called.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What is counted and measured in this process, in the text form of Prometheus
@@ -36,7 +36,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
     tag = "operation",
     security(("bearer" = []), ("basic" = [])),
     responses(
-        (status = 200, description = "OpenMetrics text", body = String, content_type = "application/openmetrics-text"),
+        (status = 200, description = "The text form of OpenMetrics", body = String, content_type = "application/openmetrics-text"),
         Refused,
     )
 )]
