@@ -47,14 +47,16 @@ impl Serving {
         let mut said = String::new();
         let address = loop {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {said}")).unwrap();
-            said += &format!("{line}\n");
+            said.push_str(&line);
+            said.push('\n');
             if let Some((_, rest)) = line.split_once("listening on http://") {
                 break rest.split(',').next().unwrap().to_owned();
             }
         };
         let log = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                said += &format!("{line}\n");
+                said.push_str(&line);
+                said.push('\n');
             }
             said
         });
