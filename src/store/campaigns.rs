@@ -99,17 +99,21 @@ impl Store {
             let Some((_, profile, occurrence, _)) = page.last() else { break };
             after = (profile.clone(), occurrence.clone());
             let open = ["scheduled", "deferred", "leased"];
-            let mut ids: Vec<[&str; 1]> = page
+            let ids: Vec<[&str; 1]> = page
                 .iter()
                 .filter(|row| open.contains(&row.3.as_str()))
                 .map(|row| [row.0.as_str()])
                 .collect();
-            ids.sort_unstable();
             canceled += tx
                 .run(
-                    "update sends set state = 'canceled', reason = 'campaign_canceled', detail = $3,
+                    "with open as materialized (
+                       select seq as open_seq from sends
+                       where id in (select value->>0 from {rows}) and state in ('scheduled', 'deferred', 'leased')
+                       order by id {for_update}
+                     )
+                     update sends set state = 'canceled', reason = 'campaign_canceled', detail = $3,
                        finished_at = {now}, held = 0, lease_token = null, lease_until = null
-                     where id in (select value->>0 from {rows}) and state in ('scheduled', 'deferred', 'leased')",
+                     from open where seq = open_seq",
                     args![Rows::of(&ids), now, reason],
                 )
                 .await?;
@@ -188,11 +192,13 @@ impl Store {
             let mut tx = self.pools.begin().await?;
             let released = tx
                 .run(
-                    "update sends set held = 0 where seq in (
-                       select seq from sends
+                    "with held as materialized (
+                       select seq as held_seq from sends
                        where held = 1 and campaign in (
                          select campaign from campaign_states where state = 'running')
-                       order by campaign limit $1)",
+                       order by campaign limit $1 {skip_locked}
+                     )
+                     update sends set held = 0 from held where seq = held_seq",
                     args![CAMPAIGN_CHUNK_ROWS],
                 )
                 .await?;

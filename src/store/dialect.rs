@@ -7,7 +7,7 @@
 //! | `{rows}` | `(select value from jsonb_each($1)) as t` | `jsonb_array_elements($1::jsonb) as t(value)` |
 //! | `{now}` | `$2`, the caller's time | `bespoke_now()`, the database's own |
 //! | `{heap:NAME}` | the text in the bytes of `$2` to which the field NAME points ([`super::batch::Heap`]) | the same |
-//! | `{skip_locked}` | nothing: there is one writer | `for update skip locked` |
+//! | `{skip_locked}`, `{skip_locked_of_s}` | nothing: there is one writer | `for update skip locked`, `for update of s skip locked` |
 //! | `{for_update}`, `{for_update_of_s}` | nothing | `for update`, `for update of s` |
 //! | `{json}` | nothing: text is read as JSON | `::json` |
 //! | `{key}` | `text` | `text collate "C"`: bytes compare alike everywhere |
@@ -29,11 +29,12 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-const WORDS: [(&str, &str, &str); 9] = [
+const WORDS: [(&str, &str, &str); 10] = [
     ("{rows}", "(select value from jsonb_each($1)) as t", "jsonb_array_elements($1::jsonb) as t(value)"),
     ("{now}", "$2", "bespoke_now()"),
     ("{json}", "", "::json"),
     ("{skip_locked}", "", "for update skip locked"),
+    ("{skip_locked_of_s}", "", "for update of s skip locked"),
     ("{for_update}", "", "for update"),
     ("{for_update_of_s}", "", "for update of s"),
     ("{key}", "text", "text collate \"C\""),

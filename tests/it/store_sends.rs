@@ -196,6 +196,22 @@ async fn a_late_token_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_send_that_is_being_written_keeps_nobody_from_renewing_the_others() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = &database.store;
+    store.plan(&["ana", "bo"].map(|who| send(who, "1", Kind::Lifecycle, start()))).await.unwrap();
+    let both = claim(&database, start(), 2, "a").await;
+    let mut sends = ids(&both);
+    sends.sort();
+    let sql = format!("select 1 from sends where id = '{}' for update", sends[0]);
+    let mut writing = database.begun(&sql).await;
+    let renew = async || store.renew_leases(&sends, &both[0].token, start(), LEASE_MS).await.unwrap();
+    assert_eq!(renew().await, &sends[1..]);
+    sqlx::raw_sql("rollback").execute(&mut writing).await.unwrap();
+    assert_eq!(renew().await, sends);
+}
+
+#[tokio::test]
 async fn deferred_sends_wait_and_only_spent_attempts_count() {
     for database in stores().await {
         let store = &database.store;

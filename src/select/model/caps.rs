@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The limits of a cold start (design §7).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ColdStart {
-    /// A new variant gets at most this share of the traffic …
+    /// A new variant gets at most this share of what is sent …
     pub new_variant_share_max: f64,
     /// … until it has been sent this often.
     pub new_variant_sends: u64,
@@ -38,6 +38,24 @@ impl ColdStart {
     /// What an account does after this many sends.
     pub fn account(self, account_sends: u64) -> Account {
         if account_sends < self.uniform_account_sends { Account::Uniform } else { Account::Learnt }
+    }
+}
+
+/// [`cap`] among the sends: NO SEND, which stands at `no_send`, keeps its probability.
+///
+/// A new variant is an unknown among the variants. That there are new ones says nothing about whether to write at all.
+pub fn cap_sends(probabilities: &mut [f64], caps: &[Option<f64>], no_send: Option<usize>) {
+    let is_send = |index: usize| Some(index) != no_send;
+    let sends: Vec<usize> = (0..probabilities.len()).filter(|index| is_send(*index)).collect();
+    let sent: f64 = sends.iter().map(|index| probabilities[*index]).sum();
+    if sent <= 0.0 {
+        return;
+    }
+    let mut shares: Vec<f64> = sends.iter().map(|index| probabilities[*index] / sent).collect();
+    let caps: Vec<Option<f64>> = sends.iter().map(|index| caps[*index]).collect();
+    cap(&mut shares, &caps);
+    for (index, share) in sends.iter().zip(shares) {
+        probabilities[*index] = share * sent;
     }
 }
 
@@ -107,6 +125,22 @@ mod tests {
         check(&[0.5, 0.3, 0.2], &[Some(0.1), None, None], &[0.1, 0.54, 0.36]);
         check(&[0.8, 0.09, 0.11], &[Some(0.1), Some(0.1), None], &[0.1, 0.1, 0.8]);
         check(&[1.0, 0.0, 0.0], &[Some(0.1), None, None], &[0.1, 0.45, 0.45]);
+    }
+
+    #[test]
+    fn the_excess_of_new_variants_is_sent_all_the_same() {
+        let check = |before: [f64; 3], caps: [Option<f64>; 3], no_send, after: [f64; 3]| {
+            let mut p = before;
+            cap_sends(&mut p, &caps, no_send);
+            assert!(p.iter().zip(after).all(|(a, b)| (a - b).abs() < 1e-12), "{p:?} for {after:?}");
+        };
+        let new = Some(0.1);
+        check([0.58, 0.39, 0.03], [new, new, None], Some(2), [0.485, 0.485, 0.03]);
+        check([0.5, 0.3, 0.2], [new, None, None], Some(2), [0.08, 0.72, 0.2]);
+        check([0.2, 0.5, 0.3], [None, new, None], Some(0), [0.2, 0.08, 0.72]);
+        check([0.8, 0.2, 0.0], [new, None, None], Some(2), [0.1, 0.9, 0.0]);
+        check([0.0, 0.0, 1.0], [new, new, None], Some(2), [0.0, 0.0, 1.0]);
+        check([0.5, 0.3, 0.2], [new, None, None], None, [0.1, 0.54, 0.36]);
     }
 
     #[test]

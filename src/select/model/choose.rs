@@ -14,7 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::caps::cap;
+use super::caps::cap_sends;
 use super::draws::{Columns, DRAWS, Row, Workspace};
 use super::head::Head;
 use super::heads::{Earned, Heads, Values};
@@ -136,7 +136,8 @@ impl Chooser {
         self.draw_values(arms, &shortlist, shared, model, seed, options.values);
         let mut candidates = floored(&wins(&self.values), options.floor);
         let caps: Vec<Option<f64>> = shortlist.iter().map(|index| arms[*index].share_max()).collect();
-        cap(&mut candidates, &caps);
+        let no_send = shortlist.iter().position(|index| matches!(arms[*index], Arm::NoSend));
+        cap_sends(&mut candidates, &caps, no_send);
         let index = shortlist[pick(&candidates, unit(&mut generator(seed, STREAM_CHOICE)))];
         let mut probabilities = vec![0.0; arms.len()];
         for (arm, p) in shortlist.iter().zip(&candidates) {

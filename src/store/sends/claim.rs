@@ -68,7 +68,8 @@ impl Store {
     }
 
     /// Prolongs the lease of these sends to `lease_ms` from now and returns those that are still held under `token`.
-    /// A send that is not among them is somebody else's: drop it.
+    /// A send that is not among them is somebody else's, or is being written at this moment: it is not waited for, and
+    /// the next call prolongs its lease.
     pub async fn renew_leases(
         &self,
         sends: &[SendId],
@@ -79,8 +80,11 @@ impl Store {
         let mut tx = self.pools.begin().await?;
         let rows: Vec<(String,)> = tx
             .all(
-                "update sends set lease_until = {now} + $3 from {rows}
-                 where id = value->>0 and lease_token = $4 and state in ('leased', 'submitting') returning id",
+                "with held as materialized (
+                   select s.seq as held_seq from {rows} join sends as s on s.id = value->>0
+                   where s.lease_token = $4 and s.state in ('leased', 'submitting') order by s.id {skip_locked_of_s}
+                 )
+                 update sends set lease_until = {now} + $3 from held where seq = held_seq returning id",
                 args![send_rows(sends), now, lease_ms, token.0.as_str()],
             )
             .await?;
@@ -98,9 +102,13 @@ impl Store {
         let mut tx = self.pools.begin().await?;
         let released = tx
             .run(
-                "update sends set state = 'scheduled', due_at = $2, attempt = attempt - 1, lease_token = null,
+                "with given_back as materialized (
+                   select s.seq as given_seq from {rows} join sends as s on s.id = value->>'id'
+                   where s.lease_token = value->>'token' and s.state = 'leased' order by s.id {for_update_of_s}
+                 )
+                 update sends set state = 'scheduled', due_at = $2, attempt = attempt - 1, lease_token = null,
                    lease_until = null
-                 from {rows} where id = value->>'id' and lease_token = value->>'token' and state = 'leased'",
+                 from given_back where seq = given_seq",
                 args![Rows::of(&rows), due_at],
             )
             .await?;

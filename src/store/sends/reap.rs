@@ -89,7 +89,12 @@ fn condition(orphans: Orphans<'_>, grace_ms: i64) -> String {
 /// `$1` suspects, `$2` now.
 fn accuse_sql() -> String {
     format!(
-        "update sends set
+        "with accused as materialized (
+           select seq as accused_seq from sends
+           where id in (select value->>0 from {{rows}}) and state in ('scheduled', 'deferred', 'leased')
+           order by id {{for_update}}
+         )
+         update sends set
            orphaned = orphaned + 1,
            state = case when orphaned + 1 >= {ORPHANED_MAX} then 'failed' else state end,
            reason = case when orphaned + 1 >= {ORPHANED_MAX} then 'quarantined' else reason end,
@@ -98,7 +103,7 @@ fn accuse_sql() -> String {
            finished_at = case when orphaned + 1 >= {ORPHANED_MAX} then {{now}} end,
            lease_token = case when orphaned + 1 < {ORPHANED_MAX} then lease_token end,
            lease_until = case when orphaned + 1 < {ORPHANED_MAX} then lease_until end
-         where id in (select value->>0 from {{rows}}) and state in ('scheduled', 'deferred', 'leased')
+         from accused where seq = accused_seq
          returning id, state"
     )
 }

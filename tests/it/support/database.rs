@@ -105,6 +105,15 @@ impl Database {
         connection
     }
 
+    /// In a transaction on PostgreSQL that has run `sql` and holds its locks until somebody rolls it back.
+    pub(crate) async fn begun(&self, sql: &str) -> PgConnection {
+        let Place::Postgres { server, schema } = &self.place else { panic!("for PostgreSQL only") };
+        let mut connection = PgConnection::connect(server).await.unwrap();
+        let sql = AssertSqlSafe(format!("set search_path to {schema}; begin; {sql}"));
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection
+    }
+
     async fn empty_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());

@@ -106,6 +106,19 @@ fn a_new_variant_stays_under_its_cap() {
     assert!((choice.probabilities[2] - 0.10).abs() < 1e-12, "{:?}", choice.probabilities);
 }
 
+#[test]
+fn new_variants_do_not_make_it_likelier_that_nothing_is_sent() {
+    let (model, features, shared) = arms(2);
+    let probabilities = |share_max| {
+        let mut list = sends(&features, share_max);
+        list.push(Arm::NoSend);
+        thompson(&list, &shared, &model, 5, &ChoiceOptions::new(CLICKS)).probabilities
+    };
+    let (old, new) = (probabilities(None), probabilities(Some(0.10)));
+    assert!((new[2] - old[2]).abs() < 1e-12 && new[2] < 0.1, "{old:?} and {new:?}");
+    assert!((new[0] - new[1]).abs() < 1e-12, "{new:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
