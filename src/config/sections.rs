@@ -248,15 +248,13 @@ impl Default for Public {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SoftBounces {
-    /// An address is suppressed after this many …
+    /// An address gets no more lifecycle mail after this many within 30 days.
     pub limit: u32,
-    /// … within this many days.
-    pub days: u32,
 }
 
 impl Default for SoftBounces {
     fn default() -> Self {
-        Self { limit: 5, days: 30 }
+        Self { limit: 5 }
     }
 }
 
