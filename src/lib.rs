@@ -17,7 +17,6 @@
 //! - [`store`]: the only SQL, on SQLite and PostgreSQL.
 //! - [`bounce`]: what a mail that came back says, read from its bytes.
 //! - [`feedback`]: what of that is proven, and what follows from it.
-//! - [`tracking`], [`attribution`]: who followed a link, and which mail an order is credited to.
 //! - [`worker`]: plan, gate, and the loop that sends.
 //! - [`http`]: the same for other programs: what people do comes in, sends are asked for, links are followed.
 //! - [`outward`]: calls to hosts that others name, within limits.
@@ -38,7 +37,6 @@ pub mod product;
 pub mod profile;
 pub mod send;
 
-pub mod attribution;
 pub mod bounce;
 pub mod catalog;
 pub mod cli;

@@ -1,6 +1,8 @@
 //! `bespoke serve`: the HTTP service, and with `--work` a worker in the same process.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,11 +11,13 @@ use tokio::sync::watch;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::context::on_signal;
+use crate::cli::work::worker;
+use crate::config::Config;
 use crate::http::Listening;
 use crate::http::Service;
+use crate::store::Store;
 use crate::worker::assemble;
 use crate::worker::run::Until;
-use crate::worker::run::Worker;
 
 /// Answers over HTTP until it is stopped.
 #[derive(Debug, Args)]
@@ -37,16 +41,14 @@ impl Serve {
             let engine = assemble::engine(&config, &store).await?;
             let service = Service::new(store.clone(), engine, context.clock.clone());
             let worker = if self.work {
-                let engine = assemble::engine(&config, &store).await?;
-                let transport = assemble::transport(&config)?;
-                Some(Worker::new(store.clone(), engine, transport, context.clock.clone())?)
+                Some(worker(context, &config, &store, assemble::transport(&config)?).await?)
             } else {
                 None
             };
             if let Some(worker) = &worker {
                 service.count_in(worker.metrics());
             }
-            let listening = Listening::new(service).await.with_context(|| {
+            let listening = Listening::new(service.clone()).await.with_context(|| {
                 format!(
                     "cannot listen on {}; choose another with --listen or [http] listen",
                     config.http.listen
@@ -54,10 +56,12 @@ impl Serve {
             })?;
             eprintln!("listening on http://{}, described at /docs", listening.address()?);
             let (stop, stopped) = watch::channel(false);
+            let ended = stop.clone();
             tokio::spawn(on_signal(move || {
                 stop.send_replace(true);
             }));
             let telling = context.tell(&store).await?;
+            let refreshing = tokio::spawn(refresh(service, config.clone(), store.clone()));
             let serving = listening.serve(until(stopped.clone()));
             if let Some(worker) = worker {
                 let handle = worker.stop_handle();
@@ -65,15 +69,36 @@ impl Serve {
                     until(stopped).await;
                     handle.stop();
                 });
-                let ((), tally) = tokio::join!(serving, worker.run(Until::Stopped));
+                // A worker that cannot go on must not leave a server that takes sends nobody delivers.
+                let working = async {
+                    let tally = worker.run(Until::Stopped).await;
+                    ended.send_replace(true);
+                    tally
+                };
+                let ((), tally) = tokio::join!(serving, working);
                 tally?;
             } else {
                 serving.await;
             }
+            refreshing.abort();
             drop(telling);
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
+    }
+}
+
+/// Takes up what was learnt and imported meanwhile. What does not load leaves the old one in use. Never returns.
+async fn refresh(service: Service, config: Config, store: Store) {
+    let every = Duration::from_secs(config.worker.learn_every_minutes.max(1) * 60);
+    loop {
+        tokio::time::sleep(every).await;
+        match assemble::engine(&config, &store).await {
+            Ok(engine) => service.replace_engine(Arc::new(engine)),
+            Err(error) => {
+                tracing::error!("cannot take up what was learnt, going on with what is here: {error}");
+            }
+        }
     }
 }
 

@@ -50,22 +50,12 @@ impl Work {
         }
         block_on(async {
             let store = context.store().await?;
-            let engine = assemble::engine(&config, &store).await?;
             let transport = assemble::transport(&config)?;
-            let duties = Duties {
-                plan_every: Duration::from_secs(config.worker.plan_every_seconds),
-                learn_every: Duration::from_secs(config.worker.learn_every_minutes * 60),
-                learn: {
-                    let config = Arc::new(config.clone());
-                    Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&config), now)))
-                },
-            };
             let pool = match &transport {
                 Transport::Smtp(pool) => Some(pool.clone()),
                 _ => None,
             };
-            let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
-            let worker = worker.with_duties(duties);
+            let worker = worker(context, &config, &store, transport).await?;
             if let Some(address) = &self.metrics {
                 let metrics = MetricsPage::new(worker.metrics(), store.clone(), context.clock.clone());
                 let address =
@@ -85,6 +75,24 @@ impl Work {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+/// A worker with everything that a leader does, not yet running.
+pub(super) async fn worker(
+    context: &Context,
+    config: &Config,
+    store: &Store,
+    transport: Transport,
+) -> anyhow::Result<Worker> {
+    let engine = assemble::engine(config, store).await?;
+    let shared = Arc::new(config.clone());
+    let duties = Duties {
+        plan_every: Duration::from_secs(config.worker.plan_every_seconds),
+        learn_every: Duration::from_secs(config.worker.learn_every_minutes * 60),
+        learn: Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&shared), now))),
+    };
+    let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
+    Ok(worker.with_duties(duties))
 }
 
 /// What `bespoke learn` does, by the worker that leads.

@@ -212,7 +212,7 @@ impl Default for Worker {
             retry_minutes: vec![1, 5, 15, 60, 120, 240],
             attempts_max: 30,
             policy_failure_percent: 5.0,
-            plan_every_seconds: 60,
+            plan_every_seconds: 10,
             learn_every_minutes: 60,
         }
     }

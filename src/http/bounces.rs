@@ -32,6 +32,7 @@ use crate::feedback::providers::sendgrid;
 use crate::feedback::providers::ses::SnsCall;
 use crate::http::auth::MayGiveFeedback;
 use crate::http::problem::Problem;
+use crate::http::problem::Refused;
 use crate::http::service::Service;
 use crate::outward::Outward;
 use crate::outward::Reach;
@@ -80,15 +81,11 @@ pub(super) fn endpoints() -> OpenApiRouter<Service> {
     post,
     path = "/v1/bounces",
     tag = "feedback",
-    request_body(content = String, content_type = "message/rfc822"),
+    request_body(content = String, content_type = "text/plain", description = "The mail as it came, RFC 5322; any content type is taken"),
     security(("basic" = []), ("bearer" = [])),
     responses(
         (status = 200, body = Received),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn bounces(
@@ -96,7 +93,11 @@ pub(super) async fn bounces(
     State(service): State<Service>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<axum::Json<Received>, Problem> {
-    let returned = bounce::read(&body?);
+    let body = body?;
+    if body.is_empty() {
+        return Err(Problem::bad_request("the body is empty; send the mail that came back"));
+    }
+    let returned = bounce::read(&body);
     receive(&service, &[returned], "mail").await
 }
 
@@ -112,13 +113,9 @@ macro_rules! provider {
                             security(()),
                             responses(
                                 (status = 200, body = Received),
-                                (status = 400, body = Problem, content_type = "application/problem+json"),
-                                (status = 403, body = Problem, content_type = "application/problem+json"),
-                                (status = 404, body = Problem, content_type = "application/problem+json"),
-                                (status = 413, body = Problem, content_type = "application/problem+json"),
-                                (status = 422, body = Problem, content_type = "application/problem+json"),
-                                (status = 502, body = Problem, content_type = "application/problem+json"),
-                                (status = 503, body = Problem, content_type = "application/problem+json"),
+                                (status = 404, description = "This provider is not configured", body = Problem, content_type = "application/problem+json"),
+                                (status = 502, description = "The provider's own host does not answer", body = Problem, content_type = "application/problem+json"),
+                                Refused,
                             )
                         )]
         pub(super) async fn $name(

@@ -28,12 +28,13 @@ use crate::http::whom::Person;
 use crate::http::whom::person;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
+use crate::profile::Profile;
 use crate::send::LIFECYCLE_TOPIC;
+use crate::send::PAUSE_TOPIC;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State as SendState;
 use crate::store::CONFIRMED_SOURCES;
-use crate::store::Complaints;
 use crate::store::ConsentProof;
 use crate::store::ConsentRequest;
 use crate::store::Lift;
@@ -137,18 +138,31 @@ pub(super) enum Standing {
     Asked,
 }
 
-/// A key that may either ask for sends or say what people do; holds the key's id.
+/// A key that may either ask for sends or say what people do.
 #[derive(Debug)]
-pub(super) struct MayTakeConsent(String);
+pub(super) struct MayTakeConsent {
+    key: String,
+    trust: Trust,
+}
+
+/// Whether a key's word is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It is kept on a server.
+    Full,
+    /// It may stand in a web page, where anybody can read it: it may ask people, and stop mail, not grant.
+    Public,
+}
 
 impl FromRequestParts<Service> for MayTakeConsent {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
-        match MaySend::from_request_parts(parts, service).await {
-            Ok(by) => Ok(Self(by.0)),
-            Err(_) => MayIngest::from_request_parts(parts, service).await.map(|by| Self(by.0)),
+        if let Ok(by) = MaySend::from_request_parts(parts, service).await {
+            return Ok(Self { key: by.0, trust: Trust::Full });
         }
+        let by = MayIngest::from_request_parts(parts, service).await?;
+        Ok(Self { key: by.0, trust: Trust::Public })
     }
 }
 
@@ -185,6 +199,10 @@ pub(super) async fn consents(
         (DoubleOptIn::Wanted(true), _) => Some(campaign(&service, CONFIRMATION_CAMPAIGN)?),
         (DoubleOptIn::By(name), _) => Some(campaign(&service, name)?),
     };
+    if by.trust == Trust::Public && campaign.is_none() && said.status == Word::Granted {
+        let detail = "a key of scope ingest may only ask, with double_opt_in, or withdraw; grant with one of scope send";
+        return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+    }
     let person = person(&service, said.profile.as_deref(), said.address.as_deref()).await?;
     if let (Some(own), Some(to)) = (&person.profile.address, &person.to)
         && own.key() != to.key()
@@ -194,10 +212,15 @@ pub(super) async fn consents(
     }
     let now = service.now();
     // Someone who is new is added, and someone known gets the address that they had not.
-    let mut profile = person.profile.clone();
-    if profile.address.is_none() {
-        profile.address.clone_from(&person.to);
-    }
+    // Nothing else of what was read is written back: it may have changed meanwhile.
+    let profile = Profile {
+        address: if person.profile.address.is_none() { person.to.clone() } else { None },
+        traits: serde_json::Map::new(),
+        locale: None,
+        time_zone: None,
+        consent: Consent::Unknown,
+        ..person.profile.clone()
+    };
     service.store().upsert_profiles(&[profile], now).await?;
     if service.store().profile(&person.profile.id).await?.is_none() {
         return Err(Problem::conflict("profile: this person was erased, and is not taken in again"));
@@ -256,13 +279,18 @@ async fn recorded(
         at: now,
         stop: if granted { Vec::new() } else { vec![LIFECYCLE_TOPIC.to_owned()] },
         pause_until: None,
-        lift: if granted { Lift::All(Complaints::Stay) } else { Lift::Nothing },
+        // Topics that the person turned off stay so: those belong to them.
+        lift: if granted {
+            Lift::Topics(vec![LIFECYCLE_TOPIC.to_owned(), PAUSE_TOPIC.to_owned()])
+        } else {
+            Lift::Nothing
+        },
         proof: Some(ConsentProof {
             profile: person.profile.id.clone(),
             at: now,
             status,
             source: said.source.clone(),
-            who: format!("told by the key {}", by.0),
+            who: format!("told by the key {}", by.key),
             wording: said.wording.clone(),
         }),
     };
@@ -291,7 +319,7 @@ async fn asked(
         profile: person.profile.id.clone(),
         address: address.key(),
         source: said.source.clone(),
-        who: format!("told by the key {}", by.0),
+        who: format!("told by the key {}", by.key),
         wording: said.wording.clone(),
         requested_at: now,
         expires_at,

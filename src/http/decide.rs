@@ -128,6 +128,9 @@ pub(super) async fn decide(
     let engine = service.engine();
     let entry = entry(&engine, &ask)?;
     let now = service.now();
+    if let Err(error) = engine.refresh_policy(service.store(), now).await {
+        tracing::error!(%error, "cannot take up the newest model, going on with the one that is here");
+    }
     let subject = subject(&service, &engine, entry, &ask, now).await?;
     let slice = slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent);
     if slice == Slice::Holdout {

@@ -26,7 +26,6 @@ use crate::send::EVERY_TOPIC;
 use crate::send::LIFECYCLE_TOPIC;
 use crate::send::PAUSE_TOPIC;
 use crate::send::Suppression;
-use crate::store::Complaints;
 use crate::store::ConsentProof;
 use crate::store::Lift;
 use crate::store::Wish;
@@ -245,7 +244,7 @@ impl Standing {
                 }
             }
             Action::Subscribe => {
-                wish.lift = Lift::All(Complaints::Too);
+                wish.lift = Lift::All;
                 wish.proof = Some(proof(Consent::Granted, self.wording()));
             }
         }

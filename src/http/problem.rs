@@ -46,6 +46,9 @@ pub(super) enum Refused {
     /// More bytes than this endpoint takes
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(Problem),
+    /// It is encoded in a way that is not taken
+    #[response(status = 415, content_type = "application/problem+json")]
+    Encoded(Problem),
     /// It can be read, and cannot be done; the detail names the field
     #[response(status = 422, content_type = "application/problem+json")]
     Unprocessable(Problem),

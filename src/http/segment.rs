@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::http::auth::MayIngest;
 use crate::http::body::read_json;
 use crate::http::problem::Problem;
+use crate::http::problem::Refused;
 use crate::http::service::Service;
 use crate::ingest::segment;
 use crate::ingest::segment::Call;
@@ -58,13 +59,8 @@ macro_rules! call {
                             security(("basic" = []), ("bearer" = [])),
                             responses(
                                 (status = 200, body = Kept),
-                                (status = 400, body = Problem, content_type = "application/problem+json"),
-                                (status = 401, body = Problem, content_type = "application/problem+json"),
-                                (status = 403, body = Problem, content_type = "application/problem+json"),
-                                (status = 413, body = Problem, content_type = "application/problem+json"),
-                                (status = 422, body = Problem, content_type = "application/problem+json"),
-                                (status = 429, body = Problem, content_type = "application/problem+json"),
-                                (status = 503, body = Problem, content_type = "application/problem+json"),
+                (status = 429, description = "Too many requests wait for their commit", body = Problem, content_type = "application/problem+json"),
+                Refused,
                             )
                         )]
         pub(super) async fn $name(
@@ -112,13 +108,8 @@ async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Ke
     security(("basic" = []), ("bearer" = [])),
     responses(
         (status = 200, body = Kept),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-        (status = 403, body = Problem, content_type = "application/problem+json"),
-        (status = 413, body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-        (status = 429, body = Problem, content_type = "application/problem+json"),
-        (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests wait for their commit", body = Problem, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub(super) async fn batch(

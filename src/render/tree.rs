@@ -279,7 +279,7 @@ impl<'s> Parser<'s> {
                 self.at += 1;
                 break VOID.contains(&name);
             }
-            let place = self.at..(self.at + 1).min(self.text.len());
+            let place = self.at..self.at + self.rest().chars().next().map_or(0, char::len_utf8);
             if self.rest().is_empty() {
                 return Err(fault(start..self.at, format!("`<{name}` is never closed"), "write `>`"));
             }

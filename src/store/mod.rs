@@ -88,7 +88,6 @@ pub use models::StoredModel;
 pub use person::Erased;
 pub use person::PersonRows;
 pub use plans::QueryPlan;
-pub use preferences::Complaints;
 pub use preferences::Confirmed;
 pub use preferences::ConsentRequest;
 pub use preferences::Lift;

@@ -51,17 +51,8 @@ pub enum Lift {
     Nothing,
     /// Of these topics.
     Topics(Vec<String>),
-    /// All that came by unsubscribing, pausing and, where `Complaints::Too`, complaining.
-    All(Complaints),
-}
-
-/// Whether a complaint is lifted too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Complaints {
-    /// The person asks for it, by a link that was mailed to them.
-    Too,
-    /// Somebody says that the person asks for it.
-    Stay,
+    /// All that came by unsubscribing, pausing and complaining: the person asks, by a link that was mailed to them.
+    All,
 }
 
 /// A question for consent that was mailed to somebody.
@@ -202,8 +193,8 @@ async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
 async fn lift(tx: &mut Tx, wish: &Wish) -> Result<(), Error> {
     let reasons = match wish.lift {
         Lift::Nothing => return Ok(()),
-        Lift::Topics(_) | Lift::All(Complaints::Stay) => "('unsubscribe', 'pause')",
-        Lift::All(Complaints::Too) => "('unsubscribe', 'pause', 'complaint')",
+        Lift::Topics(_) => "('unsubscribe', 'pause')",
+        Lift::All => "('unsubscribe', 'pause', 'complaint')",
     };
     let pairs: Vec<[&str; 2]> = match &wish.lift {
         Lift::Topics(topics) => {

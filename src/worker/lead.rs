@@ -5,6 +5,8 @@
 //! adds nothing, and of two models the newer one is used.
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -27,6 +29,8 @@ use crate::worker::shared::Shared;
 const ELECTION: Duration = Duration::from_secs(5);
 /// What falls due within this long, and the time to the next plan, is planned.
 const AHEAD: Duration = Duration::from_mins(1);
+/// How often campaigns are looked after: whether their mails come back, or drive people away.
+const REVIEW: Duration = Duration::from_mins(1);
 
 /// Fits models at this time; says in a sentence what was learnt.
 pub type Learn = Box<dyn Fn(Store, Timestamp) -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
@@ -89,6 +93,7 @@ async fn lead<F: Future<Output = ()>>(shared: &Shared, role: Role, every: Durati
 
 /// Plans what falls due. Never returns.
 async fn plan_all(shared: Arc<Shared>, every: Duration) {
+    let reviewed: Mutex<Option<Instant>> = Mutex::default();
     let planned = async || {
         let engine = shared.engine();
         let ahead = SignedDuration::try_from(AHEAD + every).unwrap_or(SignedDuration::from_hours(1));
@@ -102,6 +107,17 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
                 }
             }
             Err(error) => tracing::error!("cannot plan, trying again in {every:?}: {error}"),
+        }
+        let review_is_due = {
+            let mut reviewed = reviewed.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = reviewed.is_none_or(|at| at.elapsed() >= REVIEW);
+            if due {
+                *reviewed = Some(Instant::now());
+            }
+            due
+        };
+        if !review_is_due {
+            return;
         }
         if let Err(error) = guard::review(&shared.store, &engine.catalog, horizon.now).await {
             tracing::error!("cannot look after campaigns, trying again in {every:?}: {error}");

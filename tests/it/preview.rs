@@ -276,7 +276,10 @@ async fn coverage_shows_every_variant_once_without_a_single_profile() {
     let page = data(&out);
     assert_eq!(page["mails"].as_array().unwrap().len(), summary.mails);
     let unnamed = run(&database, &engine, &request("nothing", Whom::Coverage), &out).await.unwrap_err();
-    assert!(unnamed.to_string().contains("known are birthday, cart, journey"), "{unnamed}");
+    assert!(
+        unnamed.to_string().contains("known are birthday, cart, confirm-subscription, journey"),
+        "{unnamed}"
+    );
     assert_eq!(data(&out), page, "a request that fails leaves the earlier preview alone");
 }
 

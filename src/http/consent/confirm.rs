@@ -15,7 +15,6 @@ use crate::http::problem::Problem;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::mask;
-use crate::store::Complaints;
 use crate::store::Confirmed;
 use crate::store::ConsentProof;
 use crate::store::ConsentRequest;
@@ -114,7 +113,7 @@ fn wish(service: &Service, request: &ConsentRequest) -> Wish {
         at: now,
         stop: Vec::new(),
         pause_until: None,
-        lift: Lift::All(Complaints::Too),
+        lift: Lift::All,
         proof: Some(ConsentProof {
             profile: request.profile.clone(),
             at: now,

@@ -169,7 +169,7 @@ async fn consent_is_taken_from_those_only_who_may_say_so_and_as_they_should() {
         answer(serving.request(Method::POST, "/v1/consents").bearer_auth(key).json(body))
     };
     assert_eq!(answer(serving.request(Method::POST, "/v1/consents").json(&body)).await.status, 401);
-    for (scope, expected) in [(Scope::Send, 200), (Scope::Ingest, 200), (Scope::Decide, 403)] {
+    for (scope, expected) in [(Scope::Send, 200), (Scope::Ingest, 403), (Scope::Decide, 403)] {
         assert_eq!(with(app.key_for(&[scope]).await, &body).await.status, expected, "{scope:?}");
     }
     for (extra, expected) in [
