@@ -26,7 +26,7 @@ pub(super) fn object(line: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// The column of the bracket that nests too deeply, from 1. Looked for before parsing, so that no parser recurses.
-pub(super) fn too_deep(line: &str) -> Option<usize> {
+pub(crate) fn too_deep(line: &str) -> Option<usize> {
     let (mut depth, mut inside, mut escaped) = (0_usize, false, false);
     for (index, byte) in line.bytes().enumerate() {
         match byte {

@@ -10,7 +10,7 @@ mod csv;
 mod fields;
 mod identity;
 mod implied;
-mod json;
+pub(crate) mod json;
 mod mapping;
 mod nouns;
 mod plan;

@@ -67,6 +67,15 @@ impl Store {
 
     /// The decisions of these sends, by send. A send that was not decided has no entry.
     pub async fn decisions(&self, sends: &[SendId]) -> Result<HashMap<SendId, Decision>, Error> {
+        let found = self.decisions_one_by_one(sends).await?;
+        found.into_iter().map(|(send, decision)| Ok((send, decision?))).collect()
+    }
+
+    /// [`Store::decisions`], where one that cannot be read does not keep the others back.
+    pub async fn decisions_one_by_one(
+        &self,
+        sends: &[SendId],
+    ) -> Result<HashMap<SendId, Result<Decision, Error>>, Error> {
         let mut found = HashMap::with_capacity(sends.len());
         for chunk in sends.chunks(ROWS_PER_STATEMENT_MAX) {
             let rows: Vec<(String, String)> = self
@@ -78,9 +87,11 @@ impl Store {
                 )
                 .await?;
             for (send, body) in rows {
-                let decision: Decision = serde_json::from_str(&body)
-                    .map_err(|fault| Error::unreadable("decisions", &send, fault))?;
-                found.insert(decision.send.clone(), decision);
+                let id = SendId::parse(&send)
+                    .ok_or_else(|| Error::unreadable("decisions", &send, "the send is not 32 hex digits"))?;
+                let decision =
+                    serde_json::from_str(&body).map_err(|fault| Error::unreadable("decisions", &send, fault));
+                found.insert(id, decision);
             }
         }
         Ok(found)

@@ -84,6 +84,12 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
             decided.stop(subject, &token, Outcome::terminal(State::Failed, "attempts", detail));
             continue;
         }
+        if let Some(fault) = loaded.unreadable.get(&subject.send.id) {
+            // Decided again it might become another mail; the others of the batch go on.
+            let outcome = Outcome::terminal(State::Failed, "unreadable", fault.clone());
+            decided.stop(subject, &token, outcome);
+            continue;
+        }
         let _in_work = shared.in_work.enter(&subject.send.id);
         let earlier = loaded.decisions.get(&subject.send.id);
         match earlier {

@@ -23,6 +23,8 @@ pub struct Loaded {
     pub without_profile: Vec<ScheduledSend>,
     /// Decisions that were made at an earlier claim.
     pub decisions: HashMap<SendId, Decision>,
+    /// What is wrong with decisions that were made at an earlier claim and cannot be read.
+    pub unreadable: HashMap<SendId, String>,
 }
 
 /// Reads profiles, events, mails, stages, suppressions and earlier decisions, and what is asked for by campaigns of
@@ -35,7 +37,7 @@ pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -
         store.events_of(&profile_ids),
         store.mails_of(&profile_ids),
         store.stages_of(&profile_ids),
-        store.decisions(&send_ids),
+        store.decisions_one_by_one(&send_ids),
     )?;
     let addresses: Vec<String> = sends
         .iter()
@@ -47,7 +49,13 @@ pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -
     let asked_for: Vec<_> = sends.iter().filter(asks).map(|send| send.profile.clone()).collect();
     let confirmed = if asked_for.is_empty() { HashSet::new() } else { store.confirmed(&asked_for).await? };
     let suppressions = store.suppressions_of(&addresses).await?;
-    let mut loaded = Loaded { decisions, ..Loaded::default() };
+    let mut loaded = Loaded::default();
+    for (send, decision) in decisions {
+        match decision {
+            Ok(decision) => drop(loaded.decisions.insert(send, decision)),
+            Err(fault) => drop(loaded.unreadable.insert(send, fault.to_string())),
+        }
+    }
     // The last send of a profile takes what was read; earlier ones, which are rare, get a copy.
     let mut left: HashMap<_, usize> = HashMap::new();
     for send in &sends {

@@ -115,6 +115,7 @@ pub fn refused(send: &ScheduledSend, refusal: &Refusal, now: Timestamp) -> Optio
         Refusal::CampaignCanceled => {
             stop(State::Canceled, "campaign", "the campaign was canceled".to_owned())
         }
+        Refusal::Expired => stop(State::Expired, "deadline", format!("its deadline was {}", send.expires_at)),
         Refusal::ProfileGone => {
             stop(State::Skipped, "no_address", "the profile was erased, or has no address".to_owned())
         }

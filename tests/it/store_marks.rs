@@ -9,10 +9,12 @@ use bespoke::send::State;
 use bespoke::send::Suppress;
 use bespoke::send::Suppression;
 use bespoke::store::Refusal;
+use bespoke::worker::outcomes::refused;
 use jiff::ToSpan;
 
 use crate::support::database::start;
 use crate::support::given::DAILY;
+use crate::support::given::LEASE_MS;
 use crate::support::given::SOFT_MAX;
 use crate::support::given::claim;
 use crate::support::given::given_people;
@@ -69,6 +71,30 @@ async fn what_was_committed_before_the_mark_is_honoured() {
             assert_eq!(found(name), None, "{name} on {}", database.name());
         }
         assert_eq!(marked.accepted.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_lets_the_deadline_pass_gets_no_mail() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["late", "timely"]).await;
+        let mut sends = ["late", "timely"].map(|name| send(name, "1", Kind::Transactional, start()));
+        sends[0].expires_at = start() + 60.seconds();
+        sends[1].expires_at = start() + 91.seconds();
+        store.plan(&sends).await.unwrap();
+        let claimed = claim(&database, start(), 10, "a").await;
+        let later = start() + 90.seconds();
+        database.set_now(later).await;
+        let token = claimed[0].token.clone();
+        let ids = sends.clone().map(|send| send.id);
+        store.renew_leases(&ids, &token, later, LEASE_MS).await.unwrap();
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        let marked = store.mark_submitting(&marks, &[DAILY], later).await.unwrap();
+        assert_eq!(marked.refused.get(&ids[0]), Some(&Refusal::Expired), "{}", database.name());
+        assert_eq!(marked.accepted, HashSet::from([ids[1].clone()]));
+        let outcome = refused(&sends[0], &Refusal::Expired, later).unwrap();
+        assert_eq!((outcome.state, outcome.reason.as_str()), (State::Expired, "deadline"));
     }
 }
 

@@ -101,6 +101,29 @@ async fn a_window_of_a_trigger_begins_with_the_send_and_not_with_the_calendar() 
 }
 
 #[tokio::test]
+async fn a_decision_that_cannot_be_read_again_does_not_keep_the_rest_of_its_batch_back() {
+    for app in TestApp::on_each_database(&[]).await {
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+        }
+        assert_eq!(app.plans().await, 2);
+        app.database
+            .execute(
+                "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, slice, propensity, policy,
+                   policy_version, body)
+                 select seq, id, profile_id, campaign, 0, 'compare', 'policy', 1.0, 'p', '1', '{\"send\":' from sends
+                 where profile_id = 'ana'",
+            )
+            .await;
+        app.runs_until_idle().await;
+        let mut states = app.states().await;
+        states.sort();
+        let expected = [(State::Sent, "sent".to_owned()), (State::Failed, "unreadable".to_owned())];
+        assert_eq!(states, expected, "{}", app.database.name());
+    }
+}
+
+#[tokio::test]
 async fn the_gate_says_why_a_send_did_not_go() {
     let config = format!("{}[cap]\nlifecycle_mails = 1\ndays = 7\n", crate::support::app::CONFIG);
     for database in crate::support::stores().await {

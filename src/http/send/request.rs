@@ -17,6 +17,8 @@ use crate::deliver::attachment::ATTACHMENT_BYTES_MAX;
 use crate::deliver::attachment::ATTACHMENTS_MAX;
 use crate::deliver::message::Attachment;
 use crate::http::problem::Problem;
+use crate::ingest::JSON_DEPTH_MAX;
+use crate::ingest::json::too_deep;
 use crate::store::StoredAttachment;
 
 /// Longest `data`, as compact JSON, in bytes.
@@ -45,7 +47,7 @@ pub(in crate::http) struct Ask {
     #[serde(default)]
     #[schema(max_length = 254)]
     pub(super) address: Option<String>,
-    /// What templates see as `data`; at most 65,536 bytes.
+    /// What templates see as `data`; at most 65,536 bytes, nested at most 32 levels deep.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub(super) data: Map<String, Value>,
@@ -103,10 +105,17 @@ impl Ask {
 
 /// Templates can do with so much.
 pub(in crate::http) fn check_data(data: &Map<String, Value>) -> Result<(), Problem> {
-    let bytes = serde_json::to_vec(data).map_or(usize::MAX, |text| text.len());
-    if bytes > DATA_BYTES_MAX {
+    let text = serde_json::to_string(data).expect("a JSON object has a JSON form");
+    if text.len() > DATA_BYTES_MAX {
+        let bytes = text.len();
         return Err(Problem::unprocessable(format!(
             "data: it has {bytes} bytes; at most {DATA_BYTES_MAX} are taken"
+        )));
+    }
+    // It is kept inside of decisions, and must be readable there.
+    if too_deep(&text).is_some() {
+        return Err(Problem::unprocessable(format!(
+            "data: it is nested deeper than {JSON_DEPTH_MAX} levels"
         )));
     }
     Ok(())

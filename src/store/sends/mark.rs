@@ -62,6 +62,8 @@ pub enum Refusal {
     CampaignPaused,
     /// Its campaign was canceled.
     CampaignCanceled,
+    /// Its deadline passed while it waited for the relay.
+    Expired,
     /// The profile was erased, or has no address any more.
     ProfileGone,
     /// Lifecycle mail, and the profile has not granted consent.
@@ -218,6 +220,7 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
          when s.state <> 'leased' or s.lease_token is null or s.lease_token <> value->>'token' then 'lost'
          when c.state = 'paused' then 'paused'
          when c.state = 'canceled' then 'canceled'
+         when s.expires_at <= {now} then 'expired'
          when s.to_address is null and p.address is null then 'gone'
          when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
          when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and coalesce((

@@ -250,6 +250,25 @@ async fn a_code_past_its_time_expires_and_is_never_late() {
 }
 
 #[tokio::test]
+async fn data_is_taken_as_deep_as_a_decision_about_it_can_be_read_again() {
+    for app in TestApp::on_each_database(CODE).await {
+        let serving = app.serves().await;
+        app.given_profile("ana").await;
+        let nested = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({"a": inner}));
+        let ask = |levels: usize| json!({"campaign": "code", "profile": "ana", "data": nested(levels)});
+        for (path, levels) in [("/v1/send", 33), ("/v1/send", 100), ("/v1/decide", 33)] {
+            let refused = serving.post(path, &ask(levels)).await;
+            assert_eq!(refused.status, 422, "{path} {levels}: {refused:?}");
+        }
+        let taken = id(&serving.post("/v1/send", &ask(32)).await);
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().len(), 1);
+        let decision = app.database.store.decisions(std::slice::from_ref(&taken)).await.unwrap();
+        assert_eq!(decision[&taken].inputs["data"], nested(32));
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_for_overtakes_what_was_planned() {
     for mut app in TestApp::on_each_database(CODE).await {
         app.config.worker.in_flight = 1;

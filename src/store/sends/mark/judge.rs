@@ -35,6 +35,7 @@ impl Judge<'_> {
             }
             "paused" => Some(Refusal::CampaignPaused),
             "canceled" => Some(Refusal::CampaignCanceled),
+            "expired" => Some(Refusal::Expired),
             "gone" => Some(Refusal::ProfileGone),
             "no_consent" => Some(Refusal::NoConsent),
             "not_confirmed" => Some(Refusal::NotConfirmed),
