@@ -107,6 +107,7 @@ async fn a_decision_that_cannot_be_read_again_does_not_keep_the_rest_of_its_batc
             app.given_profile(name).await;
         }
         assert_eq!(app.plans().await, 2);
+        app.at("2026-03-02T12:00:00Z").await;
         app.database
             .execute(
                 "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, slice, propensity, policy,
