@@ -52,7 +52,7 @@ impl From<Row> for Suppression {
 
 impl Store {
     /// Adds suppressions and returns how many were new. The first reason for an address and topic stays; one that
-    /// would end by itself gives way to the next.
+    /// would end by itself gives way to the next, and an unsubscribe, which a later grant lifts, to what none lifts.
     pub async fn add_suppressions(&self, suppressions: &[Suppression]) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
         let added = add(&mut tx, suppressions).await?;
@@ -117,7 +117,8 @@ pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64
                  from {rows} where true
                  on conflict (address, topic) do update set reason = excluded.reason, at = excluded.at,
                    send_id = excluded.send_id, until = excluded.until
-                 where suppressions.until is not null",
+                 where suppressions.until is not null or (suppressions.reason = 'unsubscribe'
+                   and excluded.reason in ('complaint', 'hard_bounce', 'manual', 'soft_bounces'))",
                 args![Rows::of(&rows)],
             )
             .await?;
