@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::config::Retention;
 use crate::store::Pruned;
+use crate::store::SOFT_BOUNCE_WINDOW_MS;
 
 /// Deletes what is older than `[retention]` allows; may be stopped and run again at any time.
 #[derive(Debug, Args)]
@@ -47,6 +48,9 @@ impl Prune {
     }
 }
 
+/// Days after which a question about consent is worthless, because the links in it have ended.
+const CONSENT_REQUESTS_DAYS: u32 = 7;
+
 /// How long rows of a table are kept; none: for ever.
 fn kept_for(retention: &Retention, what: Pruned) -> Option<SignedDuration> {
     let days = match what {
@@ -56,6 +60,8 @@ fn kept_for(retention: &Retention, what: Pruned) -> Option<SignedDuration> {
         Pruned::Decisions | Pruned::WebDecisions => retention.decisions_days,
         Pruned::Hits => retention.hits_days,
         Pruned::Attachments => retention.attachments_days,
+        Pruned::ConsentRequests => Some(CONSENT_REQUESTS_DAYS),
+        Pruned::SoftBounces => return Some(SignedDuration::from_millis(SOFT_BOUNCE_WINDOW_MS)),
         Pruned::IdempotencyKeys => {
             return Some(SignedDuration::from_hours(i64::from(retention.idempotency_keys_hours)));
         }

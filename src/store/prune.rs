@@ -31,11 +31,17 @@ pub enum Pruned {
     Attachments,
     /// Which request made which send.
     IdempotencyKeys,
+    /// Questions whether somebody consents, answered or not.
+    ConsentRequests,
+    /// Bounces of addresses that exist.
+    SoftBounces,
 }
 
 impl Pruned {
     /// All, what hangs on others first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::ConsentRequests,
+        Self::SoftBounces,
         Self::IdempotencyKeys,
         Self::Attachments,
         Self::Hits,
@@ -57,6 +63,8 @@ impl Pruned {
             Self::Hits => "hits",
             Self::Attachments => "attachments",
             Self::IdempotencyKeys => "idempotency_keys",
+            Self::ConsentRequests => "consent_requests",
+            Self::SoftBounces => "soft_bounces",
         }
     }
 
@@ -89,6 +97,14 @@ impl Pruned {
             Self::IdempotencyKeys => Step::ByRows(
                 "delete from idempotency_keys where (api_key, key) in (
                    select api_key, key from idempotency_keys where at < $1 order by at limit $2)",
+            ),
+            Self::ConsentRequests => Step::ByRows(
+                "delete from consent_requests where id in (
+                   select id from consent_requests where requested_at < $1 order by id limit $2)",
+            ),
+            Self::SoftBounces => Step::ByRows(
+                "delete from soft_bounces where (address, send_id) in (
+                   select address, send_id from soft_bounces where at < $1 order by address, send_id limit $2)",
             ),
         }
     }
@@ -214,6 +230,8 @@ impl Store {
             Pruned::WebDecisions => "select count(*) from web_decisions where at < $1",
             Pruned::Hits => "select count(*) from hits where at < $1",
             Pruned::IdempotencyKeys => "select count(*) from idempotency_keys where at < $1",
+            Pruned::ConsentRequests => "select count(*) from consent_requests where requested_at < $1",
+            Pruned::SoftBounces => "select count(*) from soft_bounces where at < $1",
         };
         self.count(sql, args![before]).await
     }
