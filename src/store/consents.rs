@@ -36,6 +36,9 @@ pub struct ConsentProof {
 /// Sources whose word came back by a link that we mailed to the person: nobody else can have given it.
 pub const CONFIRMED_SOURCES: [&str; 2] = ["confirmation link", "preferences link"];
 
+/// Source of the proof that a consent holds on, but was confirmed at an address that is no more the person's.
+const ADDRESS_CHANGED: &str = "address changed";
+
 /// What a campaign asks of the consent of those whom it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsentNeeded {
@@ -152,6 +155,37 @@ pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp)
         .await?;
     }
     Ok(added)
+}
+
+/// Notes of people with a new address that nobody has confirmed their consent there: where the newest proof came by a
+/// mailed link, one follows that did not. Others stay as they are.
+pub(super) async fn unconfirm(tx: &mut Tx, profiles: &[ProfileId], now: Timestamp) -> Result<(), Error> {
+    let newest: Vec<(String, String, i64)> = tx
+        .all(
+            "select c.profile_id, c.source, c.at from consents as c
+             where c.profile_id in (select value->>0 from {rows}) and c.status = 'granted' and not exists (
+               select 1 from consents as later where later.profile_id = c.profile_id
+                 and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
+            args![id_rows(profiles)],
+        )
+        .await?;
+    let mut proofs = Vec::new();
+    for (profile, source, at) in newest {
+        if CONFIRMED_SOURCES.contains(&source.as_str()) {
+            let id = ProfileId::parse(&profile);
+            proofs.push(ConsentProof {
+                profile: id.map_err(|fault| Error::unreadable("consents", &profile, fault))?,
+                // Of proofs with one time none is the newest.
+                at: now.max(from_millisecond(at.saturating_add(1))),
+                status: Consent::Granted,
+                source: ADDRESS_CHANGED.to_owned(),
+                who: "bespoke".to_owned(),
+                wording: "as before; not confirmed at the new address".to_owned(),
+            });
+        }
+    }
+    append(tx, &proofs, now).await?;
+    Ok(())
 }
 
 impl<'a> NewRow<'a> {

@@ -1,5 +1,6 @@
 //! People: upsert, look up, page through all.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -14,6 +15,7 @@ use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
+use super::consents;
 use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
@@ -215,6 +217,7 @@ async fn upsert_chunk(
         profiles.insert(profile.id.clone(), profile);
     }
     let mut changed: HashSet<&ProfileId> = HashSet::new();
+    let mut moved: BTreeSet<&ProfileId> = BTreeSet::new();
     for profile in chunk {
         let Some(known) = profiles.get_mut(&profile.id) else {
             let mut new = profile.clone();
@@ -224,7 +227,11 @@ async fn upsert_chunk(
             done.inserted += 1;
             continue;
         };
+        let address_key = known.address.as_ref().map(EmailAddress::key);
         if merge(known, profile) {
+            if known.address.as_ref().map(EmailAddress::key) != address_key {
+                moved.insert(&profile.id);
+            }
             known.updated_at = now;
             changed.insert(&profile.id);
             done.updated += 1;
@@ -240,6 +247,11 @@ async fn upsert_chunk(
            consent = excluded.consent, created_at = excluded.created_at, updated_at = excluded.updated_at"
     );
     tx.run(sql, args![Rows::of(&rows)]).await?;
+    moved.retain(|id| profiles[*id].consent == Consent::Granted);
+    if !moved.is_empty() {
+        let moved: Vec<ProfileId> = moved.into_iter().cloned().collect();
+        consents::unconfirm(tx, &moved, now).await?;
+    }
     Ok(())
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use bespoke::campaign::Kind;
 use bespoke::profile::Consent;
+use bespoke::profile::EmailAddress;
+use bespoke::profile::Profile;
 use bespoke::send::PAUSE_TOPIC;
 use bespoke::send::Suppression;
 use bespoke::store::ConsentNeeded;
@@ -17,6 +19,7 @@ use crate::support::given::claim;
 use crate::support::given::given_people;
 use crate::support::given::id;
 use crate::support::given::mark;
+use crate::support::given::profile;
 use crate::support::given::send;
 use crate::support::stores;
 
@@ -113,5 +116,41 @@ async fn only_the_newest_proof_says_whether_consent_was_confirmed() {
             };
             assert_eq!(marked.refused.get(&claimed.send.id), expected, "{}", claimed.send.profile);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_consent_that_was_confirmed_at_one_address_is_not_confirmed_at_another() {
+    for database in stores().await {
+        let store = &database.store;
+        let names = ["moved", "same", "form"];
+        given_people(&database, &names).await;
+        let link = |name: &str| proof(name, start(), Consent::Granted, "confirmation link");
+        let form = proof("form", start(), Consent::Granted, "form");
+        store.append_consents(&[link("moved"), link("same"), form], start()).await.unwrap();
+        let ids = names.map(id);
+        assert_eq!(store.confirmed(&ids).await.unwrap(), HashSet::from([id("moved"), id("same")]));
+
+        let at = |name: &str, address: &str| Profile {
+            address: Some(EmailAddress::parse(address).unwrap()),
+            ..profile(name)
+        };
+        let told = [
+            at("moved", "elsewhere@example.test"),
+            at("same", "Same@Example.test"),
+            at("form", "form2@example.test"),
+        ];
+        store.upsert_profiles(&told, start()).await.unwrap();
+        assert_eq!(store.confirmed(&ids).await.unwrap(), HashSet::from([id("same")]), "{}", database.name());
+        let moved = store.profile(&id("moved")).await.unwrap().unwrap();
+        assert_eq!(moved.consent, Consent::Granted, "what was granted stays granted");
+        assert_eq!(store.consents_of(&id("moved")).await.unwrap().last().unwrap().source, "address changed");
+        assert_eq!(store.consents_of(&id("form")).await.unwrap().len(), 1);
+
+        store.upsert_profiles(&told, start() + 1.hour()).await.unwrap();
+        assert_eq!(store.consents_of(&id("moved")).await.unwrap().len(), 2, "twice is as once");
+        let again = proof("moved", start() + 2.hours(), Consent::Granted, "confirmation link");
+        store.append_consents(&[again], start() + 2.hours()).await.unwrap();
+        assert!(store.confirmed(&ids).await.unwrap().contains(&id("moved")));
     }
 }
