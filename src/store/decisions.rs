@@ -58,6 +58,7 @@ impl<'a> NewRow<'a> {
 impl Store {
     /// Saves decisions of planned sends and returns the sends for which they hold. A decision is made once: where the
     /// send has another already, that stays, and whoever made this one must go on with what [`Store::decisions`] says.
+    /// Of a send that was called off because its person was erased nothing is kept.
     pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
         let mut tx = self.pools.begin().await?;
         let saved = save(&mut tx, decisions).await?;
@@ -124,14 +125,16 @@ impl Store {
     }
 }
 
-/// `$1` decisions, `$2` their bodies.
+/// `$1` decisions, `$2` their bodies. The rows are locked: a person who is being erased is either erased before, and
+/// nothing is kept of what was decided for them, or after, and it is deleted with the rest.
 const SAVE_SQL: &str =
     "insert into decisions (send_seq, send_id, profile_id, campaign, at, stage, variant, template, slice, propensity,
        policy, policy_version, body)
      select s.seq, s.id, s.profile_id, s.campaign, cast(value->>'at' as bigint), value->>'stage', value->>'variant',
        value->>'template', value->>'slice', cast(value->>'propensity' as double precision), value->>'policy',
        value->>'policy_version', {heap:body}
-     from {rows} join sends as s on s.id = value->>'send' where true
+     from {rows} join sends as s on s.id = value->>'send' where coalesce(s.reason, '') <> 'erased'
+     order by s.id {for_update_of_s}
      on conflict (send_seq) do nothing";
 
 /// `$1` decisions, `$2` their bodies: the sends for which it is these that are stored.

@@ -96,6 +96,22 @@ async fn a_decision_is_made_once_and_read_back_to_the_last_digit() {
 }
 
 #[tokio::test]
+async fn what_was_decided_for_somebody_who_was_erased_meanwhile_is_not_kept() {
+    for database in stores().await {
+        let store = &database.store;
+        let planned = ["ana", "bo"].map(|name| send(name, "1", Kind::Lifecycle, start()));
+        store.plan(&planned).await.unwrap();
+        store.upsert_profiles(&[profile("ana")], start()).await.unwrap();
+        let made = ["ana", "bo"].map(|name| decision(name, Choice::NoSend));
+        store.erase(&made[0].profile, start()).await.unwrap().unwrap();
+        let kept = HashSet::from([made[1].send.clone()]);
+        assert_eq!(store.save_decisions(&made).await.unwrap(), kept, "{}", database.name());
+        let ids = made.clone().map(|decision| decision.send);
+        assert_eq!(store.decisions(&ids).await.unwrap().into_keys().collect::<HashSet<_>>(), kept);
+    }
+}
+
+#[tokio::test]
 async fn templates_are_kept_by_their_content() {
     for database in stores().await {
         let store = &database.store;

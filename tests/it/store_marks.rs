@@ -8,6 +8,8 @@ use bespoke::send::Outcome;
 use bespoke::send::State;
 use bespoke::send::Suppress;
 use bespoke::send::Suppression;
+use bespoke::store::Arrival;
+use bespoke::store::Pruned;
 use bespoke::store::Refusal;
 use bespoke::worker::outcomes::refused;
 use jiff::ToSpan;
@@ -18,6 +20,7 @@ use crate::support::given::LEASE_MS;
 use crate::support::given::SOFT_MAX;
 use crate::support::given::claim;
 use crate::support::given::given_people;
+use crate::support::given::id;
 use crate::support::given::mark;
 use crate::support::given::send;
 use crate::support::given::settlement;
@@ -158,6 +161,84 @@ async fn workers_at_the_same_time_do_not_both_pass_a_cap_of_one() {
             accepted += task.await.unwrap().accepted.len();
         }
         assert_eq!(accepted, 20, "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_of_somebody_who_was_erased_while_on_the_wire_names_nobody() {
+    for database in stores().await {
+        let store = &database.store;
+        store.keep_outcomes();
+        given_people(&database, &["ana", "bo", "cy"]).await;
+        let sends = ["ana", "bo", "cy"].map(|name| send(name, "1", Kind::Lifecycle, start()));
+        store.plan(&sends).await.unwrap();
+        let mut claimed = claim(&database, start(), 10, "a").await;
+        claimed.sort_by_key(|claimed| claimed.send.profile.as_str().to_owned());
+        let marks: Vec<_> = claimed.iter().map(mark).collect();
+        assert_eq!(store.mark_submitting(&marks, &[], start()).await.unwrap().accepted.len(), 3);
+        for name in ["ana", "bo"] {
+            store.erase(&id(name), start()).await.unwrap().unwrap();
+        }
+        let bounced = |position: usize, suppress: Suppress| {
+            let detail = format!("550 no <{}>", marks[position].to);
+            let outcome = Outcome { suppress, ..Outcome::terminal(State::Failed, "bounce", detail) };
+            settlement(&claimed[position], outcome)
+        };
+        let all = [
+            bounced(0, Suppress::HardBounce),
+            bounced(1, Suppress::CountSoft),
+            bounced(2, Suppress::HardBounce),
+        ];
+        assert_eq!(store.record_outcomes(&all, 1, start()).await.unwrap().recorded.len(), 3);
+        let mut details = Vec::new();
+        for send in &sends {
+            let stored = store.send(&send.id).await.unwrap().unwrap();
+            assert_eq!((stored.send.state, stored.reason.as_deref()), (State::Failed, Some("bounce")));
+            let attempts = store.attempts(&send.id).await.unwrap();
+            details.push((stored.detail.unwrap(), attempts[0].detail.clone()));
+        }
+        let told = || "550 no <cy@example.test>".to_owned();
+        let nothing = || (String::new(), String::new());
+        assert_eq!(details, [nothing(), nothing(), (told(), told())], "{}", database.name());
+        let logged = store.outcomes_after(Arrival::default(), 10).await.unwrap();
+        let mut logged: Vec<_> = logged.into_iter().map(|(_, outcome)| outcome.detail).collect();
+        logged.sort();
+        assert_eq!(logged, [String::new(), String::new(), told()]);
+        let keys = ["ana", "bo", "cy"].map(|name| format!("{name}@example.test"));
+        let found = store.suppressions_of(&keys).await.unwrap();
+        let reasons = keys.map(|key| found[&key].iter().map(|one| one.reason.clone()).collect::<Vec<_>>());
+        assert_eq!(reasons, [["erased"], ["erased"], ["hard_bounce"]]);
+        assert_eq!(store.count_prunable(Pruned::SoftBounces, start() + 1.hour()).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_no_grant_lifts_takes_the_place_of_an_unsubscribe_and_nothing_else_does() {
+    for database in stores().await {
+        let store = &database.store;
+        let all = ["complaint", "hard_bounce", "manual", "soft_bounces", "unsubscribe", "other"];
+        let key = "ana@example.test".to_owned();
+        for (first, kept) in
+            [("unsubscribe", &["unsubscribe", "other"][..]), ("complaint", &all[..]), ("manual", &all[..])]
+        {
+            for then in all {
+                let one = |reason: &str, at| Suppression {
+                    address: key.clone(),
+                    topic: "picks".to_owned(),
+                    reason: reason.to_owned(),
+                    at,
+                    send: None,
+                    until: None,
+                };
+                store.add_suppressions(&[one(first, start())]).await.unwrap();
+                let second = one(then, start() + 1.hour());
+                store.add_suppressions(std::slice::from_ref(&second)).await.unwrap();
+                let found = store.suppressions_of(std::slice::from_ref(&key)).await.unwrap();
+                let expected = if kept.contains(&then) { one(first, start()) } else { second };
+                assert_eq!(found[&key], [expected], "{first} then {then} on {}", database.name());
+                store.remove_suppression(&key, "picks").await.unwrap();
+            }
+        }
     }
 }
 

@@ -145,11 +145,17 @@ async fn settle(
     if settlements.is_empty() {
         return Ok(Settled::default());
     }
-    let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(OutcomeRow::of).collect();
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
+    let mut rows = outcome_rows(settlements);
     let mut batch = Rows::of(&rows);
     let holdings = read_holdings(tx, batch.clone()).await?;
+    let nameless: Vec<Settlement>;
+    let mut settlements = settlements;
+    if holdings.iter().any(|holding| holding.erased) {
+        nameless = settlements.iter().map(|settlement| nameless_if_erased(settlement, &holdings)).collect();
+        settlements = &nameless;
+        rows = outcome_rows(settlements);
+        batch = Rows::of(&rows);
+    }
     let all: HashSet<SendId> = settlements.iter().map(|settlement| settlement.send.clone()).collect();
     let recorded: HashSet<SendId> =
         holdings.iter().filter_map(|holding| SendId::parse(&holding.id)).collect();
@@ -188,6 +194,26 @@ impl<'a> OutcomeRow<'a> {
     }
 }
 
+/// One a send, sorted by id.
+fn outcome_rows(settlements: &[Settlement]) -> Vec<OutcomeRow<'_>> {
+    let mut rows: Vec<OutcomeRow<'_>> = settlements.iter().map(OutcomeRow::of).collect();
+    rows.sort_by_key(|row| row.id);
+    rows.dedup_by_key(|row| row.id);
+    rows
+}
+
+/// What became of the mail of somebody who was erased while it was on the wire, without what would name them: replies
+/// of relays quote addresses.
+fn nameless_if_erased(settlement: &Settlement, holdings: &[Holding]) -> Settlement {
+    let mut settlement = settlement.clone();
+    if holdings.iter().any(|holding| holding.erased && holding.id == settlement.send.as_str()) {
+        settlement.to = None;
+        settlement.outcome.detail.clear();
+        settlement.outcome.suppress = Suppress::No;
+    }
+    settlement
+}
+
 fn shortened(detail: &str) -> &str {
     &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)]
 }
@@ -195,10 +221,11 @@ fn shortened(detail: &str) -> &str {
 /// `$1` outcomes. The token stays with a row that was settled: whoever could not see whether the commit was done asks
 /// again, and hears that it was.
 pub(in crate::store) const HOLDINGS_SQL: &str =
-    "select string_agg(format('%s:%s%s:%s:%s:', octet_length(q.id), q.id,
-       q.attempt, q.open, q.marked), '') from (
+    "select string_agg(format('%s:%s%s:%s:%s:%s:', octet_length(q.id), q.id,
+       q.attempt, q.open, q.marked, q.erased), '') from (
      select s.id, s.attempt, case when s.state in ('leased', 'submitting') then 1 else 0 end as open,
-       case when s.submitted_at is null then 0 else 1 end as marked
+       case when s.submitted_at is null then 0 else 1 end as marked,
+       case when s.state = 'submitting' and s.address is null then 1 else 0 end as erased
      from {rows}
      join sends as s on s.id = value->>'id' and s.lease_token = value->>'token'
      order by s.id {for_update_of_s}) as q";
@@ -221,6 +248,8 @@ struct Holding {
     /// It is still to be settled; otherwise that was done before.
     open: bool,
     marked: bool,
+    /// The mark wrote down where it goes, and who erased that person took it away.
+    erased: bool,
 }
 
 async fn read_holdings(tx: &mut Tx, batch: Rows) -> Result<Vec<Holding>, Error> {
@@ -243,6 +272,7 @@ impl Holding {
             attempt: packed.number()?.unwrap_or_default(),
             open: packed.number()? == Some(1),
             marked: packed.number()? == Some(1),
+            erased: packed.number()? == Some(1),
         })
     }
 }
