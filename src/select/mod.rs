@@ -151,14 +151,9 @@ fn early(situation: &Situation<'_, '_>) -> Vec<String> {
 fn drawn_by_shares<'e>(situation: &Situation<'e, '_>, variants: &[&'e Variant]) -> Selection<'e> {
     let campaign = &situation.entry.campaign;
     let arms: Vec<policy::Arm<'_>> = variants.iter().map(|variant| arm(variant)).collect();
-    let distribution = policy::distribution(
-        campaign.policy,
-        situation.slice,
-        &arms,
-        campaign.no_send_weight,
-        situation.position,
-    );
-    let drawn = policy::draw(&distribution.probabilities, unit(situation.seed));
+    let distribution = policy::distribution(campaign.policy, situation.slice, &arms, campaign.no_send_weight);
+    let at = policy::place(campaign.policy, situation.slice, situation.position, unit(situation.seed));
+    let drawn = policy::draw(&distribution.probabilities, at);
     let names = variants.iter().map(|variant| variant.id.clone()).chain([VariantId(NO_SEND.to_owned())]);
     let candidates = names
         .zip(distribution.scores.iter().zip(&distribution.probabilities))

@@ -27,15 +27,8 @@ pub struct Distribution {
     pub probabilities: Vec<f64>,
 }
 
-/// The distribution of a policy over the arms. `position` is the profile's own place in [0, 1) in this campaign
-/// (for `ab`, which must be sticky). Without any weight at all, nothing is sent.
-pub fn distribution(
-    policy: PolicyKind,
-    slice: Slice,
-    arms: &[Arm<'_>],
-    no_send_weight: f64,
-    position: f64,
-) -> Distribution {
+/// The distribution of a policy over the arms. Without any weight at all, nothing is sent.
+pub fn distribution(policy: PolicyKind, slice: Slice, arms: &[Arm<'_>], no_send_weight: f64) -> Distribution {
     let scores = with_no_send(arms.iter().map(|arm| arm.weight.max(0.0)), no_send_weight.max(0.0));
     let probabilities = match (slice, policy) {
         (Slice::Holdout, _) => certain(arms.len(), arms.len()),
@@ -45,8 +38,7 @@ pub fn distribution(
             shares(&with_no_send(arms.iter().map(|arm| f64::from(u8::from(arm.weight > 0.0))), 0.0))
         }
         (Slice::Policy, PolicyKind::Rules) => certain(arms.len(), first(arms)),
-        (Slice::Policy, PolicyKind::Ab) => certain(arms.len(), sticky(&scores, position)),
-        (Slice::Policy, PolicyKind::Weighted) => shares(&scores),
+        (Slice::Policy, PolicyKind::Ab | PolicyKind::Weighted) => shares(&scores),
     };
     Distribution { scores, probabilities }
 }
@@ -75,9 +67,12 @@ fn first(arms: &[Arm<'_>]) -> usize {
     eligible.min_by_key(|(_, arm)| (arm.order, arm.variant)).map_or(arms.len(), |(index, _)| index)
 }
 
+/// Where in [0, 1) to draw: anew for every send, except for `ab`, which must be sticky. That goes by the profile's own
+/// place in this campaign, which is as uniform over the profiles, so the shares are the probabilities all the same.
+///
 /// Rendezvous hashing would survive a changed set of arms; a fixed split by position is what an A/B test states.
-fn sticky(weights: &[f64], position: f64) -> usize {
-    draw(&shares(weights), position)
+pub fn place(policy: PolicyKind, slice: Slice, position: f64, fresh: f64) -> f64 {
+    if slice == Slice::Policy && policy == PolicyKind::Ab { position } else { fresh }
 }
 
 /// The index that `at` in [0, 1) falls upon. One with probability 0 is never drawn.
@@ -111,13 +106,7 @@ mod tests {
         weights.iter().enumerate().map(named).collect()
     }
 
-    fn probabilities(
-        policy: PolicyKind,
-        slice: Slice,
-        weights: &[(f64, i64)],
-        no_send: f64,
-        at: f64,
-    ) -> Vec<f64> {
+    fn probabilities(policy: PolicyKind, slice: Slice, weights: &[(f64, i64)], no_send: f64) -> Vec<f64> {
         let owned = own(weights);
         let arms: Vec<_> = owned
             .iter()
@@ -128,7 +117,7 @@ mod tests {
                 order: *order,
             })
             .collect();
-        distribution(policy, slice, &arms, no_send, at).probabilities
+        distribution(policy, slice, &arms, no_send).probabilities
     }
 
     #[test]
@@ -136,19 +125,31 @@ mod tests {
         use PolicyKind::{Ab, Rules, Weighted};
         use Slice::{Holdout, Policy, Uniform};
         let arms = [(3.0, 5), (1.0, 1), (0.0, 0)];
-        for (policy, slice, no_send, at, expected) in [
-            (Weighted, Policy, 0.0, 0.0, [0.75, 0.25, 0.0, 0.0]),
-            (Weighted, Policy, 4.0, 0.0, [0.375, 0.125, 0.0, 0.5]),
-            (Weighted, Uniform, 4.0, 0.0, [0.5, 0.5, 0.0, 0.0]),
-            (Weighted, Holdout, 0.0, 0.0, [0.0, 0.0, 0.0, 1.0]),
-            (Rules, Policy, 0.0, 0.9, [0.0, 1.0, 0.0, 0.0]),
-            (Ab, Policy, 0.0, 0.74, [1.0, 0.0, 0.0, 0.0]),
-            (Ab, Policy, 0.0, 0.76, [0.0, 1.0, 0.0, 0.0]),
+        for (policy, slice, no_send, expected) in [
+            (Weighted, Policy, 0.0, [0.75, 0.25, 0.0, 0.0]),
+            (Weighted, Policy, 4.0, [0.375, 0.125, 0.0, 0.5]),
+            (Weighted, Uniform, 4.0, [0.5, 0.5, 0.0, 0.0]),
+            (Weighted, Holdout, 0.0, [0.0, 0.0, 0.0, 1.0]),
+            (Rules, Policy, 0.0, [0.0, 1.0, 0.0, 0.0]),
+            (Ab, Policy, 0.0, [0.75, 0.25, 0.0, 0.0]),
+            (Ab, Uniform, 0.0, [0.5, 0.5, 0.0, 0.0]),
         ] {
-            assert_eq!(probabilities(policy, slice, &arms, no_send, at), expected, "{policy:?} {slice:?}");
+            assert_eq!(probabilities(policy, slice, &arms, no_send), expected, "{policy:?} {slice:?}");
         }
-        assert_eq!(probabilities(Weighted, Policy, &[], 0.0, 0.0), [1.0]);
-        assert_eq!(probabilities(Rules, Policy, &[(0.0, 1)], 0.0, 0.0), [0.0, 1.0]);
+        assert_eq!(probabilities(Weighted, Policy, &[], 0.0), [1.0]);
+        assert_eq!(probabilities(Rules, Policy, &[(0.0, 1)], 0.0), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn an_ab_test_goes_by_the_profile_and_all_else_by_the_send() {
+        use PolicyKind::{Ab, Weighted};
+        let check = |policy, slice, expected: usize| {
+            let at = place(policy, slice, 0.76, 0.2);
+            assert_eq!(draw(&[0.75, 0.25, 0.0], at), expected, "{policy:?} {slice:?}");
+        };
+        check(Ab, Slice::Policy, 1);
+        check(Ab, Slice::Uniform, 0);
+        check(Weighted, Slice::Policy, 0);
     }
 
     proptest! {
@@ -159,7 +160,7 @@ mod tests {
         ) {
             let policy = [PolicyKind::Weighted, PolicyKind::Rules, PolicyKind::Ab][which];
             let slice = if uniform { Slice::Uniform } else { Slice::Policy };
-            let found = probabilities(policy, slice, &arms, no_send, at);
+            let found = probabilities(policy, slice, &arms, no_send);
             prop_assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-12);
             let drawn = draw(&found, at);
             prop_assert!(found[drawn] > 0.0);

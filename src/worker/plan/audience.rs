@@ -83,6 +83,7 @@ impl<'a> Audience<'a> {
             campaign: &self.entry.campaign,
             products: &self.engine.products,
             recommendations: &Recommendations::default(),
+            // No audience names data: the catalogue refuses it.
             data: &Map::new(),
             shop: &self.engine.shop,
             now: self.now,
