@@ -17,10 +17,12 @@ use crate::select::slices;
 use crate::send::LeaseToken;
 use crate::send::Outcome;
 use crate::send::ScheduledSend;
+use crate::send::SendId;
 use crate::send::State;
 use crate::stage::Transition;
 use crate::store::Claimed;
 use crate::store::Error;
+use crate::worker::decide;
 use crate::worker::decide::Plan;
 use crate::worker::decide::Subject;
 use crate::worker::decide::Verdict;
@@ -101,7 +103,8 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
     Ok(decided)
 }
 
-/// A retry keeps its decision; the gate looks again, because the world has changed.
+/// A retry keeps its decision; the gate looks again, because the world has changed. Where it was to send nothing, the
+/// first attempt only failed to write down that it did so.
 fn again(
     engine: &Engine,
     decided: &mut Decided,
@@ -110,6 +113,9 @@ fn again(
     token: &LeaseToken,
     now: Timestamp,
 ) {
+    if decision.choice == Choice::NoSend {
+        return decided.stop(subject, token, decide::nothing_to_send(&decision));
+    }
     let Some(entry) = engine.catalog.campaign(&subject.send.campaign) else {
         let detail = format!("there is no campaign {} among the templates any more", subject.send.campaign);
         return decided.stop(subject, token, Outcome::terminal(State::Failed, "no_campaign", detail));
@@ -123,28 +129,13 @@ fn again(
         slice: slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent),
         opt_in: subject.opt_in,
     };
-    match (gate::check(&engine.rules, &visitor, now), gate::recipient(&subject.send, &subject.profile)) {
-        (Some(outcome), _) => decided.stop(subject, token, outcome),
-        (None, None) => {
-            let outcome = Outcome::terminal(State::Skipped, "no_address", "the profile has no address");
-            decided.stop(subject, token, outcome);
-        }
-        (None, Some(to)) => {
-            let products = match &decision.choice {
-                Choice::Variant { template, .. } => engine.products_shown(template, &decision.inputs),
-                Choice::NoSend => Vec::new(),
-            };
-            let (to, campaign) = (to.clone(), entry.campaign.clone());
-            decided.jobs.push(Job {
-                send: subject.send,
-                token: token.clone(),
-                decision,
-                campaign,
-                to,
-                products,
-            });
-        }
+    let outcome =
+        gate::check(&engine.rules, &visitor, now).or_else(|| decide::canceled(&entry.campaign, &subject));
+    if let Some(outcome) = outcome {
+        return decided.stop(subject, token, outcome);
     }
+    let to = gate::recipient(&subject.send, &subject.profile).cloned();
+    decided.keep_to(engine, subject.send, token.clone(), to, decision);
 }
 
 async fn first(
@@ -229,6 +220,63 @@ impl Decided {
     }
 }
 
+impl Decided {
+    /// Goes on with a decision that is stored already.
+    fn keep_to(
+        &mut self,
+        engine: &Engine,
+        send: ScheduledSend,
+        token: LeaseToken,
+        to: Option<EmailAddress>,
+        decision: Decision,
+    ) {
+        let stop = |to, outcome| Stopped { send: send.clone(), token: token.clone(), to, outcome };
+        let Choice::Variant { template, .. } = &decision.choice else {
+            return self.stopped.push(stop(to, decide::nothing_to_send(&decision)));
+        };
+        let Some(to) = to else {
+            let outcome = Outcome::terminal(State::Skipped, "no_address", "the profile has no address");
+            return self.stopped.push(stop(None, outcome));
+        };
+        let Some(entry) = engine.catalog.campaign(&send.campaign) else {
+            let detail = format!("there is no campaign {} among the templates", send.campaign);
+            return self
+                .stopped
+                .push(stop(Some(to), Outcome::terminal(State::Failed, "no_campaign", detail)));
+        };
+        let products = engine.products_shown(template, &decision.inputs);
+        self.jobs.push(Job { send, token, decision, campaign: entry.campaign.clone(), to, products });
+    }
+
+    /// Somebody who held these sends before has decided them meanwhile: their decisions hold, not these.
+    async fn yield_to_stored(
+        &mut self,
+        shared: &Shared,
+        engine: &Engine,
+        saved: &HashSet<SendId>,
+    ) -> Result<(), Error> {
+        let others = self.decisions.iter().map(|decision| &decision.send);
+        let others: Vec<SendId> = others.filter(|send| !saved.contains(*send)).cloned().collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let mut stored = shared.store.decisions(&others).await?;
+        for job in std::mem::take(&mut self.jobs) {
+            match stored.remove(&job.send.id) {
+                Some(decision) => self.keep_to(engine, job.send, job.token, Some(job.to), decision),
+                None => self.jobs.push(job),
+            }
+        }
+        for stopped in std::mem::take(&mut self.stopped) {
+            match stored.remove(&stopped.send.id) {
+                Some(decision) => self.keep_to(engine, stopped.send, stopped.token, stopped.to, decision),
+                None => self.stopped.push(stopped),
+            }
+        }
+        Ok(())
+    }
+}
+
 async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result<(), Error> {
     let new: Vec<(TemplateHash, String)> = shared
         .unsaved(std::mem::take(&mut decided.templates))
@@ -247,7 +295,8 @@ async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result
         shared.metrics.decided(decision.campaign.as_str(), probabilities);
     }
     if !decided.decisions.is_empty() {
-        shared.store.save_decisions(&decided.decisions).await?;
+        let saved = shared.store.save_decisions(&decided.decisions).await?;
+        decided.yield_to_stored(shared, engine, &saved).await?;
     }
     if !decided.transitions.is_empty() {
         shared.store.record_transitions(&decided.transitions).await?;

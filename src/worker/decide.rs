@@ -256,9 +256,8 @@ impl Engine {
             choice,
         };
         if decision.choice == Choice::NoSend {
-            let (reason, detail) = no_send(&decision);
             return Verdict::Stop {
-                outcome: Outcome::terminal(State::Skipped, reason, detail),
+                outcome: nothing_to_send(&decision),
                 placement: Some(Box::new(placement)),
                 decision: Some(Box::new(decision)),
             };
@@ -275,6 +274,12 @@ impl Verdict {
     fn stop(outcome: Outcome) -> Self {
         Self::Stop { outcome, placement: None, decision: None }
     }
+}
+
+/// What becomes of a send for which it was decided to send nothing.
+pub(super) fn nothing_to_send(decision: &Decision) -> Outcome {
+    let (reason, detail) = no_send(decision);
+    Outcome::terminal(State::Skipped, reason, detail)
 }
 
 fn no_send(decision: &Decision) -> (&'static str, String) {
@@ -308,7 +313,7 @@ fn reasons(selection: &Selection<'_>, placement: &Placement, slice: Slice) -> Ve
 }
 
 /// Events that call an event-triggered send off: later than the one that started it.
-fn canceled(campaign: &Campaign, subject: &Subject) -> Option<Outcome> {
+pub(super) fn canceled(campaign: &Campaign, subject: &Subject) -> Option<Outcome> {
     let Trigger::Event { cancel_on, .. } = &campaign.trigger else { return None };
     let started: Timestamp = subject.send.data.get("event")?.get("at")?.as_str()?.parse().ok()?;
     let event = subject.events.iter().find(|event| event.at > started && cancel_on.contains(&event.name))?;

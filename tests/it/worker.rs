@@ -305,3 +305,73 @@ async fn a_retry_has_the_same_bytes_even_when_the_templates_have_changed() {
         assert_eq!(mails[1].bytes, first.bytes);
     }
 }
+
+/// As if the worker had died before it could write down what became of the sends.
+const UNSETTLED: &str =
+    "update sends set state = 'scheduled', reason = null, detail = null, finished_at = null,
+  submitted_at = null, lease_token = null";
+
+#[tokio::test]
+async fn what_was_decided_to_be_nothing_stays_nothing_after_a_crash() {
+    let hello = "+++\nsubject = \"Hello\"\nwhen = 'history.orders_total > 0'\n+++\n<mj-section><mj-column><mj-text>Hello.</mj-text></mj-column></mj-section>";
+    for app in TestApp::on_each_database(&[("news/any/hello.mjml", hello)]).await {
+        app.given_profile("ana").await;
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let expected = [terminal(State::Skipped, "no_variant")];
+        assert_eq!(app.states().await, expected);
+        app.database.execute(UNSETTLED).await;
+        app.runs_until_idle().await;
+        assert_eq!(app.states().await, expected, "{}", app.database.name());
+        assert!(app.mails().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_calls_a_send_off_is_asked_for_again_at_a_retry() {
+    let campaign = "kind = \"transactional\"\n\
+        trigger = { event = { name = \"Product Added\", cancel_on = [\"Order Completed\"] } }\n";
+    let template = "+++\nsubject = \"Your cart\"\n+++\n<mj-section><mj-column><mj-text>It waits.</mj-text></mj-column></mj-section>";
+    let receipt = ("receipt/campaign.toml", "kind = \"transactional\"\ntrigger = { api = {} }\n");
+    let files = [("cart/campaign.toml", campaign), ("cart/any/cart.mjml", template), receipt];
+    for app in TestApp::on_each_database(&files).await {
+        app.given_profile("ana").await;
+        app.does("ana", "Product Added", json!({"product_id": "p1"})).await;
+        app.plans().await;
+        app.runs_until_idle().await;
+        app.at("2026-03-02T09:30:00Z").await;
+        app.does("ana", "Order Completed", json!({"order_id": "A-7"})).await;
+        app.database.execute(&format!("{UNSETTLED} where campaign = 'cart'")).await;
+        app.runs_until_idle().await;
+        let sends = app.sends().await;
+        let cart = sends.iter().find(|stored| stored.send.campaign.as_str() == "cart").unwrap();
+        assert_eq!((cart.send.state, cart.reason.as_deref()), (State::Canceled, Some("cancel_on")));
+        assert_eq!(app.mails().len(), 1, "{}", app.database.name());
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_somebody_else_saved_first_is_the_one_that_is_sent() {
+    let app = TestApp::on_sqlite(&[]).await;
+    app.given_profile("ana").await;
+    app.does("ana", "Order Completed", json!({"order_id": "A-7"})).await;
+    app.plans().await;
+    app.runs_until_idle().await;
+    let first = app.mails().remove(0);
+    let decision = app.decision(&first.send).await;
+    // Comes back between reading and saving: the changed template is saved just before the decision.
+    let meanwhile = "create table aside as select * from decisions; delete from decisions;
+        create trigger meanwhile after insert on templates begin
+          insert into decisions select * from aside;
+        end;";
+    app.database.execute(&format!("{UNSETTLED}; {meanwhile}")).await;
+    let template = app.config.templates.folder.join("receipt/any/receipt.mjml");
+    let text = std::fs::read_to_string(&template).unwrap().replace("Thank you", "Thanks a lot");
+    std::fs::write(&template, text).unwrap();
+    app.runs_until_idle().await;
+    assert_eq!(app.decision(&first.send).await, decision);
+    let mails = app.mails();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[1].bytes, first.bytes);
+}
