@@ -41,7 +41,16 @@ const HOLDOUT: &str = "holdout";
 /// The gate asks about these before the deal, on both sides alike.
 const BEFORE_THE_DEAL: [&str; 4] = ["no_address", "suppressed", "no_profile", "no_campaign"];
 /// Over before the deal, or, on the side with mail only, after it: the side is told by the hash that would have dealt.
-const DEADLINE: &str = "deadline";
+const TOLD_BY_HASH: [&str; 8] = [
+    "deadline",
+    "campaign_canceled",
+    "canceled",
+    "called_off",
+    "erased",
+    "orphaned",
+    "quarantined",
+    "unreadable",
+];
 /// The outcome that is a share.
 const BOUGHT: &str = "people who bought";
 /// The sides.
@@ -74,7 +83,7 @@ struct Trial {
 
 pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
     let dealt = sources.store.dealt_sends(&sources.scope.window()).await?;
-    // Without templates sizes are not tested, and who missed the deadline is on nobody's side.
+    // Without templates sizes are not tested, and whoever did not come as far as the deal is on nobody's side.
     let catalog = assemble::catalog(sources.config).ok();
     let mut trials = trials(dealt, sources, catalog.as_ref());
     each_person(sources, |person| {
@@ -111,7 +120,7 @@ fn trials(
         }
         let side = match send.reason.as_str() {
             HOLDOUT => 1,
-            DEADLINE => {
+            reason if TOLD_BY_HASH.contains(&reason) => {
                 let Some(campaign) = campaign_of(catalog, &key.1) else { continue };
                 let slice = slices::slice(campaign, &key.0, sources.config.holdout.percent);
                 usize::from(slice == Slice::Holdout)

@@ -195,6 +195,32 @@ async fn reports_count_what_happened_alike_on_both_databases() {
 }
 
 #[tokio::test]
+async fn who_was_stopped_before_the_deal_is_on_the_side_that_it_would_have_given() {
+    for app in TestApp::on_each_database(NEWS).await {
+        let went = a_day_of_news(&app).await;
+        app.at("2026-03-20T12:00:00Z").await;
+        let scope = scope("2026-03-20T12:00:00Z", "UTC");
+        let expected = [[json!(went.len()), json!(40 - went.len()), json!("as dealt")]];
+        let reasons = [
+            "deadline",
+            "campaign_canceled",
+            "canceled",
+            "called_off",
+            "erased",
+            "orphaned",
+            "quarantined",
+            "unreadable",
+        ];
+        for reason in reasons {
+            app.database.execute(&format!("update sends set reason = '{reason}'")).await;
+            let lift = json_of(&app.database.store, &app.config, &scope, "lift").await;
+            let groups = fields(&lift["tables"]["groups"], &["mail_people", "holdout_people", "sizes"]);
+            assert_eq!(groups, expected, "{reason} on {}", app.database.name());
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_report_of_an_empty_shop_says_so() {
     let app = TestApp::on_sqlite(&[]).await;
     let scope = scope("2026-03-20T12:00:00Z", "UTC");
