@@ -41,6 +41,10 @@ use sqlx::Connection as _;
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// PostgreSQL waits for the disk here, as it does where it is used.
 pub(crate) const FSYNC: &str = "on";
 
