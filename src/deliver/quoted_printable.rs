@@ -3,48 +3,82 @@
 /// Longest encoded line without its CRLF.
 const LINE_CHARACTERS_MAX: usize = 76;
 
+/// What becomes of a byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// It stands for itself.
+    Literal,
+    /// It stands for itself, but not at the end of a line.
+    Space,
+    /// It ends a line.
+    LineEnd,
+    /// It is written as `=` and two digits.
+    Encoded,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Encoded; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        classes[byte as usize] = Class::Literal;
+        byte += 1;
+    }
+    classes[b'=' as usize] = Class::Encoded;
+    classes[b' ' as usize] = Class::Space;
+    classes[b'\t' as usize] = Class::Space;
+    classes[b'\r' as usize] = Class::LineEnd;
+    classes[b'\n' as usize] = Class::LineEnd;
+    classes
+};
+
+fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
 /// Encodes text: CR, LF and CRLF become CRLF, lines are at most 76 characters, the output is printable ASCII.
 pub fn encode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 8 + 16);
+    let mut rest = text.as_bytes();
+    let mut out = Vec::with_capacity(rest.len() + rest.len() / 8 + 16);
     let mut column = 0;
-    let mut i = 0;
-    while i < bytes.len() {
-        let byte = bytes[i];
-        match byte {
-            b'\r' | b'\n' => {
-                i += if byte == b'\r' && bytes.get(i + 1) == Some(&b'\n') { 2 } else { 1 };
+    while let Some(byte) = rest.first().copied() {
+        let run = literal_run(rest, LINE_CHARACTERS_MAX - 1 - column);
+        if run > 0 {
+            out.extend_from_slice(&rest[..run]);
+            column += run;
+            rest = &rest[run..];
+            continue;
+        }
+        let mut taken = 1;
+        match class(byte) {
+            Class::LineEnd => {
+                taken += usize::from(rest.starts_with(b"\r\n"));
                 out.extend_from_slice(b"\r\n");
                 column = 0;
-                continue;
             }
-            b' ' | b'\t' if !at_line_end(bytes, i) => push(&mut out, &mut column, &[byte]),
-            b'!'..=b'<' | b'>'..=b'~' => {
-                let run = literal_run(&bytes[i..])
-                    .min(LINE_CHARACTERS_MAX - 1 - column.min(LINE_CHARACTERS_MAX - 1));
-                if run > 1 {
-                    out.extend_from_slice(&bytes[i..i + run]);
-                    column += run;
-                    i += run;
-                    continue;
-                }
-                push(&mut out, &mut column, &[byte]);
+            Class::Space if !ends_line(rest, 1) => push(&mut out, &mut column, &[byte]),
+            Class::Literal => push(&mut out, &mut column, &[byte]),
+            Class::Space | Class::Encoded => {
+                push(&mut out, &mut column, &[b'=', hex(byte >> 4), hex(byte & 15)]);
             }
-            _ => push(&mut out, &mut column, &[b'=', hex(byte >> 4), hex(byte & 15)]),
         }
-        i += 1;
+        rest = &rest[taken..];
     }
     out
 }
 
-/// How many bytes from the start stand for themselves.
-fn literal_run(bytes: &[u8]) -> usize {
-    bytes.iter().position(|b| !matches!(b, b'!'..=b'<' | b'>'..=b'~')).unwrap_or(bytes.len())
+/// How many bytes from the start stand for themselves, as far as there is room for them in the line.
+fn literal_run(bytes: &[u8], room: usize) -> usize {
+    let window = &bytes[..room.min(bytes.len())];
+    let stands = |byte: &u8| matches!(class(*byte), Class::Literal | Class::Space);
+    let run = window.iter().position(|byte| !stands(byte)).unwrap_or(window.len());
+    // Of white space before a line's end, the last is encoded.
+    let held = run > 0 && class(bytes[run - 1]) == Class::Space && ends_line(bytes, run);
+    run - usize::from(held)
 }
 
 /// White space before a line's end would be lost on the way, so it is encoded.
-fn at_line_end(bytes: &[u8], i: usize) -> bool {
-    matches!(bytes.get(i + 1), None | Some(b'\r' | b'\n'))
+fn ends_line(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_none_or(|byte| class(*byte) == Class::LineEnd)
 }
 
 fn push(out: &mut Vec<u8>, column: &mut usize, token: &[u8]) {
@@ -85,7 +119,32 @@ mod tests {
         }
     }
 
+    /// The same, one byte at a time.
+    fn encoded_slowly(text: &str) -> Vec<u8> {
+        let (bytes, mut out, mut column) = (text.as_bytes(), Vec::new(), 0);
+        for (i, byte) in bytes.iter().copied().enumerate() {
+            let line_ends = matches!(bytes.get(i + 1), None | Some(b'\r' | b'\n'));
+            match byte {
+                b'\n' if i > 0 && bytes[i - 1] == b'\r' => {}
+                b'\r' | b'\n' => {
+                    out.extend_from_slice(b"\r\n");
+                    column = 0;
+                }
+                b'!'..=b'<' | b'>'..=b'~' => super::push(&mut out, &mut column, &[byte]),
+                b' ' | b'\t' if !line_ends => super::push(&mut out, &mut column, &[byte]),
+                _ => super::push(&mut out, &mut column, format!("={byte:02X}").as_bytes()),
+            }
+        }
+        out
+    }
+
     proptest! {
+        #[test]
+        fn runs_give_what_single_bytes_give(text in "([ -~]{0,90}[\\PC\t\r\n= ]{0,3}){0,6}") {
+            let (found, expected) = (encode(&text), encoded_slowly(&text));
+            prop_assert_eq!(String::from_utf8(found), String::from_utf8(expected));
+        }
+
         #[test]
         fn another_parser_reads_it_back(text in "[ -~\t\né=.]{0,400}") {
             let encoded = encode(&text);
