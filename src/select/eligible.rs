@@ -1,6 +1,5 @@
 //! What may be shown to this person now, and which rule kept the rest out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::ToSpan as _;
@@ -31,13 +30,13 @@ pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
         match arm.for_locale(situation.locale) {
             Some(variant) if asked.may(variant) => variants.push(variant),
             Some(_) => {}
-            None => asked.out.add("locale", || wanted_locale(situation), arm.id.family()),
+            None => asked.out.add("locale", "", || wanted_locale(situation), arm.id.family()),
         }
     }
     let elsewhere =
         situation.entry.arms.iter().filter(|arm| arm.stage.is_some_and(|stage| stage != situation.stage));
     for arm in elsewhere {
-        asked.out.add("stage", || format!("the person is at {}", situation.stage), arm.id.family());
+        asked.out.add("stage", "", || format!("the person is at {}", situation.stage), arm.id.family());
     }
     Eligible { variants, ruled_out: asked.out.finish() }
 }
@@ -60,42 +59,44 @@ fn recent<'a>(situation: &Situation<'_, 'a>) -> Vec<&'a str> {
 struct Asked<'s, 'e, 'a> {
     situation: &'s Situation<'e, 'a>,
     /// Variants of one file share their rules: each is evaluated once.
-    answers: Vec<(*const Rule, Option<String>)>,
+    answers: Vec<(*const Rule, Option<Refused<'e>>)>,
     recent: Vec<&'a str>,
-    out: Out,
+    out: Out<'e>,
 }
 
-impl Asked<'_, '_, '_> {
-    fn may(&mut self, variant: &Variant) -> bool {
+impl<'e> Asked<'_, 'e, '_> {
+    fn may(&mut self, variant: &'e Variant) -> bool {
         for rule in &variant.when {
-            if let Some(why) = self.refuses(rule) {
-                self.out.add("when", || why, &variant.family);
+            let answer = self.answer(rule);
+            if let Some(Refused { key, why }) = &self.answers[answer].1 {
+                self.out.add("when", key, || why.clone(), &variant.family);
                 return false;
             }
         }
         if let Some(input) = variant.missing_input(self.situation.facts) {
-            self.out.add("inputs", || format!("`{input}` is absent or empty"), &variant.family);
+            self.out.add("inputs", input, || format!("`{input}` is absent or empty"), &variant.family);
             return false;
         }
         if let Some(offer) =
             variant.offer.as_ref().filter(|offer| self.situation.empty_offers.contains(offer))
         {
-            self.out.add("offer", || format!("no coupon is left for offer {offer}"), &variant.family);
+            self.out.add("offer", offer, || format!("no coupon is left for offer {offer}"), &variant.family);
             return false;
         }
         if self.recent.contains(&variant.id.as_str()) {
             let days = self.situation.entry.campaign.no_repeat_variant_days;
-            self.out.add("recency", || format!("sent within the last {days} days"), variant.id.as_str());
+            let detail = || format!("sent within the last {days} days");
+            self.out.add("recency", "", detail, variant.id.as_str());
             return false;
         }
         true
     }
 
-    /// Why a rule does not hold, with the facts that decided it; `None` when it holds.
-    fn refuses(&mut self, rule: &Arc<Rule>) -> Option<String> {
+    /// The index of a rule's answer: why it does not hold, with the facts that decided it; `None` when it holds.
+    fn answer(&mut self, rule: &'e Arc<Rule>) -> usize {
         let key = Arc::as_ptr(rule);
-        if let Some((_, answer)) = self.answers.iter().rev().find(|(known, _)| *known == key) {
-            return answer.clone();
+        if let Some(known) = self.answers.iter().rposition(|(known, _)| *known == key) {
+            return known;
         }
         let facts = self.situation.facts;
         let answer = match rule.holds(facts) {
@@ -103,39 +104,48 @@ impl Asked<'_, '_, '_> {
             Ok(false) => {
                 let used: Vec<String> =
                     rule.facts_used(facts).iter().map(|(path, value)| format!("{path} = {value}")).collect();
-                Some(format!("{} is false ({})", rule.source(), used.join(", ")))
+                let why = format!("{} is false ({})", rule.source(), used.join(", "));
+                Some(Refused { key: rule.source(), why })
             }
-            Err(error) => Some(format!("{} cannot be evaluated: {error}", rule.source())),
+            Err(error) => {
+                let why = format!("{} cannot be evaluated: {error}", rule.source());
+                Some(Refused { key: rule.place(), why })
+            }
         };
-        self.answers.push((key, answer.clone()));
-        answer
+        self.answers.push((key, answer));
+        self.answers.len() - 1
     }
+}
+
+struct Refused<'e> {
+    /// As in [`Refusal`]: an error names the place of its rule, which two files do not share.
+    key: &'e str,
+    why: String,
 }
 
 /// Refusals by rule and reason, in the order in which they were first met.
 #[derive(Default)]
-struct Out {
-    index: BTreeMap<(String, String), usize>,
-    refusals: Vec<Refusal>,
-}
+struct Out<'e>(Vec<Refusal<'e>>);
 
-struct Refusal {
-    rule: String,
+struct Refusal<'e> {
+    rule: &'static str,
+    /// With the rule it stands for the reason, which is put into words once.
+    key: &'e str,
     detail: String,
     names: Vec<String>,
     more: usize,
 }
 
-impl Out {
-    fn add(&mut self, rule: &str, detail: impl FnOnce() -> String, name: &str) {
-        let detail = detail();
-        let next = self.refusals.len();
-        let at = *self.index.entry((rule.to_owned(), detail.clone())).or_insert(next);
-        if at == next {
-            self.refusals.push(Refusal { rule: rule.to_owned(), detail, names: Vec::new(), more: 0 });
-        }
-        let refusal = &mut self.refusals[at];
-        if refusal.names.iter().any(|known| known == name) {
+impl<'e> Out<'e> {
+    fn add(&mut self, rule: &'static str, key: &'e str, detail: impl FnOnce() -> String, name: &str) {
+        let known = self.0.iter().position(|refusal| refusal.rule == rule && refusal.key == key);
+        let at = known.unwrap_or_else(|| {
+            self.0.push(Refusal { rule, key, detail: detail(), names: Vec::new(), more: 0 });
+            self.0.len() - 1
+        });
+        let refusal = &mut self.0[at];
+        // Variants of one file stand together, so the newest name is the likeliest.
+        if refusal.names.iter().rev().any(|known| known == name) {
             return;
         }
         if refusal.names.len() < NAMES_MAX {
@@ -151,8 +161,8 @@ impl Out {
             if refusal.more > 0 {
                 variants.push(format!("and {} more", refusal.more));
             }
-            RuledOut { rule: refusal.rule, detail: refusal.detail, variants }
+            RuledOut { rule: refusal.rule.to_owned(), detail: refusal.detail, variants }
         };
-        self.refusals.into_iter().map(finished).collect()
+        self.0.into_iter().map(finished).collect()
     }
 }
