@@ -50,7 +50,7 @@ pub(super) const EVENTS_SQL: &str = "select value->>0, (
          octet_length(e.properties), e.properties), '')
        from (
          select at, id, name, properties from events
-         where profile_id = value->>0 order by at desc, id desc limit $2
+         where profile_id = value->>0 order by at desc, id desc limit cast($2 as bigint)
        ) as e
      )
      from {rows}";

@@ -47,7 +47,7 @@ pub(super) const MAILS_SQL: &str = "select value->>0, (
            submitted_at, opened_at, clicked_at
          from sends
          where profile_id = value->>0 and submitted_at is not null and state in ('sent', 'unknown')
-         order by submitted_at desc, seq desc limit $2
+         order by submitted_at desc, seq desc limit cast($2 as bigint)
        ) as m
      )
      from {rows}";

@@ -1,5 +1,7 @@
 //! Claims: a worker takes sends that are due, for a while.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -144,7 +146,7 @@ async fn claim_kind(
     token: &LeaseToken,
 ) -> Result<Batch, Error> {
     let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
-    let rows: Vec<(i64, String)> = tx.all(claim_sql(), args).await?;
+    let rows: Vec<(i64, String)> = tx.all(CLAIM_SQL.as_str(), args).await?;
     let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
     for (seq, packed) in rows {
         let read = SendRow::unpack(&mut Packed::new(&packed))
@@ -162,8 +164,12 @@ async fn claim_kind(
     Ok(batch)
 }
 
+/// Built once.
+static CLAIM_SQL: LazyLock<String> = LazyLock::new(claim_sql);
+
 /// `$1` token, `$2` now, `$3` priority, `$4` how many, `$5` length of the lease in milliseconds.
 pub(in crate::store) fn claim_sql() -> String {
+    // The cast keeps SQLite from preparing the statement anew for every limit.
     // stopped: 0 when the campaign runs, 1 when it is paused, 2 when it was canceled.
     format!(
         "with due as materialized (
@@ -173,7 +179,7 @@ pub(in crate::store) fn claim_sql() -> String {
              ), 0) as stopped
            from sends
            where state in ('scheduled', 'deferred') and held = 0 and priority = $3 and due_at <= {{now}}
-           order by due_at, seq limit $4 {{skip_locked}}
+           order by due_at, seq limit cast($4 as bigint) {{skip_locked}}
          )
          update sends set
            held = case when stopped = 1 then 1 else 0 end,
