@@ -81,7 +81,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         .max_connections(SQLITE_READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(None)
-        .connect_with(options.read_only(true))
+        .connect_with(options.read_only(true).pragma("cache_size", "-16384"))
         .await
         .map_err(failed)?;
     Ok(Pools::Sqlite { writer, readers })
