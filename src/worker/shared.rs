@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
@@ -32,6 +34,8 @@ use crate::worker::tally::Tally;
 
 /// Of this many sends of a campaign, too many policy failures pause it.
 const POLICY_SAMPLE: usize = 100;
+/// An offer whose coupons had run out is asked for again after this long: somebody may have imported more.
+const EMPTY_OFFER_KEPT: Duration = Duration::from_mins(1);
 
 /// What all tasks of a worker share.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ pub(super) struct Shared {
     pub(super) slots: Semaphore,
     pub(super) freed: Notify,
     pub(super) held: Mutex<HashMap<SendId, LeaseToken>>,
-    pub(super) empty_offers: Mutex<Vec<String>>,
+    pub(super) empty_offers: Mutex<EmptyOffers>,
     pub(super) saved_templates: Mutex<HashSet<TemplateHash>>,
     pub(super) policy_failures: Mutex<HashMap<CampaignId, Vec<bool>>>,
 }
@@ -89,14 +93,12 @@ impl Shared {
     }
 
     pub(super) fn empty_offers(&self) -> Vec<String> {
-        self.empty_offers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.empty_offers.lock().unwrap_or_else(PoisonError::into_inner).known(Instant::now())
     }
 
     pub(super) fn offer_is_empty(&self, offer: &str) {
         let mut empty = self.empty_offers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !empty.iter().any(|known| known == offer) {
-            empty.push(offer.to_owned());
-        }
+        empty.found(offer, Instant::now());
     }
 
     pub(super) fn unsaved(&self, hashes: HashSet<TemplateHash>) -> Vec<TemplateHash> {
@@ -114,20 +116,12 @@ impl Shared {
         if !matches!(outcome.state, State::Sent | State::Failed) {
             return;
         }
-        let failures = {
+        let too_many = {
             let mut all = self.policy_failures.lock().unwrap_or_else(PoisonError::into_inner);
             let recent = all.entry(campaign.clone()).or_default();
-            recent.push(outcome.reason == "policy");
-            if recent.len() < POLICY_SAMPLE {
-                return;
-            }
-            let failures = recent.iter().filter(|failed| **failed).count();
-            recent.remove(0);
-            failures
+            too_many(recent, outcome.reason == "policy", self.settings.policy_failure_percent)
         };
-        #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
-        let percent = failures as f64 * 100.0 / POLICY_SAMPLE as f64;
-        if percent > self.settings.policy_failure_percent {
+        if let Some(percent) = too_many {
             let reason = format!(
                 "{percent:.0} % of the last {POLICY_SAMPLE} sends failed by policy; last: {}",
                 outcome.detail
@@ -137,5 +131,70 @@ impl Shared {
                 tracing::error!("cannot pause campaign {campaign}: {error}");
             }
         }
+    }
+}
+
+/// Adds one more to what happened lately. `Some`: the percentage that failed is above `percent_max`. What happened
+/// until then is forgotten, so that a campaign that somebody resumes is judged by what happens from then on.
+fn too_many(recent: &mut Vec<bool>, failed: bool, percent_max: f64) -> Option<f64> {
+    recent.push(failed);
+    if recent.len() < POLICY_SAMPLE {
+        return None;
+    }
+    let failures = recent.iter().filter(|failed| **failed).count();
+    #[expect(clippy::cast_precision_loss, reason = "at most a hundred")]
+    let percent = failures as f64 * 100.0 / POLICY_SAMPLE as f64;
+    if percent > percent_max {
+        recent.clear();
+        return Some(percent);
+    }
+    recent.remove(0);
+    None
+}
+
+/// Offers whose coupons had run out when somebody asked for one, and when that was.
+#[derive(Debug, Default)]
+pub(super) struct EmptyOffers(Vec<(String, Instant)>);
+
+impl EmptyOffers {
+    fn found(&mut self, offer: &str, now: Instant) {
+        self.0.retain(|(known, _)| known != offer);
+        self.0.push((offer.to_owned(), now));
+    }
+
+    fn known(&mut self, now: Instant) -> Vec<String> {
+        self.0.retain(|(_, since)| now.saturating_duration_since(*since) < EMPTY_OFFER_KEPT);
+        self.0.iter().map(|(offer, _)| offer.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_that_was_resumed_is_judged_by_what_happens_from_then_on() {
+        let mut recent = Vec::new();
+        let mut judge = |failed| too_many(&mut recent, failed, 5.0);
+        let found: Vec<_> = (0..100).map(|n| judge(n < 6)).collect();
+        assert!(found[..99].iter().all(Option::is_none));
+        assert_eq!(found[99], Some(6.0));
+        assert!((0..99).all(|_| judge(false).is_none()), "the six are forgotten");
+        assert!((0..5).all(|_| judge(true).is_none()), "five of the last hundred are allowed");
+        assert_eq!(judge(true), Some(6.0));
+    }
+
+    #[test]
+    fn an_offer_is_asked_for_again_after_a_minute() {
+        let mut empty = EmptyOffers::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        empty.found("spring", at(0));
+        empty.found("summer", at(30));
+        assert_eq!(empty.known(at(59)), ["spring", "summer"]);
+        assert_eq!(empty.known(at(60)), ["summer"]);
+        empty.found("summer", at(80));
+        assert_eq!(empty.known(at(139)), ["summer"]);
+        assert_eq!(empty.known(at(140)), [""; 0]);
     }
 }
