@@ -109,6 +109,11 @@ pub(super) async fn send(
     let id = match service.store().request_send(&request, now).await? {
         Accepted::New => id,
         Accepted::Before(before) => before,
+        Accepted::Erased => {
+            return Err(Problem::unprocessable(
+                "profile: this person was erased at their own request, and is not taken in again",
+            ));
+        }
         Accepted::OtherBody => {
             return Err(Problem::conflict(
                 "this Idempotency-Key was used with another body; choose a new key for a new request",

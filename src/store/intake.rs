@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ use super::dialect::Dialect;
 use super::events;
 use super::profiles;
 use super::profiles::id_rows;
+use super::tombstones;
 use crate::event::Event;
 use crate::ingest::implied_profiles;
 use crate::ingest::segment::Entry;
@@ -67,7 +69,8 @@ impl Store {
         let mut tx = self.pools.begin().await?;
         lock(&mut tx, entries).await?;
         let known = joined(&mut tx, entries).await?;
-        let told = Told::of(entries, known);
+        let erased = erased_joins(&mut tx, entries).await?;
+        let told = Told::of(entries, known, &erased);
         let mut taken = TakenIn::default();
         for (anonymous, profile) in &told.joins {
             taken.joined += join(&mut tx, anonymous, profile, now).await?;
@@ -106,12 +109,15 @@ struct Told {
 
 impl Told {
     /// `known` holds who is joined to whom so far. A join also moves what stands before it, in the database and here.
-    fn of(entries: &[&Entry], mut known: HashMap<ProfileId, ProfileId>) -> Self {
+    ///
+    /// Nobody is joined to, or from, somebody who was erased: it would move what is known of a stranger to them.
+    fn of(entries: &[&Entry], mut known: HashMap<ProfileId, ProfileId>, erased: &HashSet<ProfileId>) -> Self {
         let mut told = Self { joins: Vec::new(), profiles: Vec::new(), events: Vec::new() };
         for entry in entries {
             match entry {
                 Entry::Join { anonymous, known: profile } => {
-                    if known.get(anonymous) == Some(profile) {
+                    let is_erased = erased.contains(anonymous) || erased.contains(profile);
+                    if is_erased || known.get(anonymous) == Some(profile) {
                         continue;
                     }
                     known.insert(anonymous.clone(), profile.clone());
@@ -136,6 +142,17 @@ impl Told {
         }
         told
     }
+}
+
+/// Those of the people who are to be joined who were erased.
+async fn erased_joins(tx: &mut Tx, entries: &[&Entry]) -> Result<HashSet<ProfileId>, Error> {
+    let mut people: Vec<ProfileId> = Vec::new();
+    for entry in entries {
+        if let Entry::Join { anonymous, known } = entry {
+            people.extend([anonymous.clone(), known.clone()]);
+        }
+    }
+    tombstones::erased(tx, people.iter().map(|id| (id, None))).await
 }
 
 /// Who the ids of these entries are joined to so far.

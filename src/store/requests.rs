@@ -10,6 +10,7 @@ use super::batch::args;
 use super::connection::Tx;
 use super::profiles;
 use super::sends;
+use super::tombstones;
 use crate::profile::Profile;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
@@ -58,6 +59,8 @@ pub enum Accepted {
     Before(SendId),
     /// Its key was used for another request.
     OtherBody,
+    /// The person, or the address, was erased: nothing is scheduled, and nobody is taken in.
+    Erased,
 }
 
 impl Store {
@@ -65,6 +68,10 @@ impl Store {
     /// commit and hear of its send.
     pub async fn request_send(&self, request: &SendRequest, now: Timestamp) -> Result<Accepted, Error> {
         let mut tx = self.pools.begin().await?;
+        let whom = std::iter::once((&request.send.profile, request.send.to.as_ref()));
+        if !tombstones::erased(&mut tx, whom).await?.is_empty() {
+            return Ok(Accepted::Erased);
+        }
         if let Some(key) = &request.key
             && let Some(before) = remember(&mut tx, key, &request.send.id, now).await?
         {

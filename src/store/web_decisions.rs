@@ -10,6 +10,7 @@ use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::tombstones;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::event::Event;
@@ -40,14 +41,17 @@ struct NewRow<'a> {
 }
 
 impl Store {
-    /// Keeps decisions for the channel `web`.
+    /// Keeps decisions for the channel `web`, but not those about people who were erased.
     pub async fn save_web_decisions(&self, decisions: &[Decision]) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
+        let people = decisions.iter().map(|decision| (&decision.profile, None));
+        let erased = tombstones::erased(&mut tx, people).await?;
         let mut saved = 0;
         for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
             let mut heap = Heap::default();
             let rows: Vec<NewRow<'_>> = chunk
                 .iter()
+                .filter(|decision| !erased.contains(&decision.profile))
                 .map(|decision| NewRow {
                     id: decision.send.as_str(),
                     profile: decision.profile.as_str(),

@@ -232,6 +232,30 @@ async fn who_was_erased_is_not_taken_in_again_and_stays_suppressed_until_readmit
 }
 
 #[tokio::test]
+async fn no_way_leads_back_for_who_was_erased() {
+    for app in TestApp::on_each_database(CODE).await {
+        let store = &app.database.store;
+        let serving = app.serves().await;
+        let (bo, guest) = (given::id("bo"), given::id("anon:guest"));
+        app.given_profile("bo").await;
+        store.erase(&bo, app.now()).await.unwrap().unwrap();
+
+        let anew = json!({"campaign": "code", "profile": "bo", "address": "new@example.test"});
+        assert_eq!(serving.post("/v1/send", &anew).await.status, 422);
+        let decide = json!({"campaign": "code", "profile": "bo"});
+        assert!(serving.post("/v1/decide", &decide).await.status < 500);
+        let seen = json!({"anonymousId": "guest", "event": "Product Viewed", "messageId": "m", "properties": {"product_id": "p"}});
+        assert_eq!(serving.post("/v1/track", &seen).await.status, 200);
+        let who = json!({"anonymousId": "guest", "userId": "bo", "traits": {"email": "new@example.test"}});
+        assert_eq!(serving.post("/v1/identify", &who).await.status, 200, "the client need not know");
+        assert_eq!(store.person(&bo).await.unwrap(), BTreeMap::new(), "{}", app.database.name());
+        assert_eq!(store.resolve(&guest).await.unwrap(), guest);
+        assert_eq!(store.person(&guest).await.unwrap()["events"].len(), 1, "a stranger stays one");
+        assert!(app.sends().await.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_is_older_than_it_may_be_is_pruned_in_small_steps_and_the_rest_stays() {
     for app in TestApp::on_each_database(CODE).await {
         let store = &app.database.store;
