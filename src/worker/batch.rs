@@ -32,7 +32,7 @@ use crate::worker::load::load;
 use crate::worker::shared::Shared;
 
 /// A send that is to go out, with its saved decision.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Job {
     pub(super) send: ScheduledSend,
     pub(super) token: LeaseToken,

@@ -290,15 +290,15 @@ async fn hand_out(shared: &Arc<Shared>, claimed: Vec<Claimed>, tasks: &mut JoinS
         });
     }
     for job in decided.jobs {
-        tasks.spawn(work(Arc::clone(shared), job));
+        tasks.spawn(work(Arc::clone(shared), Arc::new(job)));
     }
 }
 
 /// One send, in a slot of its own, to its outcome.
-async fn work(shared: Arc<Shared>, job: Job) {
+async fn work(shared: Arc<Shared>, job: Arc<Job>) {
     let Ok(_slot) = shared.slots.acquire().await else { return };
     let attempt = {
-        let (shared, job) = (Arc::clone(&shared), job.clone());
+        let (shared, job) = (Arc::clone(&shared), Arc::clone(&job));
         tokio::spawn(async move { submit::attempt(&shared, &job).await })
     };
     let outcome = attempt.await.unwrap_or_else(|_| {
@@ -309,7 +309,8 @@ async fn work(shared: Arc<Shared>, job: Job) {
         return shared.let_go(std::iter::once(&job.send.id));
     };
     shared.watch_policy(&job.send.campaign, &outcome).await;
-    let settlement = Settlement { send: job.send.id, token: job.token, to: Some(job.to), outcome };
+    let settlement =
+        Settlement { send: job.send.id.clone(), token: job.token.clone(), to: Some(job.to.clone()), outcome };
     shared.settle(settlement).await;
 }
 
