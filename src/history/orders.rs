@@ -210,7 +210,7 @@ pub struct OrderWorth<'a> {
     pub minor: i64,
 }
 
-/// What an `Order Completed` says, by the rules of [`Orders::take`].
+/// What an `Order Completed` says, by the rules of the history.
 pub fn order_worth(event: &Event, digits: u32) -> OrderWorth<'_> {
     let order = properties::id(&event.properties, "order_id");
     let list = event.properties.get("products").and_then(Value::as_array);
