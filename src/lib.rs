@@ -32,6 +32,7 @@ pub mod fault;
 
 pub mod campaign;
 pub mod decision;
+mod digest;
 pub mod event;
 pub mod product;
 pub mod profile;

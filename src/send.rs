@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
 use sha2::Digest;
-use sha2::Sha256;
 
 use crate::campaign::CampaignId;
 use crate::campaign::Guarantee;
 use crate::campaign::Kind;
+use crate::digest::hex;
+use crate::digest::of_parts;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 
@@ -25,19 +26,9 @@ impl SendId {
     /// The id of one occurrence: 48 bits of time, then 80 bits of a hash over what makes the send unique, so that
     /// planning the same thing at the same time gives the same id.
     pub fn derive(at: Timestamp, campaign: &CampaignId, profile: &ProfileId, occurrence: &str) -> Self {
-        let mut hash = Sha256::new();
-        for part in [campaign.as_str(), profile.as_str(), occurrence] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part.as_bytes());
-        }
-        let digest = hash.finalize();
+        let digest = of_parts([campaign.as_str(), profile.as_str(), occurrence]).finalize();
         let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
-        let mut text = format!("{milliseconds:012x}");
-        for byte in &digest[..10] {
-            use fmt::Write as _;
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        Self(text)
+        Self(format!("{milliseconds:012x}{}", hex(&digest[..10])))
     }
 
     /// Reads an id; `None` when it is not 32 lower-case hex digits.

@@ -8,6 +8,7 @@ use hmac::Mac as _;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use crate::digest::hex;
 use crate::send::SendId;
 
 /// Bytes of the MAC in a link: 128 bits, more than anybody can guess online.
@@ -111,12 +112,7 @@ impl Keyring {
     pub fn sign_return_path(&self, send: &SendId) -> String {
         let key = &self.0[0];
         let mac = key.mac(Purpose::Bounce, send.as_str().as_bytes());
-        let mut text = format!("b-{send}-{:02x}", key.id);
-        for byte in &mac[..VERP_MAC_BYTES] {
-            use std::fmt::Write as _;
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        text
+        format!("b-{send}-{:02x}{}", key.id, hex(&mac[..VERP_MAC_BYTES]))
     }
 
     /// The send of a return path that we made; letter case does not matter, since some hosts change it.

@@ -28,6 +28,8 @@ pub use origin::Origin;
 
 use mime::Mail;
 
+use crate::digest::hex;
+
 /// Longest diagnostic that is kept, in bytes.
 pub const DIAGNOSTIC_BYTES_MAX: usize = 1_000;
 /// Reports of one mail at most.
@@ -140,15 +142,6 @@ pub fn read(bytes: &[u8]) -> Returned {
 /// The first enhanced status code (RFC 3463) in a text.
 pub fn enhanced_code(text: &str) -> Option<crate::deliver::smtp::EnhancedCode> {
     scan::enhanced_codes(text).first().copied()
-}
-
-/// Lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        use std::fmt::Write as _;
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 /// White space as single spaces, cut to [`DIAGNOSTIC_BYTES_MAX`].

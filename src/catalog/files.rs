@@ -6,8 +6,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use sha2::Digest;
-use sha2::Sha256;
 
+use crate::digest::hex;
+use crate::digest::of_parts;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 
@@ -65,13 +66,8 @@ impl Files {
 
     /// Names this content: the first 32 hex digits of SHA-256 over all paths and texts.
     pub fn version(&self) -> String {
-        let mut hash = Sha256::new();
-        for (path, file) in &self.files {
-            for part in [path.as_bytes(), file.text.as_bytes()] {
-                hash.update((part.len() as u64).to_be_bytes());
-                hash.update(part);
-            }
-        }
+        let parts = self.files.iter().flat_map(|(path, file)| [path.as_bytes(), file.text.as_bytes()]);
+        let hash = of_parts(parts);
         hex(&hash.finalize()[..16])
     }
 
@@ -142,14 +138,4 @@ impl Files {
 fn is_ignored(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     name.starts_with('.') || name.ends_with('~') || matches!(extension, "md" | "orig" | "bak" | "swp")
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
 }

@@ -12,12 +12,13 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::json;
 use sha2::Digest as _;
-use sha2::Sha256;
 use utoipa::ToSchema;
 
 use crate::campaign::Campaign;
 use crate::campaign::CampaignId;
 use crate::campaign::Kind;
+use crate::digest::hex;
+use crate::digest::of_parts;
 use crate::http::Service;
 use crate::http::auth::MayIngest;
 use crate::http::auth::MaySend;
@@ -345,13 +346,8 @@ fn address_of(person: &Person) -> Option<&EmailAddress> {
 /// The same for whatever is asked within ten minutes. Nobody can use it without our signature.
 fn request_id(person: &Person, address: &EmailAddress, campaign: &Campaign, now: Timestamp) -> String {
     let window = (now.as_second() / ASK_ONCE_SECONDS).to_string();
-    let mut hash = Sha256::new();
-    for part in [person.profile.id.as_str(), &address.key(), campaign.id.as_str(), &window] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest = hash.finalize();
-    digest.iter().take(16).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    let parts = [person.profile.id.as_str(), &address.key(), campaign.id.as_str(), &window];
+    hex(&of_parts(parts).finalize()[..16])
 }
 
 fn mail(

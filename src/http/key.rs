@@ -3,8 +3,6 @@
 //! `bsp_<id>_<secret>`: the id may be shown and finds the row; the whole text is what is hashed. A plain SHA-256 is
 //! enough, since nobody guesses 256 bits.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -12,6 +10,7 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use crate::digest::hex;
 use crate::store::ApiKey;
 
 /// Begins every key, so that scanners of leaked secrets know it.
@@ -95,13 +94,6 @@ pub fn fits(text: &str, row: &ApiKey) -> bool {
 
 fn hash(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! An id for an event that its source gave none.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use sha2::Digest;
 use sha2::Sha256;
 
+use crate::digest::hex;
+use crate::digest::of_parts;
 use crate::event::Event;
 
 /// Distinct rows of one generation; two generations are remembered, about 36 MB.
@@ -19,12 +20,8 @@ pub fn event_id(event: &Event, occurrence: u32) -> String {
 }
 
 fn content(event: &Event) -> [u8; 32] {
-    let mut hash = Sha256::new();
     let properties = serde_json::to_string(&event.properties).unwrap_or_default();
-    for part in [event.profile.as_str(), &event.name, &properties] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
+    let mut hash = of_parts([event.profile.as_str(), &event.name, &properties]);
     hash.update(event.at.as_millisecond().to_be_bytes());
     hash.finalize().into()
 }
@@ -33,11 +30,7 @@ fn numbered(content: &[u8; 32], occurrence: u32) -> String {
     let mut hash = Sha256::new();
     hash.update(content);
     hash.update(occurrence.to_be_bytes());
-    let mut text = String::with_capacity(32);
-    for byte in &hash.finalize()[..16] {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
+    hex(&hash.finalize()[..16])
 }
 
 /// How often each row was seen, in bounded memory.

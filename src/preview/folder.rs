@@ -8,9 +8,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use sha2::Digest as _;
-use sha2::Sha256;
 
 use super::PreviewError;
+
+use crate::digest::of_parts;
 
 /// Marks a folder as an earlier preview, which may be replaced.
 const MARKER: &str = ".bespoke-preview";
@@ -61,11 +62,7 @@ impl Folder {
 
 /// The name of one mail's files: a number, and a hash that says nothing about the person to anybody else.
 pub(super) fn stem(number: usize, profile: &str, variant: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [profile, variant] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
+    let hash = of_parts([profile, variant]);
     let digest = hash.finalize();
     let short = u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
     format!("{number:05}-{short:016x}")

@@ -6,7 +6,6 @@ use std::ops::Range;
 use serde::Deserialize;
 use serde::Serialize;
 use sha2::Digest;
-use sha2::Sha256;
 
 use super::body;
 use super::check;
@@ -20,6 +19,8 @@ use super::mask::find_tags;
 use super::output::ROUND_MARK;
 use crate::catalog::contract::Contract;
 use crate::decision::TemplateHash;
+use crate::digest::hex;
+use crate::digest::of_parts;
 use crate::fault::Severity;
 
 /// Longest source of a part, in bytes. mrml takes time and memory by its size.
@@ -177,12 +178,8 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
     let stated = if parts.preheader.trim().is_empty() { &body.preview } else { parts.preheader };
     let preheader = mark_rounds(stated, Part::Preheader);
     let text = parts.text.map_or_else(|| body.text.clone(), |text| mark_rounds(text, Part::Text));
-    let mut hash = Sha256::new();
     let language = parts.language.unwrap_or_default();
-    for source in [subject.as_str(), &preheader, &body.html, &text, language] {
-        hash.update((source.len() as u64).to_be_bytes());
-        hash.update(source.as_bytes());
-    }
+    let hash = of_parts([subject.as_str(), &preheader, &body.html, &text, language]);
     CompiledTemplate {
         hash: TemplateHash(hex(&hash.finalize())),
         subject,
@@ -193,12 +190,6 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
         language: parts.language.map(str::to_owned),
         parts: body.parts.clone(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits =
-        |byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
-    bytes.iter().flat_map(digits).collect()
 }
 
 /// A source with the round mark at the start of every loop's body.

@@ -8,6 +8,8 @@ use sha2::Sha256;
 use super::Error;
 use super::Store;
 
+use crate::digest::hex;
+
 /// Name of the stored secret that keys the hash.
 pub(super) const SECRET: &str = "people";
 /// Half of the hash names enough people.
@@ -30,16 +32,11 @@ impl Fingerprints {
 
     /// 32 hex digits over `text`; what different `kind`s stand for never looks alike.
     pub fn of(&self, kind: &str, text: &str) -> String {
-        use std::fmt::Write as _;
         let mut state = self.0.clone();
         state.update(kind.as_bytes());
         state.update(b"/");
         state.update(text.as_bytes());
-        let mut hex = String::with_capacity(2 * BYTES);
-        for byte in &state.finalize().into_bytes()[..BYTES] {
-            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-        }
-        hex
+        hex(&state.finalize().into_bytes()[..BYTES])
     }
 }
 

@@ -9,6 +9,8 @@ use super::batch::args;
 use super::connection::Tx;
 use super::dialect::Dialect;
 
+use crate::digest::hex;
+
 /// Number, name, text. A released migration never changes; a change is a new line here.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "people", include_str!("../../migrations/0001_people.sql")),
@@ -67,11 +69,7 @@ async fn apply(tx: &mut Tx, version: i64, name: &str, text: &str, now: jiff::Tim
 }
 
 fn checksum(text: &str) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
-        hex
-    })
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// What was applied must be a beginning of what this program knows.

@@ -149,6 +149,8 @@ use batch::Arg;
 use connection::Pools;
 use dialect::Sql;
 
+use crate::digest::hex;
+
 /// The database. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -180,7 +182,7 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, Error> {
         let (pools, path) = open::open(url).await?;
         let digest = Sha256::digest(url.as_bytes());
-        let name = digest[..8].iter().fold("bespoke-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
+        let name = format!("bespoke-{}", hex(&digest[..8]));
         Ok(Self {
             pools,
             shared: Arc::new(Shared {

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::Digest as _;
 use sha2::Sha256;
 
-use crate::bounce::hex;
+use crate::digest::hex;
 use crate::event::Event;
 use crate::event::name;
 use crate::profile::ProfileId;

@@ -15,8 +15,8 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use url::Url;
 
-use crate::bounce::hex;
 use crate::config::WebhookSection;
+use crate::digest::hex;
 
 mod message;
 mod messenger;
