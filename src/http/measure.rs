@@ -19,9 +19,11 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
+use crate::config::Http;
 use crate::http::auth::MayReadMetrics;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
+use crate::http::server;
 use crate::http::service::Service;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -64,11 +66,7 @@ impl MetricsPage {
         let bound = listener.local_addr()?;
         let answer = async |State(own): State<Self>| page(&own.metrics, &own.store, own.clock.now()).await;
         let router = Router::new().route("/metrics", get(answer)).with_state(self);
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "metrics are not served any more");
-            }
-        });
+        tokio::spawn(server::serve(listener, router, Http::default(), std::future::pending()));
         Ok(bound)
     }
 }

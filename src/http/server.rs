@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -57,42 +58,50 @@ impl Listening {
     /// Answers until `stop` is done; requests in work then have ten seconds.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let limits = self.service.engine().config.http.clone();
-        let router = router(self.service);
-        let slots = Arc::new(Semaphore::new(limits.connections_max.max(1)));
-        let graceful = GracefulShutdown::new();
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let accepted = tokio::select! {
-                () = &mut stop => break,
-                accepted = accept(&self.listener, &slots) => accepted,
-            };
-            let Some((stream, peer, slot)) = accepted else {
-                tokio::time::sleep(ACCEPT_RETRY).await;
-                continue;
-            };
-            let router =
-                router.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                    request.extensions_mut().insert(peer);
-                    request
-                });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
-                .max_buf_size(HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-            let connection = graceful.watch(connection);
-            let longest = Duration::from_secs(limits.connection_seconds_max);
-            tokio::spawn(async move {
-                // Clients that go away, or are cut off, are no faults of ours.
-                if let Ok(Err(error)) = tokio::time::timeout(longest, connection).await {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                drop(slot);
-            });
-        }
-        if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests were still in work after {GRACE:?} and were cut off");
-        }
+        serve(self.listener, router(self.service), limits, stop).await;
+    }
+}
+
+/// Answers until `stop` is done; requests in work then have ten seconds.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Http,
+    stop: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Semaphore::new(limits.connections_max.max(1)));
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((stream, peer, slot)) = accepted else {
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            continue;
+        };
+        let router = router.clone().map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(limits.header_timeout_seconds))
+            .max_buf_size(HEADER_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let connection = graceful.watch(connection);
+        let longest = Duration::from_secs(limits.connection_seconds_max);
+        tokio::spawn(async move {
+            // Clients that go away, or are cut off, are no faults of ours.
+            if let Ok(Err(error)) = tokio::time::timeout(longest, connection).await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(slot);
+        });
+    }
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still in work after {GRACE:?} and were cut off");
     }
 }
 
