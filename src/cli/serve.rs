@@ -1,22 +1,21 @@
 //! `bespoke serve`: the HTTP service, and with `--work` a worker in the same process.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::context::on_signal;
 use crate::cli::work::worker;
-use crate::config::Config;
 use crate::http::Listening;
 use crate::http::Service;
-use crate::store::Store;
 use crate::worker::assemble;
+use crate::worker::in_use::EngineInUse;
 use crate::worker::run::Until;
 
 /// Answers over HTTP until it is stopped.
@@ -38,17 +37,17 @@ impl Serve {
         }
         block_on(async {
             let store = context.store().await?;
-            let engine = assemble::engine(&config, &store).await?;
-            let service = Service::new(store.clone(), engine, context.clock.clone());
+            let engine = EngineInUse::from(assemble::engine(&config, &store).await?);
+            let service = Service::new(store.clone(), engine.clone(), context.clock.clone());
             let worker = if self.work {
-                Some(worker(context, &config, &store, assemble::transport(&config)?).await?)
+                Some(worker(context, &store, engine.clone(), assemble::transport(&config)?)?)
             } else {
                 None
             };
             if let Some(worker) = &worker {
                 service.count_in(worker.metrics());
             }
-            let listening = Listening::new(service.clone()).await.with_context(|| {
+            let listening = Listening::new(service).await.with_context(|| {
                 format!(
                     "cannot listen on {}; choose another with --listen or [http] listen",
                     config.http.listen
@@ -61,7 +60,12 @@ impl Serve {
                 stop.send_replace(true);
             }));
             let telling = context.tell(&store).await?;
-            let refreshing = tokio::spawn(refresh(service, config.clone(), store.clone()));
+            // A worker that learns refreshes the engine that both use.
+            let mut refreshing = JoinSet::new();
+            let minutes = config.worker.learn_every_minutes;
+            if worker.is_none() || minutes == 0 {
+                refreshing.spawn(engine.refresh(store.clone(), Duration::from_secs(minutes.max(1) * 60)));
+            }
             let serving = listening.serve(until(stopped.clone()));
             if let Some(worker) = worker {
                 let handle = worker.stop_handle();
@@ -80,25 +84,11 @@ impl Serve {
             } else {
                 serving.await;
             }
-            refreshing.abort();
+            drop(refreshing);
             drop(telling);
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
-    }
-}
-
-/// Takes up what was learnt and imported meanwhile. What does not load leaves the old one in use. Never returns.
-async fn refresh(service: Service, config: Config, store: Store) {
-    let every = Duration::from_secs(config.worker.learn_every_minutes.max(1) * 60);
-    loop {
-        tokio::time::sleep(every).await;
-        match assemble::engine(&config, &store).await {
-            Ok(engine) => service.replace_engine(Arc::new(engine)),
-            Err(error) => {
-                tracing::error!("cannot take up what was learnt, going on with what is here: {error}");
-            }
-        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::http::MetricsPage;
 use crate::send::State;
 use crate::store::Store;
 use crate::worker::assemble;
+use crate::worker::in_use::EngineInUse;
 use crate::worker::lead::Duties;
 use crate::worker::run::Until;
 use crate::worker::run::Worker;
@@ -55,7 +56,8 @@ impl Work {
                 Transport::Smtp(pool) => Some(pool.clone()),
                 _ => None,
             };
-            let worker = worker(context, &config, &store, transport).await?;
+            let engine = assemble::engine(&config, &store).await?;
+            let worker = worker(context, &store, engine, transport)?;
             if let Some(address) = &self.metrics {
                 let metrics = MetricsPage::new(worker.metrics(), store.clone(), context.clock.clone());
                 let address =
@@ -78,18 +80,18 @@ impl Work {
 }
 
 /// A worker with everything that a leader does, not yet running.
-pub(super) async fn worker(
+pub(super) fn worker(
     context: &Context,
-    config: &Config,
     store: &Store,
+    engine: impl Into<EngineInUse>,
     transport: Transport,
 ) -> anyhow::Result<Worker> {
-    let engine = assemble::engine(config, store).await?;
-    let shared = Arc::new(config.clone());
+    let engine = engine.into();
+    let config = Arc::new(engine.get().config.clone());
     let duties = Duties {
         plan_every: Duration::from_secs(config.worker.plan_every_seconds),
         learn_every: Duration::from_secs(config.worker.learn_every_minutes * 60),
-        learn: Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&shared), now))),
+        learn: Box::new(move |store, now| Box::pin(learn(store, Arc::clone(&config), now))),
     };
     let worker = Worker::new(store.clone(), engine, transport, context.clock.clone())?;
     Ok(worker.with_duties(duties))

@@ -18,6 +18,7 @@ use crate::store::ApiKey;
 use crate::store::Error;
 use crate::store::Store;
 use crate::worker::engine::Engine;
+use crate::worker::in_use::EngineInUse;
 
 /// A revoked key is refused after this long at the latest, by every process.
 const KEY_CACHE: SignedDuration = SignedDuration::from_secs(5);
@@ -31,7 +32,7 @@ pub struct Service(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    engine: ArcSwap<Engine>,
+    engine: EngineInUse,
     clock: Clock,
     intake: Intake,
     decisions: DecisionLog,
@@ -42,13 +43,12 @@ struct Inner {
 
 impl Service {
     /// A service that is not yet listening. Starts the writer of what comes in, so it wants a runtime.
-    pub fn new(store: Store, engine: Engine, clock: Clock) -> Self {
+    pub fn new(store: Store, engine: impl Into<EngineInUse>, clock: Clock) -> Self {
         let decisions = DecisionLog::start(store.clone());
         let intake = Intake::start(store.clone(), clock.clone());
-        let engine = ArcSwap::from_pointee(engine);
         Self(Arc::new(Inner {
             store,
-            engine,
+            engine: engine.into(),
             clock,
             intake,
             certificates: Certificates::default(),
@@ -90,12 +90,7 @@ impl Service {
 
     /// Everything that decides and renders, as of now; a request keeps the one it began with.
     pub fn engine(&self) -> Arc<Engine> {
-        self.0.engine.load_full()
-    }
-
-    /// Uses another catalogue from the next request on.
-    pub fn replace_engine(&self, engine: Arc<Engine>) {
-        self.0.engine.store(engine);
+        self.0.engine.get()
     }
 
     /// The time.

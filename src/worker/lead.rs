@@ -18,7 +18,6 @@ use tokio::time::Instant;
 use crate::store::Leadership;
 use crate::store::Role;
 use crate::store::Store;
-use crate::worker::assemble;
 use crate::worker::guard;
 use crate::worker::plan::Horizon;
 use crate::worker::plan::Planned;
@@ -60,7 +59,8 @@ pub(super) fn spawn(shared: &Arc<Shared>, duties: Duties, tasks: &mut JoinSet<()
     }
     if !learn_every.is_zero() {
         tasks.spawn(learn_all(Arc::clone(shared), learn_every, learn));
-        tasks.spawn(refresh(Arc::clone(shared), learn_every));
+        // What the leader learnt is taken up by every worker, whoever leads.
+        tasks.spawn(shared.engine.clone().refresh(shared.store.clone(), learn_every));
     }
 }
 
@@ -133,19 +133,4 @@ async fn learn_all(shared: Arc<Shared>, every: Duration, learn: Learn) {
         Err(error) => tracing::error!("cannot learn, trying again in {every:?}: {error}"),
     };
     lead(&shared, Role::Learner, every, learnt).await;
-}
-
-/// Takes up what the leader learnt of products, whoever leads: every so often everything that decides is put together
-/// anew. What does not load leaves the old one in use. Never returns.
-async fn refresh(shared: Arc<Shared>, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        let config = shared.engine().config.clone();
-        match assemble::engine(&config, &shared.store).await {
-            Ok(engine) => shared.engine.store(Arc::new(engine)),
-            Err(error) => {
-                tracing::error!("cannot take up what was learnt, going on with what is here: {error}");
-            }
-        }
-    }
 }

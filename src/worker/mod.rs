@@ -9,6 +9,7 @@ pub mod decide;
 pub mod engine;
 pub mod gate;
 pub mod guard;
+pub mod in_use;
 pub mod in_work;
 pub mod journal;
 pub mod lead;

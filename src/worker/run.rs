@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
@@ -33,7 +32,7 @@ use crate::store::Store;
 use crate::store::WorkerLock;
 use crate::worker::batch;
 use crate::worker::batch::Job;
-use crate::worker::engine::Engine;
+use crate::worker::in_use::EngineInUse;
 use crate::worker::in_work::InWork;
 use crate::worker::in_work::left_behind;
 use crate::worker::journal::Journal;
@@ -81,9 +80,16 @@ impl Stop {
 
 impl Worker {
     /// Takes the leave to work (one process on SQLite) and starts the writer.
-    pub fn new(store: Store, engine: Engine, transport: Transport, clock: Clock) -> Result<Self, Error> {
+    pub fn new(
+        store: Store,
+        engine: impl Into<EngineInUse>,
+        transport: Transport,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let lock = store.worker_lock()?;
-        let config = &engine.config;
+        let engine = engine.into();
+        let begun_with = engine.get();
+        let config = &begun_with.config;
         let relay_rates = config.relay_rates();
         let day_ms = 24 * 3_600 * 1_000;
         let cap = Cap {
@@ -121,7 +127,7 @@ impl Worker {
             empty_offers: Mutex::default(),
             saved_templates: Mutex::default(),
             policy_failures: Mutex::default(),
-            engine: ArcSwap::from_pointee(engine),
+            engine,
         };
         if let Transport::Smtp(pool) = &shared.transport {
             watch_relays(&shared.metrics, pool.clone());
@@ -148,11 +154,6 @@ impl Worker {
     /// What it counts and measures.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.shared.metrics)
-    }
-
-    /// Uses another catalogue from the next claim on; what is in work keeps the one it has.
-    pub fn replace_engine(&self, engine: Engine) {
-        self.shared.engine.store(Arc::new(engine));
     }
 
     /// Works. Returns when it was told to stop and everything in work has come to an end or the grace is over, or,

@@ -8,7 +8,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
@@ -28,6 +27,7 @@ use crate::send::State;
 use crate::store::Settlement;
 use crate::store::Store;
 use crate::worker::engine::Engine;
+use crate::worker::in_use::EngineInUse;
 use crate::worker::in_work::InWork;
 use crate::worker::journal::Journal;
 use crate::worker::tally::Tally;
@@ -41,7 +41,7 @@ const EMPTY_OFFER_KEPT: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
-    pub(super) engine: ArcSwap<Engine>,
+    pub(super) engine: EngineInUse,
     pub(super) transport: Transport,
     pub(super) limiter: Limiter,
     pub(super) groups: DomainGroups,
@@ -62,7 +62,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn engine(&self) -> Arc<Engine> {
-        self.engine.load_full()
+        self.engine.get()
     }
 
     pub(super) fn is_stopping(&self) -> bool {
