@@ -1,6 +1,7 @@
 //! `bespoke demo`: the main job on a fresh machine, nothing else to install, nothing leaves it.
 
-use std::collections::BTreeMap;
+mod told;
+
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,24 +19,33 @@ use jiff::tz::TimeZone;
 use crate::cli::context::block_on;
 use crate::cli::init;
 use crate::cli::learn::digits;
+use crate::cli::learn::learn_all;
 use crate::cli::learn::learn_items;
 use crate::cli::learn::read_sales;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Environment;
 use crate::config::Overrides;
-use crate::decision::Decision;
-use crate::decision::VariantId;
 use crate::deliver::catcher::Catcher;
 use crate::demo::people::people;
 use crate::demo::products::products;
+use crate::demo::week::Delivered;
+use crate::demo::week::WEEK;
+use crate::demo::week::week;
 use crate::preview;
-use crate::send::SendId;
+use crate::profile::ProfileId;
+use crate::report::REPORTS;
+use crate::report::ReportError;
+use crate::report::Sources;
+use crate::report::html::html;
+use crate::report::scope::Scope;
 use crate::send::State;
-use crate::stage::Stage;
+use crate::store::RecordedHit;
 use crate::store::SendFilter;
 use crate::store::Store;
 use crate::store::StoredSend;
+use crate::tracking::Class;
+use crate::tracking::HitKind;
 use crate::worker::assemble;
 use crate::worker::plan::Horizon;
 use crate::worker::plan::plan;
@@ -77,12 +87,12 @@ impl Demo {
             let catcher = Catcher::start().await.context("cannot open a port on loopback")?;
             let config = config(&self.out, &catcher.url())?;
             let store = Store::open(&format!("sqlite://{}", self.out.join("bespoke.db").display())).await?;
-            let day = next_tuesday(wall);
+            let day = tuesday_before(wall);
             store.migrate(day).await?;
 
             let morning = day + MORNING;
             let (people, events) = self.import(&store, &config, morning).await?;
-            println!("1. imported     {people} customers and {events} events of their histories");
+            println!("1. imported     {} customers and {events} events of their histories", people.len());
             let sales = read_sales(&store, digits(&config), morning).await?;
             let learnt = learn_items(&store, sales, morning).await?;
             println!("2. learnt       {} pairs of products that go together", learnt.neighbours);
@@ -104,8 +114,15 @@ impl Demo {
             println!("4. delivered    {caught} mails over SMTP in {took:.1} s, to a catcher on loopback");
             let summary = self.preview(&store, &config, day).await?;
             println!("5. previewed    {summary} mails in {}", self.out.join("previews").display());
-            report(&store).await?;
-            self.look_next(&store, started).await?;
+            let sends: Vec<StoredSend> = store.export_sends(SendFilter::default()).try_collect().await?;
+            self.week(&store, &sends, &people, day).await?;
+            let learnt = learn_all(&store, &config, day + WEEK).await?;
+            let clicks = learnt.policy.map_or(0, |taught| taught.fit.click.absorbed);
+            println!("7. learnt       from {clicks} mails whose time to be clicked is over");
+            let reports = self.report(&store, &config, day + WEEK).await?;
+            println!("8. reported     {reports} reports in {}", self.out.join("reports").display());
+            told::who_got_what(&store, &sends).await?;
+            self.look_next(&sends, started);
             anyhow::ensure!(
                 catcher.violations().is_empty(),
                 "the catcher saw a breach of SMTP: {:?}; please report it",
@@ -116,7 +133,12 @@ impl Demo {
         })
     }
 
-    async fn import(&self, store: &Store, config: &Config, now: Timestamp) -> anyhow::Result<(usize, usize)> {
+    async fn import(
+        &self,
+        store: &Store,
+        config: &Config,
+        now: Timestamp,
+    ) -> anyhow::Result<(Vec<ProfileId>, usize)> {
         let text = |name: &str| config.shop.get(name).and_then(toml::Value::as_str).unwrap_or_default();
         store.upsert_products(&products(text("url"), text("currency")), now).await?;
         let (profiles, events) = people(self.customers, now, self.seed);
@@ -129,7 +151,7 @@ impl Demo {
         let codes: Vec<String> =
             (0..self.customers).map(|i| format!("FIRST-{:05}", (i * 7_919) % 100_000)).collect();
         store.import_coupons("first-order", &codes).await?;
-        Ok((profiles.len(), events.len()))
+        Ok((profiles.into_iter().map(|profile| profile.id).collect(), events.len()))
     }
 
     /// Works through the day: the clock stands at each hour until nothing is due.
@@ -159,9 +181,64 @@ impl Demo {
         Ok(done.mails)
     }
 
-    async fn look_next(&self, store: &Store, started: Instant) -> anyhow::Result<()> {
-        let filter = SendFilter { state: Some(State::Sent), ..SendFilter::default() };
-        let example = store.sends(&filter, None, 1).await?.into_iter().next();
+    /// Lets a week pass, in which people and machines do what they do with mails.
+    async fn week(
+        &self,
+        store: &Store,
+        sends: &[StoredSend],
+        people: &[ProfileId],
+        day: Timestamp,
+    ) -> anyhow::Result<()> {
+        let delivered = sends.iter().filter_map(|stored| {
+            Some(Delivered {
+                send: &stored.send.id,
+                profile: &stored.send.profile,
+                variant: stored.variant.as_ref()?,
+                products: &stored.products,
+                at: stored.submitted_at?,
+            })
+        });
+        let came = week(delivered, people, day, self.seed);
+        let (mut opened, mut clicked, mut machines) = (0, 0, 0);
+        for hit in &came.hits {
+            match (store.record_hit(hit).await?, hit.kind) {
+                (RecordedHit::Kept(Class::Human), HitKind::Open) => opened += 1,
+                (RecordedHit::Kept(Class::Human), _) => clicked += 1,
+                (RecordedHit::Kept(_), _) => machines += 1,
+                (RecordedHit::NotKept, _) => {}
+            }
+        }
+        store.insert_events(&came.orders).await?;
+        println!(
+            "6. a week on    people opened {opened} and clicked {clicked} times and ordered {} times; {machines} hits \
+             were machines'",
+            came.orders.len()
+        );
+        Ok(())
+    }
+
+    /// Writes every report that the data can carry.
+    async fn report(&self, store: &Store, config: &Config, until: Timestamp) -> anyhow::Result<usize> {
+        let folder = self.out.join("reports");
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let scope = Scope { since: None, until, campaign: None, zone: TimeZone::UTC, days: 7, split: None };
+        let mut written = 0;
+        for kind in REPORTS {
+            let sources = Sources { store, config, scope: &scope, progress: &|_, _| {} };
+            let report = match (kind.make)(&sources).await {
+                Err(ReportError::Data(_)) => continue,
+                made => made?,
+            };
+            let file = folder.join(kind.name).with_extension("html");
+            std::fs::write(&file, html(&report))
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    fn look_next(&self, sends: &[StoredSend], started: Instant) {
+        let example = sends.iter().find(|stored| stored.send.state == State::Sent);
         let out = self.out.display();
         println!("\nWhere to look next");
         println!("  {}", self.out.join("previews").join("index.html").display());
@@ -172,12 +249,17 @@ impl Demo {
             println!("  bespoke --config {out}/bespoke.toml explain {}", example.send.id);
             println!("      why this customer got this mail");
         }
+        println!("  {}", self.out.join("reports").join("lift.html").display());
+        println!(
+            "      what the mails changed, against those who got none; funnel, variants, kpi … lie beside it"
+        );
+        println!("  bespoke --config {out}/bespoke.toml model show");
+        println!("      what the policy has learnt of subjects, blocks and offers");
         println!("  bespoke --config {out}/bespoke.toml sends list --state skipped");
         println!("      who got nothing, and why");
         println!("  bespoke --config {out}/bespoke.toml check");
         println!("      proves every template; edit one under {out}/templates and run it again");
         println!("\nDone in {:.1} s. Nothing left this machine.", started.elapsed().as_secs_f64());
-        Ok(())
     }
 }
 
@@ -202,93 +284,11 @@ fn config(folder: &Path, smtp_url: &str) -> anyhow::Result<Config> {
         .map_err(|errors| anyhow::anyhow!("{errors}"))
 }
 
-/// Midnight (UTC) of the next Tuesday, today included: the day of the shop's weekly mail.
-fn next_tuesday(now: Timestamp) -> Timestamp {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let days = (0..7).find(|days| {
-        let day = today + SignedDuration::from_hours(24 * days);
-        day.weekday() == Weekday::Tuesday
-    });
-    let tuesday = today + SignedDuration::from_hours(24 * days.unwrap_or(0));
+/// Midnight (UTC) of the last Tuesday, the day of the shop's weekly mail, that a week has passed since.
+fn tuesday_before(now: Timestamp) -> Timestamp {
+    let today = (now - WEEK).to_zoned(TimeZone::UTC).date();
+    let days =
+        (0..7).find(|days| (today - SignedDuration::from_hours(24 * days)).weekday() == Weekday::Tuesday);
+    let tuesday = today - SignedDuration::from_hours(24 * days.unwrap_or(0));
     tuesday.to_zoned(TimeZone::UTC).map_or(now, |midnight| midnight.timestamp())
-}
-
-/// What was sent to whom, and why.
-async fn report(store: &Store) -> anyhow::Result<()> {
-    let sends: Vec<StoredSend> = store.export_sends(SendFilter::default()).try_collect().await?;
-    let mut by_campaign: BTreeMap<&str, BTreeMap<State, usize>> = BTreeMap::new();
-    let mut by_reason: BTreeMap<(State, &str), usize> = BTreeMap::new();
-    let mut by_stage: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-    for stored in &sends {
-        *by_campaign
-            .entry(stored.send.campaign.as_str())
-            .or_default()
-            .entry(stored.send.state)
-            .or_default() += 1;
-        if let Some(reason) = stored.reason.as_deref().filter(|_| stored.send.state != State::Sent) {
-            *by_reason.entry((stored.send.state, reason)).or_default() += 1;
-        }
-        let variant = stored.variant.as_ref().filter(|_| stored.send.state == State::Sent);
-        if let Some(family) = variant.map(VariantId::family) {
-            let stage = family.split('/').nth(1).unwrap_or_default();
-            *by_stage.entry(stage).or_default().entry(family).or_default() += 1;
-        }
-    }
-    println!("\nWhat became of them");
-    for (campaign, states) in &by_campaign {
-        let counts: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
-        println!("  {campaign:<20} {}", counts.join(", "));
-    }
-    println!("\nWhy some got nothing");
-    for ((state, reason), count) in &by_reason {
-        println!("  {count:>6} {state}: {reason}");
-    }
-    println!("\nWho got what: one mail, many angles");
-    for stage in Stage::ALL {
-        let families = by_stage.get(stage.as_str());
-        let total: usize = families.into_iter().flat_map(BTreeMap::values).sum();
-        let mut ranked: Vec<_> = families.into_iter().flatten().collect();
-        ranked.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let most: Vec<String> = ranked
-            .iter()
-            .take(3)
-            .map(|(family, count)| format!("{} ({count})", family.rsplit('/').next().unwrap_or_default()))
-            .collect();
-        println!(
-            "  {:<9} {total:>5} mails, {:>3} files; most often {}",
-            stage.as_str(),
-            ranked.len(),
-            most.join(", ")
-        );
-    }
-    tell_three(store, &sends).await
-}
-
-/// Three people at different stages, with the reason for their mail.
-async fn tell_three(store: &Store, sends: &[StoredSend]) -> anyhow::Result<()> {
-    println!("\nThree of them");
-    for stage in [Stage::Educate, Stage::Compare, Stage::Purchase] {
-        let marker = format!("/{stage}/");
-        let found = sends.iter().find(|stored| {
-            stored.send.state == State::Sent
-                && stored.variant.as_ref().is_some_and(|variant| variant.as_str().contains(&marker))
-        });
-        let Some(stored) = found else { continue };
-        let ids: [SendId; 1] = [stored.send.id.clone()];
-        let Some(decision) = store.decisions(&ids).await?.remove(&ids[0]) else { continue };
-        println!("  {}", story(stored, &decision));
-    }
-    Ok(())
-}
-
-fn story(stored: &StoredSend, decision: &Decision) -> String {
-    let name = decision.inputs["profile"]["first_name"].as_str().unwrap_or("somebody").to_owned();
-    let variant = stored.variant.as_ref().map(|variant| variant.family().to_owned()).unwrap_or_default();
-    format!(
-        "{name} ({}): {}\n      got {variant}, one of {} that fitted, with probability {:.3}",
-        stored.send.profile,
-        decision.stage_reason,
-        decision.candidates.len(),
-        decision.propensity,
-    )
 }

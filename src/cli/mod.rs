@@ -33,7 +33,7 @@ use context::Globals;
 
 /// One-to-one email, from a customer's history to their inbox.
 #[derive(Debug, Parser)]
-#[command(name = "bespoke", version, about, propagate_version = true, max_term_width = 110)]
+#[command(name = "bespoke", version, about, max_term_width = 110)]
 #[command(after_help = "Start with `bespoke demo`, or `bespoke init DIR` for a folder of your own.")]
 pub struct Cli {
     #[command(flatten)]
@@ -133,5 +133,15 @@ impl Cli {
             eprintln!("bespoke: {error:#}");
             ExitCode::FAILURE
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_command_contradicts_itself() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -18,6 +18,8 @@ pub struct Http {
     pub connection_seconds_max: u64,
     /// Bytes of a request's body, after decompression, where an endpoint states no limit of its own.
     pub body_bytes_max: usize,
+    /// Requests a minute with one key, at most; the next is answered with 429. 0 is no limit.
+    pub requests_per_minute_per_key: u32,
     /// The header that a proxy of yours sets to the client's address, such as `x-forwarded-for`; its last entry counts.
     pub client_address_header: Option<String>,
 }
@@ -31,6 +33,7 @@ impl Default for Http {
             request_timeout_seconds: 30,
             connection_seconds_max: 600,
             body_bytes_max: 1024 * 1024,
+            requests_per_minute_per_key: 60_000,
             client_address_header: None,
         }
     }

@@ -3,3 +3,4 @@
 
 pub mod people;
 pub mod products;
+pub mod week;

@@ -211,36 +211,9 @@ impl<R: Rng> Deeds<'_, R> {
         );
     }
 
-    /// An order of one to three lines; things that go together are often bought together.
     fn buys(&mut self, product: usize, hours: f64) {
-        let product = product % products::count();
-        let mut lines = vec![product];
-        let partner = products::PAIRS.iter().find(|(first, _)| *first == product).map(|(_, second)| *second);
-        if let Some(partner) = partner.filter(|_| self.rng.random_range(0..100) < 60) {
-            lines.push(partner);
-        }
-        if self.rng.random_range(0..100) < 25 {
-            lines.push(self.rng.random_range(0..products::count()));
-        }
-        lines.dedup();
-        let total: f64 = lines.iter().map(|line| price(*line)).sum();
-        let order_id = format!("BS-{:06}", self.rng.random_range(100_000..1_000_000));
-        let products: Vec<Value> = lines
-            .iter()
-            .map(|line| {
-                json!({
-                    "product_id": products::id(*line),
-                    "name": products::name(*line),
-                    "quantity": 1,
-                    "price": price(*line),
-                })
-            })
-            .collect();
-        self.does(
-            name::ORDER_COMPLETED,
-            hours,
-            json!({ "order_id": order_id, "products": products, "total": total }),
-        );
+        let (name, properties) = order(self.rng, product);
+        self.does(&name, hours, Value::Object(properties));
     }
 
     fn does(&mut self, name: &str, hours_ago: f64, properties: Value) {
@@ -255,6 +228,37 @@ impl<R: Rng> Deeds<'_, R> {
             properties,
         });
     }
+}
+
+/// The name and properties of an order of one to three lines; things that go together are often bought together.
+pub(super) fn order(rng: &mut impl Rng, product: usize) -> (String, Map<String, Value>) {
+    let product = product % products::count();
+    let mut lines = vec![product];
+    let partner = products::PAIRS.iter().find(|(first, _)| *first == product).map(|(_, second)| *second);
+    if let Some(partner) = partner.filter(|_| rng.random_range(0..100) < 60) {
+        lines.push(partner);
+    }
+    if rng.random_range(0..100) < 25 {
+        lines.push(rng.random_range(0..products::count()));
+    }
+    lines.dedup();
+    let total: f64 = lines.iter().map(|line| price(*line)).sum();
+    let order_id = format!("BS-{:06}", rng.random_range(100_000..1_000_000));
+    let line = |line: usize| {
+        json!({
+            "product_id": products::id(line),
+            "name": products::name(line),
+            "quantity": 1,
+            "price": price(line),
+        })
+    };
+    let lines: Vec<Value> = lines.into_iter().map(line).collect();
+    let properties = Map::from_iter([
+        ("order_id".to_owned(), json!(order_id)),
+        ("products".to_owned(), Value::Array(lines)),
+        ("total".to_owned(), json!(total)),
+    ]);
+    (name::ORDER_COMPLETED.to_owned(), properties)
 }
 
 /// Major units, as events carry them.

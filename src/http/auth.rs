@@ -80,6 +80,10 @@ impl Service {
             let detail = format!("the key {id} lacks the scope {:?}", scope.as_str());
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
+        self.pace().count(&row.id).map_err(|wait| {
+            let detail = format!("the key {id} asks too often; see [http] requests_per_minute_per_key");
+            Problem::too_many(detail).retry_after(wait)
+        })?;
         Ok(row.id.clone())
     }
 }

@@ -29,6 +29,7 @@ pub mod key;
 mod mailed;
 mod measure;
 mod operation;
+mod pace;
 mod page;
 mod people;
 mod preferences;

@@ -1,5 +1,7 @@
 //! What goes wrong, as RFC 9457 wants it said: `application/problem+json`.
 
+use std::time::Duration;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
@@ -10,8 +12,8 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How long a client waits before it asks again, when the database is away.
-const RETRY_AFTER_SECONDS: &str = "5";
+/// How long a client waits before it asks again, where nothing better is known.
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// A problem, as the client is told of it. Nothing of our inside is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -52,6 +54,9 @@ pub(super) enum Refused {
     /// It can be read, and cannot be done; the detail names the field
     #[response(status = 422, content_type = "application/problem+json")]
     Unprocessable(Problem),
+    /// The key asks too often, or too much waits to be committed; see Retry-After
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(Problem),
     /// The fault is ours
     #[response(status = 500, content_type = "application/problem+json")]
     Fault(Problem),
@@ -64,7 +69,8 @@ pub(super) enum Refused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retry {
     Useless,
-    Later,
+    /// So many seconds later.
+    After(u64),
 }
 
 impl Problem {
@@ -101,12 +107,20 @@ impl Problem {
 
     /// 429: too much at once; later it may go.
     pub fn too_many(detail: impl Into<String>) -> Self {
-        Self { retry: Retry::Later, ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+        Self { retry: Retry::After(RETRY_AFTER_SECONDS), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// Says when it makes sense to ask again.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry: Retry::After(wait.as_secs() + 1), ..self }
     }
 
     /// 503: we cannot do our work now; nothing was done.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        Self { retry: Retry::Later, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self {
+            retry: Retry::After(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
     }
 }
 
@@ -117,8 +131,8 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.retry == Retry::Later {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        if let Retry::After(seconds) = self.retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"bespoke\""));

@@ -52,17 +52,16 @@ macro_rules! call {
     ($name:ident, $call:expr, $path:literal, $shape:literal, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(
-                            post,
-                            path = $path,
-                            tag = "ingest",
-                            request_body(content = ref($shape), content_type = "application/json"),
-                            security(("basic" = []), ("bearer" = [])),
-                            responses(
-                                (status = 200, body = Kept),
-                (status = 429, description = "Too many requests wait for their commit", body = Problem, content_type = "application/problem+json"),
-                Refused,
-                            )
-                        )]
+                                    post,
+                                    path = $path,
+                                    tag = "ingest",
+                                    request_body(content = ref($shape), content_type = "application/json"),
+                                    security(("basic" = []), ("bearer" = [])),
+                                    responses(
+                                        (status = 200, body = Kept),
+                        Refused,
+                                    )
+                                )]
         pub(super) async fn $name(
             _: MayIngest,
             State(service): State<Service>,
@@ -108,7 +107,6 @@ async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Ke
     security(("basic" = []), ("bearer" = [])),
     responses(
         (status = 200, body = Kept),
-        (status = 429, description = "Too many requests wait for their commit", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::http::bounces::Certificates;
 use crate::http::decide::DecisionLog;
 use crate::http::intake::Intake;
+use crate::http::pace::Pace;
 use crate::metrics::Metrics;
 use crate::store::ApiKey;
 use crate::store::Error;
@@ -36,6 +37,7 @@ struct Inner {
     clock: Clock,
     intake: Intake,
     decisions: DecisionLog,
+    pace: Pace,
     certificates: Certificates,
     metrics: ArcSwap<Metrics>,
     keys: Mutex<HashMap<String, (Timestamp, ApiKey)>>,
@@ -46,9 +48,12 @@ impl Service {
     pub fn new(store: Store, engine: impl Into<EngineInUse>, clock: Clock) -> Self {
         let decisions = DecisionLog::start(store.clone());
         let intake = Intake::start(store.clone(), clock.clone());
+        let engine = engine.into();
+        let pace = Pace::per_minute(engine.get().config.http.requests_per_minute_per_key);
         Self(Arc::new(Inner {
             store,
-            engine: engine.into(),
+            engine,
+            pace,
             clock,
             intake,
             certificates: Certificates::default(),
@@ -66,6 +71,11 @@ impl Service {
     /// Certificates of Amazon that were fetched.
     pub(super) fn certificates(&self) -> &Certificates {
         &self.0.certificates
+    }
+
+    /// How fast a key may ask.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 
     /// The way of decisions for other channels into the database.

@@ -43,6 +43,24 @@ pub struct NewHit {
     pub network: String,
 }
 
+impl NewHit {
+    /// The hit, now that its person is known.
+    pub(crate) fn of(&self, profile: ProfileId) -> Hit {
+        Hit {
+            id: self.id.clone(),
+            send: self.send.clone(),
+            profile,
+            kind: self.kind,
+            link: self.link,
+            at: self.at,
+            method: self.method.clone(),
+            agent: self.agent.clone(),
+            prefetch: self.prefetch.clone(),
+            network: self.network.clone(),
+        }
+    }
+}
+
 /// What became of a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordedHit {
@@ -92,18 +110,7 @@ impl Store {
         if known.len() >= HITS_PER_SEND_MAX || !wants_tracking(&mut tx, &profile).await? {
             return Ok(RecordedHit::NotKept);
         }
-        let hit = Hit {
-            id: new.id.clone(),
-            send: new.send.clone(),
-            profile: ProfileId::parse(&profile).map_err(|fault| unreadable(&new.id, &fault))?,
-            kind: new.kind,
-            link: new.link,
-            at: new.at,
-            method: new.method.clone(),
-            agent: new.agent.clone(),
-            prefetch: new.prefetch.clone(),
-            network: new.network.clone(),
-        };
+        let hit = new.of(ProfileId::parse(&profile).map_err(|fault| unreadable(&new.id, &fault))?);
         insert(&mut tx, &hit).await?;
         // Nothing is known of it yet, so that it differs from any verdict.
         known.push(StoredHit { hit, class: Class::PrivacyProxy, reason: String::new() });

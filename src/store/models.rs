@@ -10,6 +10,7 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::secrets;
 use crate::clock::from_millisecond;
 
 /// A fitted model.
@@ -142,14 +143,14 @@ impl Store {
         Ok(row.map(StoredModel::from))
     }
 
-    /// All models without their bodies, newest first.
+    /// All models without their bodies, newest first. Secrets are none.
     pub async fn list_models(&self) -> Result<Vec<StoredModel>, Error> {
         let rows: Vec<ModelRow> = self
             .pools
             .all(
-                "select kind, version, created_at, '' as body from models
+                "select kind, version, created_at, '' as body from models where kind <> $1
                  order by created_at desc, kind, version desc",
-                args![],
+                args![secrets::KIND],
             )
             .await?;
         Ok(rows.into_iter().map(StoredModel::from).collect())

@@ -5,7 +5,7 @@ use super::Store;
 use super::batch::args;
 
 /// Secrets stand among the models, where their kind keeps them apart.
-const KIND: &str = "secret";
+pub(super) const KIND: &str = "secret";
 
 impl Store {
     /// The secret called `name`: the one that is there, else `fresh`, which stays from now on. Of two callers at the

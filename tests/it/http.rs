@@ -11,6 +11,7 @@ mod send;
 mod tracking;
 mod unsubscribe;
 
+use bespoke::http::Scope;
 use reqwest::Method;
 use serde_json::json;
 
@@ -54,4 +55,20 @@ async fn without_its_database_it_is_not_ready_and_says_when_to_come_back() {
     let ready = serving.get("/readyz").await;
     assert_eq!((ready.status, ready.header("retry-after")), (503, "5"), "{ready:?}");
     assert_eq!(serving.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_served() {
+    let mut app = TestApp::on_sqlite(&[]).await;
+    app.config.http.requests_per_minute_per_key = 2;
+    let serving = app.serves().await;
+    let statuses = [serving.get("/metrics").await.status, serving.get("/metrics").await.status];
+    assert_eq!(statuses, [200, 200]);
+    let refused = serving.get("/metrics").await;
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=30).contains(&wait), "{refused:?}");
+    assert_eq!((refused.status, &refused.json()["status"]), (429, &json!(429)));
+    let other = app.key_for(&[Scope::Metrics]).await;
+    let request = serving.request(Method::GET, "/metrics").bearer_auth(other);
+    assert_eq!(answer(request).await.status, 200);
 }

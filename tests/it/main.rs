@@ -4,6 +4,7 @@
 mod address;
 mod bounces;
 mod catalog;
+mod commands;
 mod config;
 mod evaluate;
 mod faults_database;

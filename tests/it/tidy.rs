@@ -15,7 +15,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tera", &["src/render/", "src/catalog/"]),
     ("mrml", &["src/render/", "src/catalog/"]),
     ("lettre", &["src/deliver/", "src/profile/address.rs", "src/config/", "src/worker/sender.rs"]),
-    ("governor", &["src/deliver/limit.rs"]),
+    ("governor", &["src/http/pace.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
     ("cel", &["src/catalog/rule", "src/catalog/condition"]),
     ("indicatif", &["src/cli/"]),

@@ -1,0 +1,76 @@
+//! The commands as a user gives them, one after the other, against a mail server.
+
+use std::collections::BTreeSet;
+
+use bespoke::clock::Clock;
+use bespoke::deliver::catcher::Catcher;
+use mail_parser::MessageParser;
+use serde_json::Value;
+
+use crate::support::program::Program;
+
+/// A shop whose relay is the catcher, with Ana, who ordered just now.
+async fn shop(catcher: &Catcher) -> Program {
+    let program = Program::new(&format!("[[relay]]\nurl = {:?}\n", catcher.url()));
+    let write = |name: &str, text: String| std::fs::write(program.folder.path().join(name), text).unwrap();
+    write("people.csv", "id,email,first_name,consent\nana,ana@example.test,Ana,granted\n".to_owned());
+    let now = Clock::System.now();
+    write(
+        "orders.csv",
+        format!("messageId,userId,event,timestamp,order_id\no1,ana,Order Completed,{now},77\n"),
+    );
+    program.says(&["import", "profiles", "people.csv"]).await;
+    program.says(&["import", "events", "orders.csv"]).await;
+    program
+}
+
+fn subjects(catcher: &Catcher) -> Vec<(String, String)> {
+    let parse = |bytes: &[u8]| MessageParser::new().parse(bytes).unwrap().subject().unwrap().to_owned();
+    catcher.messages().iter().map(|mail| (mail.recipients.join(","), parse(&mail.message))).collect()
+}
+
+fn own(text: &str) -> String {
+    text.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_file_of_orders_to_a_mail_and_why_it_was_sent() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    program.says(&["plan", "--campaign", "receipt"]).await;
+    program.says(&["work", "--until-idle"]).await;
+    assert_eq!(subjects(&catcher), [(own("ana@example.test"), own("Your order 77"))]);
+    assert_eq!(catcher.violations(), Vec::<String>::new());
+
+    let exported = program.says(&["sends", "export", "--format", "jsonl"]).await;
+    let send: Value = serde_json::from_str(&exported).unwrap();
+    assert_eq!((&send["rcpt"], &send["state"]), (&"ana@example.test".into(), &"sent".into()));
+    assert_eq!(send["policy"], "alo");
+    let keys: BTreeSet<&str> = send.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, BTreeSet::from(["id", "message_id", "policy", "rcpt", "state"]));
+    let why = program.says(&["explain", send["id"].as_str().unwrap()]).await;
+    assert!(why.contains("receipt/any/receipt"), "{why}");
+
+    // Once more, and nobody gets anything again.
+    program.says(&["plan", "--campaign", "receipt"]).await;
+    program.says(&["work", "--until-idle"]).await;
+    assert_eq!(subjects(&catcher).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_mail_goes_to_its_author_over_smtp_and_leaves_no_trace() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    let before = program.says(&["profile", "export", "ana"]).await;
+    let test = ["send-test", "--to", "author@example.test", "--campaign", "news", "--profile", "ana"];
+    let said = program.says(&test).await;
+    assert!(said.contains("[Test] Hello Ana") && said.contains(" took it: 250"), "{said}");
+    assert_eq!(subjects(&catcher), [(own("author@example.test"), own("[Test] Hello Ana"))]);
+    assert_eq!(program.says(&["profile", "export", "ana"]).await, before);
+    assert_eq!(program.says(&["sends", "export", "--format", "jsonl"]).await, "");
+
+    let unknown = ["send-test", "--to", "author@example.test", "--campaign", "none", "--profile", "ana"];
+    let refused = program.command(&[], &unknown).output().await.unwrap();
+    assert_eq!((refused.status.code(), subjects(&catcher).len()), (Some(1), 1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("none"), "{refused:?}");
+}
