@@ -79,7 +79,12 @@ fn human(catalog: Option<&Catalog>, report: &CheckReport) -> String {
     let mut out = render_all(&report.faults);
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     let Some(catalog) = catalog else {
-        let _ = writeln!(out, "{errors} faults, {warnings} warnings; nothing was rendered");
+        let _ = writeln!(
+            out,
+            "{}, {}; nothing was rendered",
+            counted(errors, "fault"),
+            counted(warnings, "warning")
+        );
         return out;
     };
     let mut grid =
@@ -97,14 +102,21 @@ fn human(catalog: Option<&Catalog>, report: &CheckReport) -> String {
     let _ = writeln!(out, "{grid}");
     let _ = writeln!(
         out,
-        "{} files, {} variants of {} templates, {} samples, {} mails rendered: {errors} faults, {warnings} warnings",
-        catalog.file_count,
-        catalog.variants().count(),
-        catalog.templates().count(),
-        catalog.samples().len(),
-        report.renders,
+        "{}, {} of {}, {}, {} rendered: {}, {}",
+        counted(catalog.file_count, "file"),
+        counted(catalog.variants().count(), "variant"),
+        counted(catalog.templates().count(), "template"),
+        counted(catalog.samples().len(), "sample"),
+        counted(report.renders, "mail"),
+        counted(errors, "fault"),
+        counted(warnings, "warning"),
     );
     out
+}
+
+/// `1 fault`, `2 faults`.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn as_json(catalog: Option<&Catalog>, report: &CheckReport) -> Value {

@@ -61,6 +61,8 @@ const PREVIEWS_PER_CAMPAIGN: usize = 12;
 /// The hours (UTC) at which the demonstration's day is looked at: eight in the morning in Europe, then in America.
 const HOURS: [i8; 2] = [10, 15];
 
+/// When it is asked what came of the day: everybody's week is over.
+const LATER: SignedDuration = SignedDuration::from_hours(24).saturating_add(WEEK);
 /// When the demonstration's people were last seen, after the midnight that its day begins with.
 const MORNING: SignedDuration = SignedDuration::from_mins(9 * 60 + 45);
 
@@ -116,10 +118,10 @@ impl Demo {
             println!("5. previewed    {summary} mails in {}", self.out.join("previews").display());
             let sends: Vec<StoredSend> = store.export_sends(SendFilter::default()).try_collect().await?;
             self.week(&store, &sends, &people, day).await?;
-            let learnt = learn_all(&store, &config, day + WEEK).await?;
+            let learnt = learn_all(&store, &config, day + LATER).await?;
             let clicks = learnt.policy.map_or(0, |taught| taught.fit.click.absorbed);
             println!("7. learnt       from {clicks} mails whose time to be clicked is over");
-            let reports = self.report(&store, &config, day + WEEK).await?;
+            let reports = self.report(&store, &config, day + LATER).await?;
             println!("8. reported     {reports} reports in {}", self.out.join("reports").display());
             told::who_got_what(&store, &sends).await?;
             self.look_next(&sends, started);
@@ -284,9 +286,9 @@ fn config(folder: &Path, smtp_url: &str) -> anyhow::Result<Config> {
         .map_err(|errors| anyhow::anyhow!("{errors}"))
 }
 
-/// Midnight (UTC) of the last Tuesday, the day of the shop's weekly mail, that a week has passed since.
+/// Midnight (UTC) of the last Tuesday, the day of the shop's weekly mail, whose week is over.
 fn tuesday_before(now: Timestamp) -> Timestamp {
-    let today = (now - WEEK).to_zoned(TimeZone::UTC).date();
+    let today = (now - LATER).to_zoned(TimeZone::UTC).date();
     let days =
         (0..7).find(|days| (today - SignedDuration::from_hours(24 * days)).weekday() == Weekday::Tuesday);
     let tuesday = today - SignedDuration::from_hours(24 * days.unwrap_or(0));

@@ -50,8 +50,12 @@
     at("list").replaceChildren();
     at("list").scrollTop = 0;
     more();
-    const total = data.mails.length;
-    at("count").textContent = state.shown.length === total ? `${total} mails` : `${state.shown.length} of ${total} mails`;
+    const told = (all) => {
+      const sent = all.filter((mail) => mail.sent).length;
+      return `${sent} mails` + (sent < all.length ? `, ${all.length - sent} not sent` : "");
+    };
+    const all = state.shown.length === data.mails.length;
+    at("count").textContent = told(state.shown) + (all ? "" : `, of ${data.mails.length}`);
   };
 
   // --- list

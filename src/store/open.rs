@@ -50,8 +50,8 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .foreign_keys(true)
+        // Nothing is mapped: pages of a large file would count as ours, and memory is to stay small whatever its size.
         .pragma("cache_size", "-65536")
-        .pragma("mmap_size", "268435456")
         .pragma("temp_store", "memory")
         // What is deleted is overwritten: a person who asked to be forgotten is not in the file any more.
         .pragma("secure_delete", "on")

@@ -10,6 +10,7 @@ use bespoke::store::Store;
 use jiff::Timestamp;
 
 use super::Desk;
+use super::PEAK_KB_MAX;
 use super::Run;
 use super::head;
 use super::map;
@@ -127,13 +128,15 @@ async fn all_of_online_retail_loads() {
     let database = Database::sqlite().await;
     let (lines, products) = (lines.display().to_string(), products.display().to_string());
     let events = ["events", &lines, "--map", &map("online_retail_events.toml")];
+    let (first, peak_kb) = desk.import_and_weigh(&database.url, &events);
     assert_eq!(
-        desk.import(&database.url, &events),
+        first,
         Run::ok(&format!(
             "{lines}: 597,114 rows: 597,114 events loaded, 0 unchanged, 0 rejected; 4,934 profiles were new, and have no \
              address yet"
         ))
     );
+    assert!(peak_kb < PEAK_KB_MAX, "{peak_kb} KB for 597,114 rows");
     assert_eq!(
         desk.import(&database.url, &events),
         Run::ok(&format!("{lines}: 597,114 rows: 0 events loaded, 597,114 unchanged, 0 rejected"))
