@@ -105,6 +105,20 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// Somebody of whom nothing is known but an id. Merged into somebody who is known, it says nothing new.
+    pub fn nameless(id: ProfileId, at: Timestamp) -> Self {
+        Self {
+            id,
+            address: None,
+            traits: Map::new(),
+            locale: None,
+            time_zone: None,
+            consent: Consent::Unknown,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
     /// The zone of this person, or `default` where none, or no known one, is stated.
     pub fn zone(&self, default: &TimeZone) -> TimeZone {
         self.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(|| default.clone())

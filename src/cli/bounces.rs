@@ -16,6 +16,7 @@ use crate::bounce::Kind;
 use crate::bounce::Returned;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::import::rejects::Rejects;
 use crate::feedback::Claim;
 use crate::feedback::Judge;
 use crate::feedback::Verdict;
@@ -48,6 +49,9 @@ pub struct Import {
     /// Shows what would be done, and writes nothing
     #[arg(long)]
     dry_run: bool,
+    /// Where mails are listed that had no effect, each with the reason
+    #[arg(long, value_name = "FILE", default_value = "bounces.rejects.csv")]
+    rejects: PathBuf,
 }
 
 impl Bounces {
@@ -69,6 +73,11 @@ impl Import {
     async fn run(&self, context: &Context, store: &Store, judge: &Judge) -> anyhow::Result<Summary> {
         let writing = if self.dry_run { Writing::DryRun } else { Writing::Record };
         let mut summary = Summary::default();
+        let mut rejects = Rejects::with_header(self.rejects.clone(), &["mail", "reason"]);
+        let mut reject = |name: &str, why: &str| match writing {
+            Writing::Record => rejects.write_row(&[name, why]),
+            Writing::DryRun => Ok(()),
+        };
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {pos} mails  {per_sec}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -87,21 +96,29 @@ impl Import {
                             names.push(mail.name);
                             batch.push(bounce::read(&bytes));
                         }
-                        Err(error) => summary.unreadable.push(format!("{}: {error}", mail.name)),
+                        Err(error) => {
+                            reject(&mail.name, &error.to_string())?;
+                            summary.unreadable.push(format!("{}: {error}", mail.name));
+                        }
                     }
                 }
                 if seen == 0 {
                     break;
                 }
-                for (name, returned) in names.iter().zip(&batch) {
-                    summary.see(name, returned, judge);
-                }
                 let judged = judge.receive(store, &batch, "mail", writing, context.clock.now()).await?;
-                summary.count(&judged);
+                let mut rest = judged.as_slice();
+                for (name, returned) in names.iter().zip(&batch) {
+                    let (own, others) = rest.split_at(judge.claims(returned).len());
+                    if let Some(why) = summary.see(name, own) {
+                        reject(name, why)?;
+                    }
+                    rest = others;
+                }
                 bar.inc(batch.len() as u64);
             }
         }
         bar.finish_and_clear();
+        summary.rejects = rejects.finish()?;
         Ok(summary)
     }
 }
@@ -111,33 +128,36 @@ impl Import {
 struct Summary {
     mails: u64,
     counts: BTreeMap<(Kind, Verdict), u64>,
-    /// Mails that are no reports, or prove nothing.
+    /// Mails that are no reports, or prove nothing, and why.
     without_effect: u64,
+    /// The first of them.
     shown: Vec<String>,
     unreadable: Vec<String>,
+    /// Where all of both are listed.
+    rejects: Option<PathBuf>,
 }
 
 impl Summary {
-    fn see(&mut self, name: &str, returned: &Returned, judge: &Judge) {
+    /// Counts a mail, and says why it had no effect.
+    fn see(&mut self, name: &str, judged: &[(Claim, Verdict)]) -> Option<&'static str> {
         self.mails += 1;
-        let claims = judge.claims(returned);
-        let why = if claims.is_empty() {
+        for (claim, verdict) in judged {
+            *self.counts.entry((claim.report.kind, *verdict)).or_default() += 1;
+        }
+        let why = if judged.is_empty() {
             "reports nothing"
-        } else if claims.iter().all(|claim| claim.send.is_none()) {
+        } else if judged.iter().any(|(_, verdict)| *verdict != Verdict::Unproven) {
+            return None;
+        } else if judged.iter().all(|(claim, _)| claim.send.is_none()) {
             "does not prove to be about a mail of ours"
         } else {
-            return;
+            "is about a mail that was never sent, or was deleted"
         };
         self.without_effect += 1;
         if self.shown.len() < SHOWN_MAX {
             self.shown.push(format!("{name}: {why}"));
         }
-    }
-
-    fn count(&mut self, judged: &[(Claim, Verdict)]) {
-        for (claim, verdict) in judged {
-            *self.counts.entry((claim.report.kind, *verdict)).or_default() += 1;
-        }
+        Some(why)
     }
 
     fn print(&self, dry_run: bool) {
@@ -162,7 +182,10 @@ impl Summary {
         }
         let hidden = self.without_effect.saturating_sub(self.shown.len() as u64);
         if hidden > 0 {
-            eprintln!("… and {hidden} more mails that report nothing or prove nothing");
+            eprintln!("… and {hidden} more mails without effect");
+        }
+        if let Some(path) = &self.rejects {
+            eprintln!("all of them are listed in {}", path.display());
         }
     }
 }

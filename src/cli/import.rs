@@ -34,7 +34,7 @@ use crate::ingest::ValueType;
 
 mod load;
 mod progress;
-mod rejects;
+pub(in crate::cli) mod rejects;
 mod save;
 
 use load::Tally;

@@ -135,7 +135,7 @@ fn tell(taught: &Taught) {
     let fit = &taught.fit;
     let open = fit.click.open.max(fit.purchase.open).max(fit.unsubscribe.open);
     println!(
-        "read {} mails of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
+        "read {} mails and page views of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
          unsubscribes; {open} may still be answered",
         taught.sends, fit.click.absorbed, fit.purchase.absorbed, fit.unsubscribe.absorbed
     );

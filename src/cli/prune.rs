@@ -60,6 +60,7 @@ fn kept_for(retention: &Retention, what: Pruned) -> Option<SignedDuration> {
         Pruned::Decisions | Pruned::WebDecisions => retention.decisions_days,
         Pruned::Hits => retention.hits_days,
         Pruned::Attachments => retention.attachments_days,
+        Pruned::OutcomeLog | Pruned::WebhookMessages => retention.webhooks_days,
         Pruned::ConsentRequests => Some(CONSENT_REQUESTS_DAYS),
         Pruned::SoftBounces => return Some(SignedDuration::from_millis(SOFT_BOUNCE_WINDOW_MS)),
         Pruned::IdempotencyKeys => {

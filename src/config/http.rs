@@ -14,7 +14,7 @@ pub struct Http {
     pub header_timeout_seconds: u64,
     /// A request that is not answered by then, its body included, is given up.
     pub request_timeout_seconds: u64,
-    /// A connection ends after this long, however busy it is.
+    /// A connection takes no further request after this long; the one in work is answered.
     pub connection_seconds_max: u64,
     /// Bytes of a request's body, after decompression, where an endpoint states no limit of its own.
     pub body_bytes_max: usize,

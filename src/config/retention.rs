@@ -18,6 +18,8 @@ pub struct Retention {
     pub hits_days: Option<u32>,
     /// Files of sends that came to their end.
     pub attachments_days: Option<u32>,
+    /// What receivers of webhooks have not been told, or did not take; less only while they are called all the time.
+    pub webhooks_days: Option<u32>,
     /// Which request made which send; at least 24, so that a client may repeat a request for a day.
     pub idempotency_keys_hours: u32,
 }
@@ -31,6 +33,7 @@ impl Default for Retention {
             decisions_days: None,
             hits_days: None,
             attachments_days: Some(30),
+            webhooks_days: Some(30),
             idempotency_keys_hours: 48,
         }
     }

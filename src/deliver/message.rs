@@ -59,6 +59,8 @@ pub struct Mail<'a> {
     pub attachments: &'a [Attachment],
     /// Marks a test mail in its headers.
     pub purpose: MailPurpose,
+    /// What Postmark's webhooks are to give back, since it replaces return paths. It takes this header off the mail.
+    pub postmark_metadata: Option<&'a str>,
 }
 
 /// Whether a mail is meant for its reader or for its author.
@@ -179,6 +181,10 @@ impl Mail<'_> {
         }
         if self.purpose == MailPurpose::Test {
             headers.push(("X-Bespoke-Test", "yes".to_owned()));
+        }
+        if let Some(metadata) = self.postmark_metadata {
+            headers.push(("X-PM-KeepID", "true".to_owned()));
+            headers.push(("X-PM-Metadata-send", metadata.to_owned()));
         }
         headers.push(("Feedback-ID", self.feedback_id.to_owned()));
         headers

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::FromRequest as _;
+use axum::extract::Request;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
@@ -29,16 +30,20 @@ use crate::feedback::providers::CallError;
 use crate::feedback::providers::mailgun;
 use crate::feedback::providers::postmark;
 use crate::feedback::providers::sendgrid;
+use crate::feedback::providers::ses;
 use crate::feedback::providers::ses::SnsCall;
 use crate::http::auth::MayGiveFeedback;
+use crate::http::body::RawBody;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
 use crate::http::service::Service;
 use crate::outward::Outward;
 use crate::outward::Reach;
 
-/// Bytes of a mail or a call, after decompression: a bounce may return the mail that it is about.
-const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of a mail, or of a call that includes one, after decompression: a bounce may return the mail that it is about.
+const MAIL_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes of other calls, which prove themselves only once they are read: Amazon sends 256 KB at most, `SendGrid` 768.
+const CALL_BYTES_MAX: usize = 1024 * 1024;
 /// Certificates that are remembered at once, at most; Amazon uses one at a time.
 const CERTIFICATES_MAX: usize = 16;
 
@@ -69,11 +74,15 @@ pub(super) struct ReceivedReport {
 pub(super) fn endpoints() -> OpenApiRouter<Service> {
     OpenApiRouter::new()
         .routes(routes!(bounces))
-        .routes(routes!(ses))
-        .routes(routes!(sendgrid_events))
         .routes(routes!(postmark_record))
-        .routes(routes!(mailgun_event))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(MAIL_BYTES_MAX))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(ses_notification))
+                .routes(routes!(sendgrid_events))
+                .routes(routes!(mailgun_event))
+                .layer(DefaultBodyLimit::max(CALL_BYTES_MAX)),
+        )
 }
 
 /// Takes one mail that came back: RFC 3464, RFC 5965, or what hosts wrote before. Pipe a mailbox into it.
@@ -91,9 +100,8 @@ pub(super) fn endpoints() -> OpenApiRouter<Service> {
 pub(super) async fn bounces(
     _: MayGiveFeedback,
     State(service): State<Service>,
-    body: Result<Bytes, BytesRejection>,
+    RawBody(body): RawBody,
 ) -> Result<axum::Json<Received>, Problem> {
-    let body = body?;
     if body.is_empty() {
         return Err(Problem::bad_request("the body is empty; send the mail that came back"));
     }
@@ -101,9 +109,10 @@ pub(super) async fn bounces(
     receive(&service, &[returned], "mail").await
 }
 
-/// One handler per provider; all answer alike.
+/// One handler per provider; all answer alike. `$admit` looks at the configuration and the headers, so that strangers
+/// cannot make us read much; then `$read` believes the body, or does not.
 macro_rules! provider {
-    ($name:ident, $path:literal, $doc:literal, $read:ident $($await:tt)?) => {
+    ($name:ident, $path:literal, $doc:literal, $admit:ident, $read:ident $($await:tt)?) => {
         #[doc = $doc]
         #[utoipa::path(
                             post,
@@ -121,42 +130,73 @@ macro_rules! provider {
         pub(super) async fn $name(
             State(service): State<Service>,
             headers: HeaderMap,
-            body: Result<Bytes, BytesRejection>,
+            request: Request,
         ) -> Result<axum::Json<Received>, Problem> {
-            let (returned, source) = $read(&service, &headers, &body?)$(.$await)??;
+            $admit(&service, &headers)?;
+            let RawBody(body) = RawBody::from_request(request, &service).await?;
+            let (returned, source) = $read(&service, &headers, &body)$(.$await)??;
             receive(&service, &returned, source).await
         }
     };
 }
 
-provider!(ses, "/v1/webhooks/ses", "Amazon SES through SNS; subscriptions are confirmed.", read_ses await);
-provider!(sendgrid_events, "/v1/webhooks/sendgrid", "SendGrid's signed event webhook.", read_sendgrid);
+provider!(
+    ses_notification,
+    "/v1/webhooks/ses",
+    "Amazon SES through SNS; subscriptions are confirmed.",
+    admit_ses,
+    read_ses await
+);
+provider!(
+    sendgrid_events,
+    "/v1/webhooks/sendgrid",
+    "SendGrid's signed event webhook.",
+    admit_sendgrid,
+    read_sendgrid
+);
 provider!(
     postmark_record,
     "/v1/webhooks/postmark",
     "Postmark's bounce, spam complaint and subscription change webhooks, with Basic auth in their address.",
+    admit_postmark,
     read_postmark
 );
-provider!(mailgun_event, "/v1/webhooks/mailgun", "Mailgun's webhooks.", read_mailgun);
+provider!(mailgun_event, "/v1/webhooks/mailgun", "Mailgun's webhooks.", admit_mailgun, read_mailgun);
 
 /// What a call says, and by which name it is kept.
 type Calls = Result<(Vec<Returned>, &'static str), Problem>;
 
-fn read_sendgrid(service: &Service, headers: &HeaderMap, body: &[u8]) -> Calls {
-    let engine = service.engine();
-    let key = engine.config.feedback.sendgrid_public_key.as_deref();
-    let key = key.ok_or_else(|| not_configured("sendgrid_public_key"))?;
-    let [signature, timestamp] =
-        [sendgrid::SIGNATURE_HEADER, sendgrid::TIMESTAMP_HEADER].map(|name| text(headers, name));
-    Ok((sendgrid::read(body, signature, timestamp, key, service.now())?, "sendgrid"))
+fn sendgrid_key(service: &Service) -> Result<String, Problem> {
+    let key = service.engine().config.feedback.sendgrid_public_key.clone();
+    key.ok_or_else(|| not_configured("sendgrid_public_key"))
 }
 
-fn read_postmark(service: &Service, headers: &HeaderMap, body: &[u8]) -> Calls {
+fn admit_sendgrid(service: &Service, headers: &HeaderMap) -> Result<(), Problem> {
+    sendgrid_key(service)?;
+    Ok(sendgrid::check_time(text(headers, sendgrid::TIMESTAMP_HEADER), service.now())?)
+}
+
+fn read_sendgrid(service: &Service, headers: &HeaderMap, body: &[u8]) -> Calls {
+    let [signature, timestamp] =
+        [sendgrid::SIGNATURE_HEADER, sendgrid::TIMESTAMP_HEADER].map(|name| text(headers, name));
+    Ok((sendgrid::read(body, signature, timestamp, &sendgrid_key(service)?)?, "sendgrid"))
+}
+
+fn admit_postmark(service: &Service, headers: &HeaderMap) -> Result<(), Problem> {
     let engine = service.engine();
     let secret = engine.config.feedback.postmark_basic_auth.as_ref();
     let secret = secret.ok_or_else(|| not_configured("postmark_basic_auth"))?;
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    Ok((postmark::read(body, authorization, secret.expose_secret())?, "postmark"))
+    Ok(postmark::verify(authorization, secret.expose_secret())?)
+}
+
+fn read_postmark(_: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
+    Ok((postmark::read(body)?, "postmark"))
+}
+
+fn admit_mailgun(service: &Service, _: &HeaderMap) -> Result<(), Problem> {
+    let key = &service.engine().config.feedback.mailgun_signing_key;
+    key.as_ref().map(|_| ()).ok_or_else(|| not_configured("mailgun_signing_key"))
 }
 
 fn read_mailgun(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
@@ -166,15 +206,25 @@ fn read_mailgun(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
     Ok((mailgun::read(body, key.expose_secret(), service.now())?, "mailgun"))
 }
 
-async fn read_ses(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
+fn admit_ses(service: &Service, headers: &HeaderMap) -> Result<(), Problem> {
     let engine = service.engine();
     let topics = &engine.config.feedback.ses_topics;
     if topics.is_empty() {
         return Err(not_configured("ses_topics"));
     }
+    match headers.get(ses::TOPIC_HEADER) {
+        // A proxy may have taken it away; the body says it too.
+        None => Ok(()),
+        Some(topic) if topics.iter().any(|known| known.as_bytes() == topic.as_bytes()) => Ok(()),
+        Some(_) => Err(ses::not_ours().into()),
+    }
+}
+
+async fn read_ses(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
+    let engine = service.engine();
     let webhooks = &engine.config.webhooks;
     let reach = if webhooks.allow_private { Reach::Anywhere } else { Reach::Public };
-    let call = SnsCall::read(body, topics)?;
+    let call = SnsCall::read(body, &engine.config.feedback.ses_topics)?;
     let certificate_url = call.certificate_url(reach)?;
     // Not before the call is one of our topics: this reads the system's certificates.
     let outward = Outward::new(reach, Duration::from_secs(webhooks.timeout_seconds));

@@ -10,15 +10,13 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::json;
-use sha2::Digest as _;
 use utoipa::ToSchema;
 
 use crate::campaign::Campaign;
 use crate::campaign::CampaignId;
 use crate::campaign::Kind;
-use crate::digest::hex;
-use crate::digest::of_parts;
 use crate::http::Service;
 use crate::http::auth::MayIngest;
 use crate::http::auth::MaySend;
@@ -35,10 +33,13 @@ use crate::send::PAUSE_TOPIC;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State as SendState;
+use crate::store::Asked;
+use crate::store::Asking;
 use crate::store::CONFIRMED_SOURCES;
 use crate::store::ConsentProof;
 use crate::store::ConsentRequest;
 use crate::store::Lift;
+use crate::store::QUESTION_WINDOW;
 use crate::store::Wish;
 
 mod confirm;
@@ -52,8 +53,6 @@ pub(super) use confirm::confirm;
 const CONFIRMATION_CAMPAIGN: &str = "confirm-subscription";
 /// How long a question can be answered.
 const ANSWER_WITHIN: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// One address is asked once within this long, however often somebody fills the form.
-const ASK_ONCE_SECONDS: i64 = 10 * 60;
 /// Longest source, in characters.
 const SOURCE_CHARS_MAX: usize = 100;
 /// Longest wording, in characters.
@@ -169,8 +168,11 @@ impl FromRequestParts<Service> for MayTakeConsent {
 
 /// Records consent, with its proof: who, when, where, and to which words
 ///
-/// With `double_opt_in` a mail asks first; consent is granted when its reader presses the button behind its link. One
-/// address is asked once in ten minutes.
+/// With `double_opt_in` a mail asks first; consent is granted when its reader presses the button behind its link. What
+/// is asked again within ten minutes sends no second mail, whether the first is still open (202) or was confirmed (200;
+/// a key of scope ingest hears 202 here too, since anybody may read it, and is not told who has consented). One address
+/// is asked once in ten minutes and five times a day, one profile has three addresses asked in ten minutes, and a key of
+/// scope ingest asks 600 times in ten minutes; questions that were confirmed do not count.
 #[utoipa::path(
     post,
     path = "/v1/consents",
@@ -182,6 +184,7 @@ impl FromRequestParts<Service> for MayTakeConsent {
         (status = 202, description = "A mail that asks is scheduled", body = Heard),
         (status = 404, description = "There is no such profile or campaign", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The profile has another address, or was erased", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "It was asked too often; no mail was sent", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -216,11 +219,7 @@ pub(super) async fn consents(
     // Nothing else of what was read is written back: it may have changed meanwhile.
     let profile = Profile {
         address: if person.profile.address.is_none() { person.to.clone() } else { None },
-        traits: serde_json::Map::new(),
-        locale: None,
-        time_zone: None,
-        consent: Consent::Unknown,
-        ..person.profile.clone()
+        ..Profile::nameless(person.profile.id.clone(), person.profile.created_at)
     };
     service.store().upsert_profiles(&[profile], now).await?;
     if service.store().profile(&person.profile.id).await?.is_none() {
@@ -294,6 +293,7 @@ async fn recorded(
             who: format!("told by the key {}", by.key),
             wording: said.wording.clone(),
         }),
+        traits: Map::new(),
     };
     service.store().grant_wish(&wish).await?;
     let profile = person.profile.id.to_string();
@@ -312,27 +312,37 @@ async fn asked(
     let Some(address) = address_of(person) else {
         return Err(Problem::unprocessable("address: the profile has none; send one"));
     };
-    let id = request_id(person, address, campaign, now);
-    let expires_at = now + ANSWER_WITHIN;
-    let mail = mail(service, said, person, address, campaign, &id, now)?;
+    let mail = mail(service, said, person, address, campaign, now)?;
     let request = ConsentRequest {
-        id: id.clone(),
+        id: mail.id.to_string(),
         profile: person.profile.id.clone(),
         address: address.key(),
         source: said.source.clone(),
         who: format!("told by the key {}", by.key),
         wording: said.wording.clone(),
         requested_at: now,
-        expires_at,
+        expires_at: now + ANSWER_WITHIN,
         confirmed_at: None,
     };
-    service.store().ask_for_consent(&request, &mail).await?;
-    // What was asked before, in the same ten minutes, stays.
-    let stands = service.store().consent_request(&id).await?.unwrap_or(request);
+    let asking = if by.trust == Trust::Public { Asking::Publicly } else { Asking::Privately };
+    let stands = match service.store().ask_for_consent(&request, &mail, asking).await? {
+        Asked::Now => request,
+        Asked::Before(open) => open,
+        Asked::Answered(answered) if by.trust == Trust::Public => answered,
+        Asked::Answered(answered) => {
+            let profile = answered.profile.to_string();
+            let heard = Heard { profile, consent: Standing::Granted, send: None, expires_at: None };
+            return Ok((StatusCode::OK, axum::Json(heard)).into_response());
+        }
+        Asked::TooOften(what) => {
+            let detail = format!("{what}: it was asked too often, and nothing was sent; ask again later");
+            return Err(Problem::too_many(detail).retry_after(QUESTION_WINDOW.unsigned_abs()));
+        }
+    };
     let heard = Heard {
         profile: person.profile.id.to_string(),
         consent: Standing::Asked,
-        send: Some(SendId::derive(stands.requested_at, &campaign.id, &person.profile.id, &id).to_string()),
+        send: Some(stands.id),
         expires_at: Some(stands.expires_at.to_string()),
     };
     Ok((StatusCode::ACCEPTED, axum::Json(heard)).into_response())
@@ -343,35 +353,30 @@ fn address_of(person: &Person) -> Option<&EmailAddress> {
     person.to.as_ref().or(person.profile.address.as_ref())
 }
 
-/// The same for whatever is asked within ten minutes. Nobody can use it without our signature.
-fn request_id(person: &Person, address: &EmailAddress, campaign: &Campaign, now: Timestamp) -> String {
-    let window = (now.as_second() / ASK_ONCE_SECONDS).to_string();
-    let parts = [person.profile.id.as_str(), &address.key(), campaign.id.as_str(), &window];
-    hex(&of_parts(parts).finalize()[..16])
-}
-
+/// The mail that asks. Its id is the question's name too: nobody can use it without our signature.
 fn mail(
     service: &Service,
     said: &Said,
     person: &Person,
     address: &EmailAddress,
     campaign: &Campaign,
-    id: &str,
     now: Timestamp,
 ) -> Result<ScheduledSend, Problem> {
-    let confirm_url = service.engine().sender.links.confirm(id);
+    let occurrence = format!("consent/{}", uuid::Uuid::new_v4().simple());
+    let id = SendId::derive(now, &campaign.id, &person.profile.id, &occurrence);
+    let confirm_url = service.engine().sender.links.confirm(id.as_str());
     let data = json!({"confirm_url": confirm_url, "source": said.source, "wording": said.wording});
     let serde_json::Value::Object(data) = data else {
         return Err(Problem::unprocessable("double_opt_in: the mail has no data"));
     };
     let deadline = SignedDuration::from_hours(i64::from(campaign.deadline_hours));
     Ok(ScheduledSend {
-        id: SendId::derive(now, &campaign.id, &person.profile.id, id),
+        id,
         campaign: campaign.id.clone(),
         kind: campaign.kind,
         guarantee: campaign.guarantee(),
         profile: person.profile.id.clone(),
-        occurrence: id.to_owned(),
+        occurrence,
         due_at: now,
         expires_at: now + deadline.min(ANSWER_WITHIN),
         state: SendState::Scheduled,

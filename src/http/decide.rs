@@ -23,9 +23,9 @@ use crate::http::problem::Problem;
 use crate::http::problem::Refused;
 use crate::http::send::check_data;
 use crate::http::service::Service;
-use crate::http::whom::nameless;
 use crate::http::whom::read_id;
 use crate::ingest::segment::ANONYMOUS;
+use crate::profile::Profile;
 use crate::profile::ProfileId;
 use crate::select::slices;
 use crate::send::ScheduledSend;
@@ -208,7 +208,7 @@ async fn subject(
     let id = service.store().resolve(&id).await?;
     let send = visit(&entry.campaign, &id, ask.data.clone(), now);
     let mut loaded = load(service.store(), &engine.catalog, vec![send.clone()]).await?;
-    Ok(loaded.subjects.pop().unwrap_or_else(|| Subject::of_stranger(send, nameless(id, now))))
+    Ok(loaded.subjects.pop().unwrap_or_else(|| Subject::of_stranger(send, Profile::nameless(id, now))))
 }
 
 /// A visit stands where a send stands for mail: its id names the decision.

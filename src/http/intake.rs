@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::http::problem::Problem;
 use crate::ingest::segment::Entry;
+use crate::store::Heard;
 use crate::store::Store;
 use crate::store::TakenIn;
 
@@ -21,8 +22,15 @@ pub(super) struct Intake(mpsc::Sender<Request>);
 
 #[derive(Debug)]
 struct Request {
+    key: String,
     entries: Vec<Entry>,
     answer: oneshot::Sender<Result<TakenIn, Problem>>,
+}
+
+impl Request {
+    fn heard(&self) -> impl Iterator<Item = Heard<'_>> {
+        self.entries.iter().map(|entry| Heard { entry, key: &self.key })
+    }
 }
 
 impl Intake {
@@ -33,13 +41,13 @@ impl Intake {
         Self(sender)
     }
 
-    /// Takes entries in, in their order. When this returns they are committed, or nothing of them is.
-    pub(super) async fn take_in(&self, entries: Vec<Entry>) -> Result<TakenIn, Problem> {
+    /// Takes entries in that came by this API key, in their order. When this returns they are committed, or nothing of them is.
+    pub(super) async fn take_in(&self, key: String, entries: Vec<Entry>) -> Result<TakenIn, Problem> {
         if entries.is_empty() {
             return Ok(TakenIn::default());
         }
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Request { entries, answer }).map_err(|error| match error {
+        self.0.try_send(Request { key, entries, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Problem::too_many(format!("{WAITING_REQUESTS_MAX} requests are waiting; send again later"))
             }
@@ -67,8 +75,8 @@ async fn write(store: Store, clock: Clock, mut requests: mpsc::Receiver<Request>
 }
 
 async fn commit(store: &Store, now: Timestamp, group: Vec<Request>) {
-    let entries: Vec<&Entry> = group.iter().flat_map(|request| &request.entries).collect();
-    match store.take_in(&entries, now).await {
+    let heard: Vec<Heard<'_>> = group.iter().flat_map(Request::heard).collect();
+    match store.take_in(&heard, now).await {
         Ok(taken) => {
             for request in group {
                 // A client that has gone away does not change what is kept.

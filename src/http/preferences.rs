@@ -8,6 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::SignedDuration;
+use serde_json::Map;
 use serde_json::Value;
 
 use crate::campaign::Kind;
@@ -18,6 +19,7 @@ use crate::http::mailed::nothing_here;
 use crate::http::mailed::shop_name;
 use crate::http::mailed::show;
 use crate::http::mailed::try_again;
+use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
 use crate::profile::Consent;
 use crate::profile::TRACKING_TRAIT;
@@ -100,6 +102,7 @@ impl Action {
         (status = 200, description = "A page with a form", body = String, content_type = "text/html"),
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn show_preferences(State(service): State<Service>, PathText(token): PathText) -> Response {
@@ -112,6 +115,9 @@ pub(super) async fn show_preferences(State(service): State<Service>, PathText(to
 
 /// Does what the form asks for: `action` is `save` (with `topic` for each that is wanted), `pause`, `resume`, `stop` or
 /// `subscribe`
+///
+/// The page's own form also says what it showed (`on` and `off`, each with `topic:` and a topic, or with `tracking`): then only what
+/// differs from that is changed, so that an old tab takes nothing back that was done in another.
 #[utoipa::path(
     post,
     path = "/p/{token}",
@@ -123,6 +129,7 @@ pub(super) async fn show_preferences(State(service): State<Service>, PathText(to
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 422, description = "No action that there is", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer; ask again", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn change(
@@ -140,11 +147,8 @@ pub(super) async fn change(
             let body = "<p>Nothing was changed. Go back and choose one of the buttons.</p>";
             return Ok(show(StatusCode::UNPROCESSABLE_ENTITY, "That is not a choice", body));
         };
-        service.store().grant_wish(&before.wish(action, &fields, service.now())).await?;
-        if action == Action::Save {
-            let tracked = fields.iter().any(|(name, _)| name == TRACKING_TRAIT);
-            before.set_tracked(&service, tracked).await?;
-        }
+        let form = Form(&fields);
+        service.store().grant_wish(&before.wish(action, &form, service.now())).await?;
         let after = standing(&service, &token).await?;
         Ok(after.map_or_else(nothing_here, |after| form::page(&after, Some(action))))
     };
@@ -200,7 +204,7 @@ impl Standing {
         )
     }
 
-    fn wish(&self, action: Action, fields: &[(String, String)], now: jiff::Timestamp) -> Wish {
+    fn wish(&self, action: Action, form: &Form<'_>, now: jiff::Timestamp) -> Wish {
         let proof = |status: Consent, wording: String| ConsentProof {
             profile: self.mailed.profile.id.clone(),
             at: now,
@@ -218,22 +222,27 @@ impl Standing {
             pause_until: None,
             lift: Lift::Nothing,
             proof: None,
+            traits: Map::new(),
         };
         match action {
             Action::Save => {
-                let wanted: Vec<&str> = fields
-                    .iter()
-                    .filter(|(name, _)| name == "topic")
-                    .map(|(_, topic)| topic.as_str())
-                    .collect();
-                let (lift, stop): (Vec<&(String, bool)>, Vec<_>) =
-                    self.topics.iter().partition(|(topic, _)| wanted.contains(&topic.as_str()));
-                wish.stop = stop.into_iter().map(|(topic, _)| topic.clone()).collect();
-                let again = lift.iter().any(|(_, had)| !had);
+                let changed = |(topic, had): &(String, bool)| {
+                    let wanted = form.has("topic", topic);
+                    form.changes(&form::topic(topic), wanted).then(|| (topic.clone(), *had, wanted))
+                };
+                let (lift, stop): (Vec<_>, Vec<_>) =
+                    self.topics.iter().filter_map(changed).partition(|(_, _, wanted)| *wanted);
+                wish.stop = stop.into_iter().map(|(topic, ..)| topic).collect();
+                let again = lift.iter().any(|(_, had, _)| !had);
                 if again && self.subscribed() {
                     wish.proof = Some(proof(Consent::Granted, self.wording()));
                 }
-                wish.lift = Lift::Topics(lift.into_iter().map(|(topic, _)| topic.clone()).collect());
+                wish.lift = Lift::Topics(lift.into_iter().map(|(topic, ..)| topic).collect());
+                let tracked = form.has(TRACKING_TRAIT, "on");
+                if form.changes(TRACKING_TRAIT, tracked) && tracked != self.tracked {
+                    let value = if tracked { Value::Null } else { Value::from("off") };
+                    wish.traits.insert(TRACKING_TRAIT.to_owned(), value);
+                }
             }
             Action::Pause => wish.pause_until = now.checked_add(PAUSE).ok(),
             Action::Resume => wish.lift = Lift::Topics(vec![PAUSE_TOPIC.to_owned()]),
@@ -250,17 +259,20 @@ impl Standing {
         }
         wish
     }
+}
 
-    /// Writes whether clicks and opens may be counted, where that is another answer than before.
-    async fn set_tracked(&self, service: &Service, tracked: bool) -> Result<(), Problem> {
-        if tracked == self.tracked {
-            return Ok(());
-        }
-        let mut profile = self.mailed.profile.clone();
-        profile.traits.clear();
-        let value = if tracked { Value::Null } else { Value::from("off") };
-        profile.traits.insert(TRACKING_TRAIT.to_owned(), value);
-        service.store().upsert_profiles(&[profile], service.now()).await?;
-        Ok(())
+/// What was sent with a form.
+struct Form<'a>(&'a [(String, String)]);
+
+impl Form<'_> {
+    /// Whether a box is ticked, or a hidden field is there.
+    fn has(&self, name: &str, value: &str) -> bool {
+        self.0.iter().any(|(known, said)| known == name && said == value)
+    }
+
+    /// Whether this is another answer than the page showed. A form that does not say what it showed means what it says.
+    fn changes(&self, what: &str, wanted: bool) -> bool {
+        let says = self.0.iter().any(|(name, _)| [form::SHOWN_ON, form::SHOWN_OFF].contains(&name.as_str()));
+        !says || self.has(if wanted { form::SHOWN_OFF } else { form::SHOWN_ON }, what)
     }
 }

@@ -65,6 +65,21 @@ pub(super) enum Refused {
     Unavailable(Problem),
 }
 
+/// What any page to which a mail leads may answer instead.
+#[derive(Debug, utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only described: who reads a page is told on a page")]
+pub(super) enum NoPage {
+    /// It was not complete in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
+    /// It is encoded in a way that is not taken
+    #[response(status = 415, content_type = "application/problem+json")]
+    Encoded(Problem),
+    /// The fault is ours
+    #[response(status = 500, content_type = "text/html")]
+    Fault(String),
+}
+
 /// Whether the same request may succeed later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retry {

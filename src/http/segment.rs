@@ -63,11 +63,11 @@ macro_rules! call {
                                     )
                                 )]
         pub(super) async fn $name(
-            _: MayIngest,
+            by: MayIngest,
             State(service): State<Service>,
             body: Result<Bytes, axum::extract::rejection::BytesRejection>,
         ) -> Result<axum::Json<Kept>, Problem> {
-            one(&service, $call, &body?).await
+            one(&service, by.0, $call, &body?).await
         }
     };
 }
@@ -91,10 +91,10 @@ call!(
     "Says that two ids are one person: their histories become one."
 );
 
-async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
+async fn one(service: &Service, key: String, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
     let message = object(body)?;
     let entries = segment::message(Some(call), &message, service.now()).map_err(Problem::unprocessable)?;
-    service.intake().take_in(entries).await?;
+    service.intake().take_in(key, entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: Vec::new() }))
 }
 
@@ -111,7 +111,7 @@ async fn one(service: &Service, call: Call, body: &[u8]) -> Result<axum::Json<Ke
     )
 )]
 pub(super) async fn batch(
-    _: MayIngest,
+    by: MayIngest,
     State(service): State<Service>,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<axum::Json<Kept>, Problem> {
@@ -123,7 +123,7 @@ pub(super) async fn batch(
             "not all of a batch can be kept"
         );
     }
-    service.intake().take_in(read.entries).await?;
+    service.intake().take_in(by.0, read.entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: read.rejected.into_iter().map(NotKept::from).collect() }))
 }
 

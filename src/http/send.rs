@@ -83,6 +83,12 @@ pub(super) async fn send(
         key,
         body_hash: STANDARD.encode(Sha256::digest(&body)),
     });
+    // Whatever has changed since: a repeated request gets the answer that it got before.
+    if let Some(key) = &key
+        && let Some(before) = service.store().request_before(key).await?
+    {
+        return answer(before);
+    }
     let ask: Ask = read_json(&body)?;
     drop(body);
     let attachments = files(&ask.attachments)?;
@@ -103,24 +109,23 @@ pub(super) async fn send(
         if attachments.is_empty() { REQUESTED } else { REQUESTED_WITH_FILES },
         now,
     )?;
-    let id = send.id.clone();
     let profile = (person.known == Known::Not).then_some(person.profile);
     let request = SendRequest { key, send, profile, attachments };
-    let id = match service.store().request_send(&request, now).await? {
-        Accepted::New => id,
-        Accepted::Before(before) => before,
-        Accepted::Erased => {
-            return Err(Problem::unprocessable(
-                "profile: this person was erased at their own request, and is not taken in again",
-            ));
+    answer(service.store().request_send(&request, now).await?)
+}
+
+fn answer(accepted: Accepted) -> Result<(StatusCode, axum::Json<Scheduled>), Problem> {
+    match accepted {
+        Accepted::New(id) | Accepted::Before(id) => {
+            Ok((StatusCode::ACCEPTED, axum::Json(Scheduled { id: id.to_string() })))
         }
-        Accepted::OtherBody => {
-            return Err(Problem::conflict(
-                "this Idempotency-Key was used with another body; choose a new key for a new request",
-            ));
-        }
-    };
-    Ok((StatusCode::ACCEPTED, axum::Json(Scheduled { id: id.to_string() })))
+        Accepted::Erased => Err(Problem::unprocessable(
+            "profile: this person was erased at their own request, and is not taken in again",
+        )),
+        Accepted::OtherBody => Err(Problem::conflict(
+            "this Idempotency-Key was used with another body; choose a new key for a new request",
+        )),
+    }
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

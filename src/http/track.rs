@@ -20,6 +20,7 @@ use crate::http::mailed::nothing_here;
 use crate::http::mailed::private;
 use crate::http::mailed::sorry;
 use crate::http::page::escape;
+use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
 use crate::send::SendId;
 use crate::store::NewHit;
@@ -42,6 +43,7 @@ const PIXEL: &[u8] =
         (status = 302, description = "Leads to the target that was signed"),
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer; the page leads on", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn click(
@@ -73,6 +75,7 @@ pub(super) async fn click(
         (status = 200, description = "The pixel", body = Vec<u8>, content_type = "image/gif"),
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn open(

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Map;
 
 use crate::campaign::Kind;
 use crate::http::Service;
@@ -16,6 +17,7 @@ use crate::http::mailed::show;
 use crate::http::mailed::topic_name;
 use crate::http::mailed::try_again;
 use crate::http::page::escape;
+use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
 use crate::profile::Consent;
 use crate::send::LIFECYCLE_TOPIC;
@@ -44,6 +46,7 @@ const WORDING: &str = "No more mail but what belongs to my orders and my account
         (status = 200, description = "A page with a button", body = String, content_type = "text/html"),
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn ask(State(service): State<Service>, PathText(token): PathText) -> Response {
@@ -67,6 +70,7 @@ pub(super) async fn ask(State(service): State<Service>, PathText(token): PathTex
         (status = 200, description = "It is committed: nothing more will be sent", body = String, content_type = "text/html"),
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer; ask again", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn unsubscribe(
@@ -124,6 +128,7 @@ fn wish(service: &Service, mailed: &Mailed, topic: &str) -> Wish {
         pause_until: None,
         lift: Lift::Nothing,
         proof,
+        traits: Map::new(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::http::body::PathText;
 use crate::http::mailed::nothing_here;
 use crate::http::mailed::private;
 use crate::http::mailed::try_again;
+use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
 use crate::send::SendId;
 use crate::token::Purpose;
@@ -35,6 +36,7 @@ const MAIL_POLICY: &str = "default-src 'none'; img-src https: http: data:; style
         (status = 200, description = "The mail", body = String, content_type = "text/html"),
         (status = 404, description = "No token of ours, or the mail is gone", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(super) async fn view(State(service): State<Service>, PathText(token): PathText) -> Response {

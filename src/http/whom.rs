@@ -1,11 +1,9 @@
 //! Who is meant: a profile by its id, or whoever reads mail at an address.
 
 use jiff::Timestamp;
-use serde_json::Map;
 
 use crate::http::Service;
 use crate::http::problem::Problem;
-use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
@@ -98,21 +96,7 @@ async fn id_of_address(store: &Store, address: &EmailAddress) -> Result<ProfileI
         .map_err(|error| Problem::unprocessable(format!("address: {error}")))
 }
 
-/// Somebody of whom nothing is known but an id.
-pub(super) fn nameless(id: ProfileId, now: Timestamp) -> Profile {
-    Profile {
-        id,
-        address: None,
-        traits: Map::new(),
-        locale: None,
-        time_zone: None,
-        consent: Consent::Unknown,
-        created_at: now,
-        updated_at: now,
-    }
-}
-
 fn stranger(id: ProfileId, address: &EmailAddress, now: Timestamp) -> Person {
-    let profile = Profile { address: Some(address.clone()), ..nameless(id, now) };
+    let profile = Profile { address: Some(address.clone()), ..Profile::nameless(id, now) };
     Person { profile, known: Known::Not, to: Some(address.clone()) }
 }

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::Map;
 
 use crate::event::Event;
-use crate::profile::Consent;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
 
@@ -18,14 +16,8 @@ pub fn implied_profiles<'a>(events: impl IntoIterator<Item = &'a Event>, now: Ti
         *known = event.at.min(*known);
     }
     let profile = |(id, created_at): (&ProfileId, Timestamp)| Profile {
-        id: id.clone(),
-        address: None,
-        traits: Map::new(),
-        locale: None,
-        time_zone: None,
-        consent: Consent::Unknown,
         created_at,
-        updated_at: now,
+        ..Profile::nameless(id.clone(), now)
     };
     since.into_iter().map(profile).collect()
 }

@@ -14,6 +14,7 @@ use super::orders::OrderBook;
 use super::rewards;
 use super::rewards::Reading;
 use crate::campaign::Campaign;
+use crate::campaign::CampaignId;
 use crate::campaign::PolicyKind;
 use crate::catalog::Catalog;
 use crate::decision::VariantId;
@@ -26,6 +27,7 @@ use crate::select::learnt::PolicyBody;
 use crate::select::learnt::UnusableModel;
 use crate::select::model::heads::BaseRates;
 use crate::send::SendId;
+use crate::store::DecisionPlace;
 use crate::store::RewardedSend;
 use crate::store::Store;
 use crate::store::StoredModel;
@@ -180,7 +182,30 @@ impl Known<'_> {
     }
 }
 
-/// Every mail that was decided after `after`, and how many could not be understood.
+/// Where something that was chosen is shown.
+#[derive(Clone, Copy)]
+enum Shown {
+    ByMail,
+    OnPage,
+}
+
+impl Shown {
+    const ALL: [Self; 2] = [Self::ByMail, Self::OnPage];
+
+    async fn page(
+        self,
+        store: &Store,
+        campaign: &CampaignId,
+        place: &DecisionPlace,
+    ) -> Result<Vec<RewardedSend>, crate::store::Error> {
+        match self {
+            Self::ByMail => store.rewarded_sends(campaign, place, PAGE_ROWS).await,
+            Self::OnPage => store.rewarded_visits(campaign, place, PAGE_ROWS).await,
+        }
+    }
+}
+
+/// Every mail, and everything that a page showed, that was decided after `after`, and how many could not be understood.
 async fn read<'a>(
     store: &Store,
     campaigns: &[&'a Campaign],
@@ -191,11 +216,11 @@ async fn read<'a>(
     let mut catalogs: HashMap<String, HashMap<VariantId, ArmTraits>> = HashMap::new();
     catalogs.insert(version.to_owned(), by_variant(traits));
     let (mut found, mut unreadable) = (Vec::new(), 0);
-    for campaign in campaigns {
+    for (campaign, shown) in campaigns.iter().flat_map(|campaign| Shown::ALL.map(|shown| (campaign, shown))) {
         // Behind everything of that millisecond: ids are hexadecimal.
         let mut place = (after, "~".to_owned());
         loop {
-            let page = store.rewarded_sends(&campaign.id, &place, PAGE_ROWS).await?;
+            let page = shown.page(store, &campaign.id, &place).await?;
             let Some(last) = page.last() else { break };
             place = (last.decided_at, last.send.as_str().to_owned());
             for send in page {

@@ -140,6 +140,29 @@ impl Pools {
     }
 }
 
+/// What transactions on PostgreSQL agree about by an advisory lock of their schema, until they end. On SQLite there is
+/// one writer, so nothing has to be agreed. Take it before any row.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Accord {
+    /// Joining people: whoever does holds it alone, whoever writes under an anonymous id shares it, so that nothing is
+    /// written under an id that is being joined.
+    Joins = 201,
+    /// Erasing people: whoever does holds it alone, whoever writes about people shares it, so that nobody writes about
+    /// somebody whom they found alive, and who was erased before they committed.
+    Erasures = 202,
+    /// Questions about consent are counted one after the other.
+    Questions = 203,
+}
+
+/// With whom an [`Accord`] is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// With all who share it.
+    Shared,
+    /// With nobody.
+    Alone,
+}
+
 /// An open transaction; dropped without [`Tx::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub(super) enum Tx {
@@ -187,6 +210,20 @@ impl Tx {
             bound!(sqlx::query(text), args).execute(connection).await?.rows_affected()
         });
         Ok(changed)
+    }
+
+    /// Waits for an accord, and holds it until the transaction ends.
+    pub(super) async fn agree(&mut self, accord: Accord, held: Held) -> Result<(), Error> {
+        if self.dialect() == Dialect::Postgres {
+            let function = match held {
+                Held::Shared => "pg_advisory_xact_lock_shared",
+                Held::Alone => "pg_advisory_xact_lock",
+            };
+            let sql =
+                format!("select {function}(hashtext('bespoke ' || current_schema()), cast($1 as integer))");
+            self.run(sql, vec![Arg::from(accord as i32)]).await?;
+        }
+        Ok(())
     }
 
     /// Runs several statements without arguments (migrations).

@@ -10,6 +10,8 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use super::profiles::id_rows;
 use crate::clock::from_millisecond;
@@ -72,6 +74,7 @@ impl Store {
     /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new.
     pub async fn append_consents(&self, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
         let added = append(&mut tx, proofs, now).await?;
         tx.commit().await?;
         Ok(added)
@@ -111,21 +114,24 @@ impl Store {
                 args![profile.as_str()],
             )
             .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(ConsentProof {
-                    profile: profile.clone(),
-                    at: from_millisecond(row.at),
-                    status: Consent::parse(&row.status).ok_or_else(|| {
-                        Error::unreadable("consents", &row.profile_id, "the status is no known word")
-                    })?,
-                    source: row.source,
-                    who: row.who,
-                    wording: row.wording,
-                })
-            })
-            .collect()
+        rows.into_iter().map(ConsentProof::try_from).collect()
     }
+}
+
+/// Whether a profile's newest proof of consent is a grant that came by a link we had mailed.
+pub(super) async fn is_confirmed(tx: &mut Tx, profile: &ProfileId) -> Result<bool, Error> {
+    let newest = newest(tx, profile).await?;
+    Ok(newest.is_some_and(|proof| {
+        proof.status == Consent::Granted && CONFIRMED_SOURCES.contains(&proof.source.as_str())
+    }))
+}
+
+/// A profile's newest proof.
+pub(super) async fn newest(tx: &mut Tx, profile: &ProfileId) -> Result<Option<ConsentProof>, Error> {
+    let sql = "select profile_id, at, status, source, who, wording from consents where profile_id = $1
+               order by at desc, status desc limit 1";
+    let row: Option<Row> = tx.first(sql, args![profile.as_str()]).await?;
+    row.map(ConsentProof::try_from).transpose()
 }
 
 pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
@@ -198,5 +204,22 @@ impl<'a> NewRow<'a> {
             who: &proof.who,
             wording: &proof.wording,
         }
+    }
+}
+
+impl TryFrom<Row> for ConsentProof {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let unreadable =
+            |fault: &dyn std::fmt::Display| Error::unreadable("consents", &row.profile_id, fault);
+        Ok(Self {
+            profile: ProfileId::parse(&row.profile_id).map_err(|fault| unreadable(&fault))?,
+            at: from_millisecond(row.at),
+            status: Consent::parse(&row.status).ok_or_else(|| unreadable(&"the status is no known word"))?,
+            source: row.source,
+            who: row.who,
+            wording: row.wording,
+        })
     }
 }

@@ -12,6 +12,8 @@ use super::Error;
 use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use super::consents;
 use super::consents::ConsentProof;
@@ -148,6 +150,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<Recorded>, Error> {
         let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
         let mut done = Vec::with_capacity(feedback.len());
         for one in feedback {
             done.push(record(&mut tx, one, soft_bounces_max, now).await?);

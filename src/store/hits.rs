@@ -8,6 +8,8 @@ use super::Store;
 use super::arrival;
 use super::arrival::Arrivals;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use crate::clock::from_millisecond;
 use crate::event::name;
@@ -105,6 +107,7 @@ impl Store {
     /// Keeps a hit, classes all hits of its send again, and notes what a person did: on the send, and as events.
     pub async fn record_hit(&self, new: &NewHit) -> Result<RecordedHit, Error> {
         let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
         let Some((profile,)) = lock_send(&mut tx, &new.send).await? else { return Ok(RecordedHit::NotKept) };
         let mut known = read(&mut tx, &new.send).await?;
         if known.len() >= HITS_PER_SEND_MAX || !wants_tracking(&mut tx, &profile).await? {

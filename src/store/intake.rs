@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
+use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
-use super::dialect::Dialect;
+use super::consents;
+use super::consents::ConsentProof;
 use super::events;
 use super::profiles;
 use super::profiles::id_rows;
@@ -19,12 +23,10 @@ use super::tombstones;
 use crate::event::Event;
 use crate::ingest::implied_profiles;
 use crate::ingest::segment::Entry;
+use crate::profile::Consent;
+use crate::profile::EmailAddress;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
-
-/// PostgreSQL's advisory lock: whoever joins people holds it alone, whoever writes under an anonymous id shares it, so
-/// that nothing is written under an id that is being joined.
-const JOIN_LOCK: i64 = 0x6265_7370_6a6f_696e;
 
 /// What moves from one person to another when both are one. What the other has already stays.
 const MOVES: [&str; 8] = [
@@ -52,6 +54,15 @@ const FORGETS: [&str; 4] = [
     "delete from profiles where id = $1",
 ];
 
+/// An entry, and the key by which it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard<'a> {
+    /// What is to be kept.
+    pub entry: &'a Entry,
+    /// The id of the API key.
+    pub key: &'a str,
+}
+
 /// What was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TakenIn {
@@ -64,10 +75,12 @@ pub struct TakenIn {
 impl Store {
     /// Takes in entries, in their order, all or none. Doing it twice changes nothing.
     ///
-    /// What is told under an anonymous id that was joined goes to whom it was joined to last.
-    pub async fn take_in(&self, entries: &[&Entry], now: Timestamp) -> Result<TakenIn, Error> {
+    /// What is told under an anonymous id that was joined goes to whom it was joined to last. A consent that is told is
+    /// kept with its proof.
+    pub async fn take_in(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {
         let mut tx = self.pools.begin().await?;
-        lock(&mut tx, entries).await?;
+        let joins = entries.iter().any(|heard| matches!(heard.entry, Entry::Join { .. }));
+        tx.agree(Accord::Joins, if joins { Held::Alone } else { Held::Shared }).await?;
         let known = joined(&mut tx, entries).await?;
         let erased = erased_joins(&mut tx, entries).await?;
         let told = Told::of(entries, known, &erased);
@@ -77,7 +90,12 @@ impl Store {
         }
         let implied = implied_profiles(&told.events, now);
         profiles::upsert(&mut tx, &implied, now).await?;
-        profiles::upsert(&mut tx, &told.profiles, now).await?;
+        let merged = profiles::upsert(&mut tx, &told.profiles, now).await?;
+        let who = |id: &ProfileId| {
+            let key = told.keys.get(id).copied().unwrap_or_default();
+            format!("told by the key {key}")
+        };
+        consents::append(&mut tx, &merged.proofs("identify", now, who), now).await?;
         taken.events = events::insert(&mut tx, &told.events).await?;
         tx.commit().await?;
         Ok(taken)
@@ -91,30 +109,28 @@ impl Store {
     }
 }
 
-async fn lock(tx: &mut Tx, entries: &[&Entry]) -> Result<(), Error> {
-    if tx.dialect() == Dialect::Postgres {
-        let joins = entries.iter().any(|entry| matches!(entry, Entry::Join { .. }));
-        let function = if joins { "pg_advisory_xact_lock" } else { "pg_advisory_xact_lock_shared" };
-        tx.run(format!("select {function}($1)"), args![JOIN_LOCK]).await?;
-    }
-    Ok(())
-}
-
 /// Entries whose ids are those of the people they turned out to be.
-struct Told {
+struct Told<'a> {
     joins: Vec<(ProfileId, ProfileId)>,
     profiles: Vec<Profile>,
+    /// By which key each of them came, the last time.
+    keys: HashMap<ProfileId, &'a str>,
     events: Vec<Event>,
 }
 
-impl Told {
+impl<'a> Told<'a> {
     /// `known` holds who is joined to whom so far. A join also moves what stands before it, in the database and here.
     ///
     /// Nobody is joined to, or from, somebody who was erased: it would move what is known of a stranger to them.
-    fn of(entries: &[&Entry], mut known: HashMap<ProfileId, ProfileId>, erased: &HashSet<ProfileId>) -> Self {
-        let mut told = Self { joins: Vec::new(), profiles: Vec::new(), events: Vec::new() };
-        for entry in entries {
-            match entry {
+    fn of(
+        entries: &[Heard<'a>],
+        mut known: HashMap<ProfileId, ProfileId>,
+        erased: &HashSet<ProfileId>,
+    ) -> Self {
+        let mut told =
+            Self { joins: Vec::new(), profiles: Vec::new(), keys: HashMap::new(), events: Vec::new() };
+        for heard in entries {
+            match heard.entry {
                 Entry::Join { anonymous, known: profile } => {
                     let is_erased = erased.contains(anonymous) || erased.contains(profile);
                     if is_erased || known.get(anonymous) == Some(profile) {
@@ -127,10 +143,14 @@ impl Told {
                     for id in events.chain(profiles).filter(|id| *id == anonymous) {
                         id.clone_from(profile);
                     }
+                    if let Some(key) = told.keys.remove(anonymous) {
+                        told.keys.insert(profile.clone(), key);
+                    }
                 }
                 Entry::Profile(profile) => {
                     let mut profile = profile.clone();
                     profile.id = known.get(&profile.id).cloned().unwrap_or(profile.id);
+                    told.keys.insert(profile.id.clone(), heard.key);
                     told.profiles.push(profile);
                 }
                 Entry::Event(event) => {
@@ -145,10 +165,10 @@ impl Told {
 }
 
 /// Those of the people who are to be joined who were erased.
-async fn erased_joins(tx: &mut Tx, entries: &[&Entry]) -> Result<HashSet<ProfileId>, Error> {
+async fn erased_joins(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashSet<ProfileId>, Error> {
     let mut people: Vec<ProfileId> = Vec::new();
-    for entry in entries {
-        if let Entry::Join { anonymous, known } = entry {
+    for heard in entries {
+        if let Entry::Join { anonymous, known } = heard.entry {
             people.extend([anonymous.clone(), known.clone()]);
         }
     }
@@ -156,13 +176,13 @@ async fn erased_joins(tx: &mut Tx, entries: &[&Entry]) -> Result<HashSet<Profile
 }
 
 /// Who the ids of these entries are joined to so far.
-async fn joined(tx: &mut Tx, entries: &[&Entry]) -> Result<HashMap<ProfileId, ProfileId>, Error> {
+async fn joined(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashMap<ProfileId, ProfileId>, Error> {
     let id = |entry: &Entry| match entry {
         Entry::Join { anonymous, .. } => anonymous.clone(),
         Entry::Profile(profile) => profile.id.clone(),
         Entry::Event(event) => event.profile.clone(),
     };
-    let ids: BTreeSet<ProfileId> = entries.iter().map(|entry| id(entry)).collect();
+    let ids: BTreeSet<ProfileId> = entries.iter().map(|heard| id(heard.entry)).collect();
     let ids: Vec<ProfileId> = ids.into_iter().collect();
     let mut found = HashMap::new();
     for chunk in ids.chunks(ROWS_PER_STATEMENT_MAX) {
@@ -189,6 +209,12 @@ async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Time
     .await?;
     let Some(mut stranger) = profiles::find(tx, anonymous).await? else { return Ok(0) };
     let known = profiles::find(tx, profile).await?;
+    let own_proof = consents::newest(tx, profile).await?;
+    let elsewhere = known.as_ref().filter(|known| reads_elsewhere(known, &stranger));
+    if let (Some(_), Consent::Granted) = (elsewhere, stranger.consent) {
+        stranger.consent = Consent::Unknown;
+    }
+    let granted_elsewhere = elsewhere.filter(|_| stranger.consent != Consent::Withdrawn).cloned();
     if let Some(known) = &known {
         // What the person said under their own name counts; what the stranger said only fills gaps.
         stranger.traits.retain(|name, _| !known.traits.contains_key(name));
@@ -204,7 +230,43 @@ async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Time
     for sql in FORGETS {
         tx.run(sql, args![anonymous.as_str()]).await?;
     }
+    if let Some(known) = granted_elsewhere {
+        restate(tx, &known, own_proof, now).await?;
+    }
     Ok(1)
+}
+
+/// Whether both have an address, and not the same.
+fn reads_elsewhere(one: &Profile, other: &Profile) -> bool {
+    let key = |profile: &Profile| profile.address.as_ref().map(EmailAddress::key);
+    matches!((key(one), key(other)), (Some(one), Some(other)) if one != other)
+}
+
+/// Consent is given at an address. What somebody said at another one came along as proof, and must not count for this
+/// one: their own last word is said again, behind it.
+async fn restate(
+    tx: &mut Tx,
+    known: &Profile,
+    own: Option<ConsentProof>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(newest) = consents::newest(tx, &known.id).await?.filter(|newest| Some(newest) != own.as_ref())
+    else {
+        return Ok(());
+    };
+    let own = own.unwrap_or_else(|| ConsentProof {
+        profile: known.id.clone(),
+        at: now,
+        status: known.consent,
+        source: "joined".to_owned(),
+        who: "bespoke".to_owned(),
+        wording: "nothing was said at this address".to_owned(),
+    });
+    let at = now.max(newest.at.saturating_add(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX));
+    let who =
+        format!("{}; as before somebody with another address turned out to be the same person", own.who);
+    consents::append(tx, &[ConsentProof { at, who, ..own }], now).await?;
+    Ok(())
 }
 
 fn parse(id: &str) -> Result<ProfileId, Error> {

@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
 use super::Error;
 use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
-use super::batch::Rows;
 use super::batch::args;
 use super::packed::Packed;
 use super::profiles::id_rows;
@@ -20,22 +16,6 @@ use crate::history::MAILS_PER_PROFILE_MAX;
 use crate::history::Mail;
 use crate::profile::ProfileId;
 use crate::send::SendId;
-
-/// Something a person did with a mail. What machines did is for the events only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engagement {
-    /// Opened it.
-    Opened,
-    /// Clicked in it.
-    Clicked,
-}
-
-#[derive(Serialize)]
-struct EngagementRow<'a> {
-    id: &'a str,
-    opened_at: Option<i64>,
-    clicked_at: Option<i64>,
-}
 
 /// `$1` profiles, `$2` how many mails each.
 pub(super) const MAILS_SQL: &str = "select value->>0, (
@@ -71,41 +51,6 @@ impl Store {
             }
         }
         Ok(found)
-    }
-
-    /// Notes what people did with their mails; the first time of each stays. A click is an opening too: pictures may
-    /// be off.
-    pub async fn record_engagement(&self, deeds: &[(SendId, Engagement, Timestamp)]) -> Result<u64, Error> {
-        // One row a send: PostgreSQL updates none twice in one statement.
-        let mut rows: HashMap<&str, EngagementRow<'_>> = HashMap::with_capacity(deeds.len());
-        for (send, engagement, at) in deeds {
-            let id = send.as_str();
-            let row = rows.entry(id).or_insert(EngagementRow { id, opened_at: None, clicked_at: None });
-            let at = at.as_millisecond();
-            row.opened_at = Some(row.opened_at.map_or(at, |known| known.min(at)));
-            if *engagement == Engagement::Clicked {
-                row.clicked_at = Some(row.clicked_at.map_or(at, |known| known.min(at)));
-            }
-        }
-        let mut rows: Vec<EngagementRow<'_>> = rows.into_values().collect();
-        rows.sort_by_key(|row| row.id);
-        let mut changed = 0;
-        let mut tx = self.pools.begin().await?;
-        for chunk in rows.chunks(ROWS_PER_STATEMENT_MAX) {
-            changed += tx
-                .run(
-                    "update sends set
-                       opened_at = coalesce(opened_at, cast(value->>'opened_at' as bigint)),
-                       clicked_at = coalesce(clicked_at, cast(value->>'clicked_at' as bigint))
-                     from {rows}
-                     where id = value->>'id' and (opened_at is null
-                       or (clicked_at is null and value->>'clicked_at' is not null))",
-                    args![Rows::of(chunk)],
-                )
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(changed)
     }
 }
 

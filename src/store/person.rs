@@ -14,6 +14,8 @@ use super::Error;
 use super::Store;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use super::dialect::Dialect;
 use super::tombstones;
@@ -81,6 +83,7 @@ impl Store {
     pub async fn erase(&self, id: &ProfileId, now: Timestamp) -> Result<Option<Erased>, Error> {
         let prints = self.fingerprints().await?;
         let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Alone).await?;
         let addresses = addresses(&mut tx, id).await?;
         let mut erased = Erased { addresses: addresses.len(), ..Erased::default() };
         let keys = address_rows(&addresses);

@@ -1,6 +1,8 @@
-//! What people ask for by the links in their mails: stop, pause, resume; and consent that is asked for by mail.
+//! What people ask for by the links in their mails: stop, pause, resume.
 
 use jiff::Timestamp;
+use serde_json::Map;
+use serde_json::Value;
 use serde_json::json;
 
 use super::Error;
@@ -9,16 +11,17 @@ use super::arrival;
 use super::arrival::Arrivals;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use super::consents;
 use super::consents::ConsentProof;
-use super::sends;
+use super::profiles;
 use super::suppressions;
-use crate::clock::from_millisecond;
 use crate::event::name;
+use crate::profile::Profile;
 use crate::profile::ProfileId;
 use crate::send::PAUSE_TOPIC;
-use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::Suppression;
 
@@ -41,6 +44,8 @@ pub struct Wish {
     pub lift: Lift,
     /// What is said about consent, with its proof.
     pub proof: Option<ConsentProof>,
+    /// Traits that it gives the person; one that is null is taken away.
+    pub traits: Map<String, Value>,
 }
 
 /// Suppressions that end because the person says so. Bounces and what an operator stopped are not theirs to lift.
@@ -55,123 +60,19 @@ pub enum Lift {
     All,
 }
 
-/// A question for consent that was mailed to somebody.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConsentRequest {
-    /// Its name; what the link in the mail is signed over.
-    pub id: String,
-    /// Who is asked.
-    pub profile: ProfileId,
-    /// The key of the address that is asked.
-    pub address: String,
-    /// Where it began: `form`, `checkout` …
-    pub source: String,
-    /// Who asked for it.
-    pub who: String,
-    /// The words that will have been agreed to.
-    pub wording: String,
-    /// When it began.
-    pub requested_at: Timestamp,
-    /// From when on the link is worth nothing.
-    pub expires_at: Timestamp,
-    /// When it was confirmed.
-    pub confirmed_at: Option<Timestamp>,
-}
-
-/// What became of a confirmation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmed {
-    /// The consent is granted now.
-    Now,
-    /// It was confirmed before, once is all, and nothing was changed.
-    Before,
-}
-
-#[derive(sqlx::FromRow)]
-struct RequestRow {
-    id: String,
-    profile_id: String,
-    address: String,
-    source: String,
-    who: String,
-    wording: String,
-    requested_at: i64,
-    expires_at: i64,
-    confirmed_at: Option<i64>,
-}
-
 impl Store {
     /// Does what a person wishes, and returns how many suppressions are new. Doing it twice changes nothing more.
     pub async fn grant_wish(&self, wish: &Wish) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
         let added = grant(&mut tx, wish).await?;
         tx.commit().await?;
         Ok(added)
     }
-
-    /// Keeps a question and plans the mail that asks it; 0 when it was asked already.
-    pub async fn ask_for_consent(
-        &self,
-        request: &ConsentRequest,
-        mail: &ScheduledSend,
-    ) -> Result<u64, Error> {
-        let mut tx = self.pools.begin().await?;
-        let added = tx
-            .run(
-                "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do nothing",
-                args![
-                    &request.id,
-                    request.profile.as_str(),
-                    &request.address,
-                    &request.source,
-                    &request.who,
-                    &request.wording,
-                    request.requested_at,
-                    request.expires_at
-                ],
-            )
-            .await?;
-        if added > 0 {
-            sends::plan_in(&mut tx, std::slice::from_ref(mail)).await?;
-            self.notify(&mut tx).await?;
-        }
-        tx.commit().await?;
-        self.wake();
-        Ok(added)
-    }
-
-    /// A question, by its name.
-    pub async fn consent_request(&self, id: &str) -> Result<Option<ConsentRequest>, Error> {
-        let row: Option<RequestRow> = self
-            .pools
-            .first(
-                "select id, profile_id, address, source, who, wording, requested_at, expires_at, confirmed_at
-                 from consent_requests where id = $1",
-                args![id],
-            )
-            .await?;
-        row.map(ConsentRequest::try_from).transpose()
-    }
-
-    /// Confirms a question, the first time only, and does what follows from it.
-    pub async fn confirm_consent(&self, id: &str, wish: &Wish) -> Result<Confirmed, Error> {
-        let mut tx = self.pools.begin().await?;
-        let first = tx
-            .run(
-                "update consent_requests set confirmed_at = $2 where id = $1 and confirmed_at is null",
-                args![id, wish.at],
-            )
-            .await?;
-        if first > 0 {
-            grant(&mut tx, wish).await?;
-        }
-        tx.commit().await?;
-        Ok(if first > 0 { Confirmed::Now } else { Confirmed::Before })
-    }
 }
 
-async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
+/// [`Store::grant_wish`] in a transaction that does more.
+pub(super) async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
     lift(tx, wish).await?;
     let mut added = 0;
     for topic in &wish.stop {
@@ -186,6 +87,11 @@ async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
     }
     if let Some(proof) = &wish.proof {
         consents::append(tx, std::slice::from_ref(proof), wish.at).await?;
+    }
+    if !wish.traits.is_empty() {
+        let traits = wish.traits.clone();
+        let profile = Profile { traits, ..Profile::nameless(wish.profile.clone(), wish.at) };
+        profiles::upsert(tx, &[profile], wish.at).await?;
     }
     Ok(added)
 }
@@ -243,23 +149,4 @@ async fn note(tx: &mut Tx, wish: &Wish, topic: &str) -> Result<(), Error> {
     )
     .await?;
     Ok(())
-}
-
-impl TryFrom<RequestRow> for ConsentRequest {
-    type Error = Error;
-
-    fn try_from(row: RequestRow) -> Result<Self, Error> {
-        Ok(Self {
-            profile: ProfileId::parse(&row.profile_id)
-                .map_err(|fault| Error::unreadable("consent_requests", &row.id, fault))?,
-            id: row.id,
-            address: row.address,
-            source: row.source,
-            who: row.who,
-            wording: row.wording,
-            requested_at: from_millisecond(row.requested_at),
-            expires_at: from_millisecond(row.expires_at),
-            confirmed_at: row.confirmed_at.map(from_millisecond),
-        })
-    }
 }

@@ -16,6 +16,7 @@ use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
 use super::consents;
+use super::consents::ConsentProof;
 use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
@@ -118,9 +119,19 @@ impl Store {
     /// [`Store::append_consents`], with its proof, grants it again. Who was erased is left out.
     pub async fn upsert_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
         let mut tx = self.pools.begin().await?;
-        let done = upsert(&mut tx, profiles, now).await?;
+        let merged = upsert(&mut tx, profiles, now).await?;
         tx.commit().await?;
-        Ok(done)
+        Ok(merged.done)
+    }
+
+    /// [`Store::upsert_profiles`] of a file: the consent that it states is kept with its proof.
+    pub async fn import_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
+        let mut tx = self.pools.begin().await?;
+        let merged = upsert(&mut tx, profiles, now).await?;
+        let proofs = merged.proofs("import", now, |_| "whoever made the file".to_owned());
+        consents::append(&mut tx, &proofs, now).await?;
+        tx.commit().await?;
+        Ok(merged.done)
     }
 
     /// One profile.
@@ -182,40 +193,70 @@ pub(super) async fn find(tx: &mut Tx, id: &ProfileId) -> Result<Option<Profile>,
     row.map(Profile::try_from).transpose()
 }
 
+/// What an upsert did, and which consent it changed.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) done: Upserted,
+    consents: Vec<(ProfileId, Consent)>,
+}
+
+impl Merged {
+    /// The proofs of what was said about consent, by whom `who` names for each person.
+    pub(super) fn proofs(
+        &self,
+        source: &str,
+        now: Timestamp,
+        who: impl Fn(&ProfileId) -> String,
+    ) -> Vec<ConsentProof> {
+        let proof = |(profile, status): &(ProfileId, Consent)| ConsentProof {
+            profile: profile.clone(),
+            at: now,
+            status: *status,
+            source: source.to_owned(),
+            who: who(profile),
+            wording: "none was stated".to_owned(),
+        };
+        self.consents.iter().map(proof).collect()
+    }
+}
+
 /// [`Store::upsert_profiles`] in a transaction that does more.
-pub(super) async fn upsert(tx: &mut Tx, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
+pub(super) async fn upsert(tx: &mut Tx, profiles: &[Profile], now: Timestamp) -> Result<Merged, Error> {
     let people = profiles.iter().map(|profile| (&profile.id, profile.address.as_ref()));
     let erased = tombstones::erased(tx, people).await?;
-    let mut done = Upserted::default();
+    let mut merged = Merged::default();
     let welcome: Vec<Profile>;
     let profiles = if erased.is_empty() {
         profiles
     } else {
         welcome = profiles.iter().filter(|profile| !erased.contains(&profile.id)).cloned().collect();
-        done.erased = (profiles.len() - welcome.len()) as u64;
+        merged.done.erased = (profiles.len() - welcome.len()) as u64;
         &welcome
     };
     for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
-        upsert_chunk(tx, chunk, now, &mut done).await?;
+        upsert_chunk(tx, chunk, now, &mut merged).await?;
     }
-    Ok(done)
+    Ok(merged)
 }
 
 async fn upsert_chunk(
     tx: &mut Tx,
     chunk: &[Profile],
     now: Timestamp,
-    done: &mut Upserted,
+    merged: &mut Merged,
 ) -> Result<(), Error> {
     let ids: Vec<ProfileId> = chunk.iter().map(|profile| profile.id.clone()).collect();
     // Locked in the order of ids, as everywhere, so that two batches cannot wait for each other.
     let sql = format!("{COLUMNS} where id in (select value->>0 from {{rows}}) order by id {{for_update}}");
     let known: Vec<ProfileRow> = tx.all(sql, args![id_rows(&ids)]).await?;
     let mut profiles: HashMap<ProfileId, Profile> = HashMap::with_capacity(chunk.len());
+    let mut consent_before: HashMap<ProfileId, Consent> = HashMap::with_capacity(chunk.len());
     for row in known {
         let profile = Profile::try_from(row)?;
+        consent_before.insert(profile.id.clone(), profile.consent);
         profiles.insert(profile.id.clone(), profile);
     }
+    let done = &mut merged.done;
     let mut changed: HashSet<&ProfileId> = HashSet::new();
     let mut moved: BTreeSet<&ProfileId> = BTreeSet::new();
     for profile in chunk {
@@ -239,6 +280,12 @@ async fn upsert_chunk(
             done.unchanged += 1;
         }
     }
+    let told = changed.iter().filter_map(|id| {
+        let consent = profiles[*id].consent;
+        let before = consent_before.get(*id).copied().unwrap_or_default();
+        (consent != before).then(|| ((*id).clone(), consent))
+    });
+    merged.consents.extend(told);
     let mut rows: Vec<NewRow<'_>> = changed.iter().map(|id| NewRow::of(&profiles[*id])).collect();
     rows.sort_by(|a, b| a.id.cmp(b.id));
     let sql = format!(

@@ -35,11 +35,17 @@ pub enum Pruned {
     ConsentRequests,
     /// Bounces of addresses that exist.
     SoftBounces,
+    /// What receivers of webhooks have still to be told.
+    OutcomeLog,
+    /// Messages that receivers of webhooks did not take.
+    WebhookMessages,
 }
 
 impl Pruned {
     /// All, what hangs on others first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
+        Self::OutcomeLog,
+        Self::WebhookMessages,
         Self::ConsentRequests,
         Self::SoftBounces,
         Self::IdempotencyKeys,
@@ -65,6 +71,8 @@ impl Pruned {
             Self::IdempotencyKeys => "idempotency_keys",
             Self::ConsentRequests => "consent_requests",
             Self::SoftBounces => "soft_bounces",
+            Self::OutcomeLog => "outcome_log",
+            Self::WebhookMessages => "webhook_messages",
         }
     }
 
@@ -105,6 +113,14 @@ impl Pruned {
             Self::SoftBounces => Step::ByRows(
                 "delete from soft_bounces where (address, send_id) in (
                    select address, send_id from soft_bounces where at < $1 order by address, send_id limit $2)",
+            ),
+            Self::OutcomeLog => Step::ByRows(
+                "delete from outcome_log where seq in (
+                   select seq from outcome_log where at < $1 order by seq limit $2)",
+            ),
+            Self::WebhookMessages => Step::ByRows(
+                "delete from webhook_messages where (endpoint, id) in (
+                   select endpoint, id from webhook_messages where created_at < $1 order by endpoint, id limit $2)",
             ),
         }
     }
@@ -232,6 +248,8 @@ impl Store {
             Pruned::IdempotencyKeys => "select count(*) from idempotency_keys where at < $1",
             Pruned::ConsentRequests => "select count(*) from consent_requests where requested_at < $1",
             Pruned::SoftBounces => "select count(*) from soft_bounces where at < $1",
+            Pruned::OutcomeLog => "select count(*) from outcome_log where at < $1",
+            Pruned::WebhookMessages => "select count(*) from webhook_messages where created_at < $1",
         };
         self.count(sql, args![before]).await
     }

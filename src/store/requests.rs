@@ -53,8 +53,8 @@ pub struct SendRequest {
 /// What a request came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is scheduled, and committed.
-    New,
+    /// It is scheduled as this send, and committed.
+    New(SendId),
     /// It was asked for before, and this is its send.
     Before(SendId),
     /// Its key was used for another request.
@@ -64,6 +64,14 @@ pub enum Accepted {
 }
 
 impl Store {
+    /// What became of an earlier request with this key, which may have been another request; `None` where there was
+    /// none.
+    pub async fn request_before(&self, key: &IdempotencyKey) -> Result<Option<Accepted>, Error> {
+        let row: Option<(String, String)> =
+            self.pools.first(KNOWN_SQL, args![&key.api_key, &key.key]).await?;
+        row.map(|row| accepted_before(key, row)).transpose()
+    }
+
     /// Schedules one send. Of requests with the same key at the same time one schedules, the others wait for its
     /// commit and hear of its send.
     pub async fn request_send(&self, request: &SendRequest, now: Timestamp) -> Result<Accepted, Error> {
@@ -90,7 +98,7 @@ impl Store {
         self.notify(&mut tx).await?;
         tx.commit().await?;
         self.wake();
-        Ok(Accepted::New)
+        Ok(Accepted::New(request.send.id.clone()))
     }
 
     /// The files that come along with a send, in the order of the request.
@@ -123,19 +131,21 @@ async fn remember(
     if inserted > 0 {
         return Ok(None);
     }
-    let known: Option<(String, String)> = tx
-        .first(
-            "select body_hash, send_id from idempotency_keys where api_key = $1 and key = $2",
-            args![&key.api_key, &key.key],
-        )
-        .await?;
-    let Some((body_hash, send)) = known else {
-        return Err(Error::unreadable("idempotency_keys", &key.key, "it was deleted at the same moment"));
-    };
+    let known: Option<(String, String)> = tx.first(KNOWN_SQL, args![&key.api_key, &key.key]).await?;
+    let known = known.ok_or_else(|| {
+        Error::unreadable("idempotency_keys", &key.key, "it was deleted at the same moment")
+    })?;
+    accepted_before(key, known).map(Some)
+}
+
+/// `$1` the API key, `$2` the key of the request.
+const KNOWN_SQL: &str = "select body_hash, send_id from idempotency_keys where api_key = $1 and key = $2";
+
+fn accepted_before(key: &IdempotencyKey, (body_hash, send): (String, String)) -> Result<Accepted, Error> {
     if body_hash != key.body_hash {
-        return Ok(Some(Accepted::OtherBody));
+        return Ok(Accepted::OtherBody);
     }
     let send = SendId::parse(&send)
         .ok_or_else(|| Error::unreadable("idempotency_keys", &key.key, "the send is not 32 hex digits"))?;
-    Ok(Some(Accepted::Before(send)))
+    Ok(Accepted::Before(send))
 }

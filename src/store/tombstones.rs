@@ -10,6 +10,8 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
 use super::connection::Tx;
 use super::fingerprint::Fingerprints;
 use super::fingerprint::SECRET;
@@ -90,11 +92,12 @@ pub(super) async fn add(
     Ok(())
 }
 
-/// Those of these people who were erased, by their id or by their address.
+/// Those of these people who were erased, by their id or by their address. Nobody else is until the transaction ends.
 pub(super) async fn erased<'a>(
     tx: &mut Tx,
     people: impl Iterator<Item = (&'a ProfileId, Option<&'a EmailAddress>)>,
 ) -> Result<HashSet<ProfileId>, Error> {
+    tx.agree(Accord::Erasures, Held::Shared).await?;
     let mut found = HashSet::new();
     // Nearly always nobody was, and nothing has to be hashed.
     let any: Option<(String,)> = tx.first("select print from tombstones limit 1", args![]).await?;

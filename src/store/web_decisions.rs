@@ -1,4 +1,5 @@
-//! What was chosen for other channels than mail, and what came of it.
+//! What was chosen for other channels than mail. What came of it is read with what came of mails
+//! ([`super::rewards`]).
 
 use serde::Serialize;
 
@@ -9,25 +10,12 @@ use super::batch::Heap;
 use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
-use super::batch::args;
 use super::tombstones;
 use crate::decision::Choice;
 use crate::decision::Decision;
-use crate::event::Event;
-use crate::profile::ProfileId;
-use crate::send::SendId;
 
 /// The property by which an event names the decision that it rewards.
 pub const DECISION_ID: &str = "decision_id";
-
-/// A decision for another channel, and what the person did that names it, oldest first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WebOutcome {
-    /// What was chosen; its id is where a mail's decision names its send.
-    pub decision: Decision,
-    /// Events of the same person, not earlier, whose property [`DECISION_ID`] names it.
-    pub rewards: Vec<Event>,
-}
 
 #[derive(Serialize)]
 struct NewRow<'a> {
@@ -78,37 +66,5 @@ impl Store {
         }
         tx.commit().await?;
         Ok(saved)
-    }
-
-    /// The next `limit` decisions behind `after`, in the order of their times, with what rewards them so far.
-    pub async fn web_outcomes(&self, after: Option<&SendId>, limit: usize) -> Result<Vec<WebOutcome>, Error> {
-        let rows: Vec<(String, String, String)> = self
-            .pools
-            .all(
-                "select id, profile_id, body from web_decisions where id > $1 order by id limit $2",
-                args![after.map_or("", SendId::as_str), limit],
-            )
-            .await?;
-        let mut decisions = Vec::with_capacity(rows.len());
-        for (id, profile, body) in rows {
-            let unreadable = |fault: &dyn std::fmt::Display| Error::unreadable("web_decisions", &id, fault);
-            let mut decision: Decision = serde_json::from_str(&body).map_err(|fault| unreadable(&fault))?;
-            // The row follows people who turn out to be others.
-            decision.profile = ProfileId::parse(&profile).map_err(|fault| unreadable(&fault))?;
-            decisions.push(decision);
-        }
-        let people: Vec<ProfileId> = decisions.iter().map(|decision| decision.profile.clone()).collect();
-        let events = self.events_of(&people).await?;
-        let outcome = |decision: Decision| {
-            let names = |event: &&Event| {
-                let named = event.properties.get(DECISION_ID).and_then(serde_json::Value::as_str);
-                named == Some(decision.send.as_str()) && event.at >= decision.at
-            };
-            let mut rewards: Vec<Event> =
-                events.get(&decision.profile).into_iter().flatten().filter(names).cloned().collect();
-            rewards.sort_by_key(|event| event.at);
-            WebOutcome { decision, rewards }
-        };
-        Ok(decisions.into_iter().map(outcome).collect())
     }
 }

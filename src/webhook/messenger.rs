@@ -1,6 +1,8 @@
-//! Reads on, queues, calls, and tries again.
+//! Reads on, queues, calls, and tries again. Receivers do not wait for each other.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,9 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use sha2::Digest as _;
 use sha2::Sha256;
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use tokio::task::JoinSet;
 
 use super::Endpoint;
 use super::headers;
@@ -29,8 +34,14 @@ use crate::store::WebhookSource;
 
 /// Events or outcomes that are read at once.
 const PAGE_ROWS: usize = 500;
-/// Calls to one receiver in one round.
-const CALLS_PER_ROUND_MAX: usize = 100;
+/// Messages of one receiver that are read at once.
+const MESSAGES_PER_PAGE: usize = 100;
+/// Receivers that are called at the same time, at most.
+const RECEIVERS_AT_ONCE_MAX: usize = 16;
+/// Calls to one receiver at the same time, once it has taken one.
+const CALLS_AT_ONCE: usize = 8;
+/// After this long a receiver's turn ends, whatever is left.
+const TURN_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// How often there is a round.
 const EVERY: Duration = Duration::from_secs(1);
 /// A receiver that failed is left alone for at most this long, whatever its message waits for.
@@ -50,10 +61,30 @@ pub struct Round {
 /// Tells receivers what happened.
 #[derive(Debug)]
 pub struct Messenger {
-    endpoints: Vec<Endpoint>,
-    outward: Outward,
-    settings: Webhooks,
+    endpoints: Vec<Arc<Endpoint>>,
+    caller: Caller,
     paused: HashMap<String, Timestamp>,
+    /// Those whose turn has not ended.
+    busy: HashSet<String>,
+    turns: JoinSet<Turn>,
+}
+
+/// What calling takes. Clones share it.
+#[derive(Debug, Clone)]
+struct Caller {
+    outward: Outward,
+    settings: Arc<Webhooks>,
+    slots: Arc<Semaphore>,
+}
+
+/// What became of one receiver's turn.
+#[derive(Debug)]
+struct Turn {
+    endpoint: String,
+    round: Round,
+    /// Until when it is left alone.
+    paused_until: Option<Timestamp>,
+    fault: Option<Error>,
 }
 
 enum Called {
@@ -71,11 +102,19 @@ impl Messenger {
         if config.webhook.is_empty() {
             return Ok(None);
         }
-        let endpoints = config.webhook.iter().map(Endpoint::new).collect::<Result<_, _>>()?;
-        let settings = config.webhooks.clone();
+        let endpoint = |section| Endpoint::new(section).map(Arc::new);
+        let endpoints = config.webhook.iter().map(endpoint).collect::<Result<_, _>>()?;
+        let settings = Arc::new(config.webhooks.clone());
         let reach = if settings.allow_private { Reach::Anywhere } else { Reach::Public };
         let outward = Outward::new(reach, Duration::from_secs(settings.timeout_seconds));
-        Ok(Some(Self { endpoints, outward, settings, paused: HashMap::new() }))
+        let caller = Caller { outward, settings, slots: Arc::new(Semaphore::new(RECEIVERS_AT_ONCE_MAX)) };
+        Ok(Some(Self {
+            endpoints,
+            caller,
+            paused: HashMap::new(),
+            busy: HashSet::new(),
+            turns: JoinSet::new(),
+        }))
     }
 
     /// Makes new receivers begin with what is to come, and forgets those that are not configured any more.
@@ -105,15 +144,29 @@ impl Messenger {
                 });
             }
             if leadership.is_some()
-                && let Err(error) = self.round(&store, clock.now()).await
+                && let Err(error) = self.begin_turns(&store, &clock).await
             {
                 tracing::error!("cannot tell other systems, trying again: {error}");
             }
         }
     }
 
-    /// Reads on for every receiver, and calls those that have something due.
-    pub async fn round(&mut self, store: &Store, now: Timestamp) -> Result<Round, Error> {
+    /// Reads on for every receiver, calls those that have something due, and waits for them.
+    pub async fn round(&mut self, store: &Store, clock: &Clock) -> Result<Round, Error> {
+        self.begin_turns(store, clock).await?;
+        let mut round = Round::default();
+        while let Some(turn) = self.turns.join_next().await {
+            round.add(self.end(turn)?);
+        }
+        Ok(round)
+    }
+
+    /// Reads on for every receiver, and lets those be called that are not being called. What has ended is put away.
+    async fn begin_turns(&mut self, store: &Store, clock: &Clock) -> Result<(), Error> {
+        while let Some(turn) = self.turns.try_join_next() {
+            self.end(turn)?;
+        }
+        let now = clock.now();
         let mut read = false;
         for endpoint in &self.endpoints {
             read |= read_on(store, endpoint, WebhookSource::Events, now).await?;
@@ -124,62 +177,108 @@ impl Messenger {
             store.tidy_webhooks(&ids).await?;
         }
         self.paused.retain(|_, until| *until > now);
-        let awake = self.endpoints.iter().filter(|endpoint| !self.paused.contains_key(&endpoint.id));
-        let told: Vec<_> = join_all(awake.map(|endpoint| self.tell(store, endpoint, now))).await;
-        let mut round = Round::default();
-        for told in told {
-            let (done, pause) = told?;
-            round.delivered += done.delivered;
-            round.failed += done.failed;
-            round.given_up += done.given_up;
-            self.paused.extend(pause);
+        for endpoint in &self.endpoints {
+            if self.paused.contains_key(&endpoint.id) || !self.busy.insert(endpoint.id.clone()) {
+                continue;
+            }
+            let (caller, endpoint) = (self.caller.clone(), Arc::clone(endpoint));
+            let (store, clock) = (store.clone(), clock.clone());
+            self.turns.spawn(async move { caller.turn(&store, &clock, &endpoint).await });
         }
-        Ok(round)
+        Ok(())
     }
 
-    /// Calls one receiver with what is due, in order, until a call fails.
+    fn end(&mut self, turn: Result<Turn, JoinError>) -> Result<Round, Error> {
+        let Ok(turn) = turn.inspect_err(|error| tracing::error!(%error, "telling a receiver failed")) else {
+            // Nobody knows whose it was: all may be called again.
+            self.busy.clear();
+            return Ok(Round::default());
+        };
+        self.busy.remove(&turn.endpoint);
+        self.paused.extend(turn.paused_until.map(|until| (turn.endpoint, until)));
+        turn.fault.map_or(Ok(turn.round), Err)
+    }
+}
+
+impl Round {
+    fn add(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.failed += other.failed;
+        self.given_up += other.given_up;
+    }
+}
+
+impl Caller {
+    /// Calls one receiver with what is due, until nothing is, or a call fails, or its turn is over.
+    async fn turn(&self, store: &Store, clock: &Clock, endpoint: &Endpoint) -> Turn {
+        let _slot = self.slots.acquire().await;
+        let mut turn =
+            Turn { endpoint: endpoint.id.clone(), round: Round::default(), paused_until: None, fault: None };
+        if let Err(error) = self.tell(store, clock, endpoint, &mut turn).await {
+            turn.fault = Some(error);
+        }
+        turn
+    }
+
     async fn tell(
         &self,
         store: &Store,
+        clock: &Clock,
         endpoint: &Endpoint,
-        now: Timestamp,
-    ) -> Result<(Round, Option<(String, Timestamp)>), Error> {
-        let mut round = Round::default();
-        for queued in store.due_webhooks(&endpoint.id, now, CALLS_PER_ROUND_MAX).await? {
-            let id = queued.message.id.as_str();
-            match self.call(endpoint, &queued, now).await {
-                Called::Taken => {
-                    store.webhooks_done(&endpoint.id, &[id]).await?;
-                    round.delivered += 1;
+        turn: &mut Turn,
+    ) -> Result<(), Error> {
+        let began = clock.now();
+        loop {
+            let due = store.due_webhooks(&endpoint.id, clock.now(), MESSAGES_PER_PAGE).await?;
+            let Some((first, others)) = due.split_first() else { return Ok(()) };
+            // One call alone shows whether the receiver is there.
+            for group in std::iter::once(std::slice::from_ref(first)).chain(others.chunks(CALLS_AT_ONCE)) {
+                let calls = group.iter().map(|queued| self.call(clock, endpoint, queued));
+                for (queued, called) in group.iter().zip(join_all(calls).await) {
+                    self.settle(store, clock, endpoint, queued, called, turn).await?;
                 }
-                Called::GivenUp(why) => {
-                    tracing::error!(
-                        endpoint = endpoint.id,
-                        message = id,
-                        why,
-                        "a webhook message was given up"
-                    );
-                    store.webhooks_done(&endpoint.id, &[id]).await?;
-                    round.given_up += 1;
-                }
-                Called::Failed(why) => {
-                    let due_at = now + self.wait(&queued);
-                    tracing::warn!(
-                        endpoint = endpoint.id,
-                        message = id,
-                        why,
-                        "a webhook message was not taken"
-                    );
-                    store.webhook_failed(&endpoint.id, id, &why, due_at).await?;
-                    round.failed += 1;
-                    return Ok((round, Some((endpoint.id.clone(), due_at.min(now + PAUSE_MAX)))));
+                if turn.paused_until.is_some() || clock.now().duration_since(began) > TURN_MAX {
+                    return Ok(());
                 }
             }
         }
-        Ok((round, None))
     }
 
-    async fn call(&self, endpoint: &Endpoint, queued: &QueuedMessage, now: Timestamp) -> Called {
+    /// Writes down what became of a call.
+    async fn settle(
+        &self,
+        store: &Store,
+        clock: &Clock,
+        endpoint: &Endpoint,
+        queued: &QueuedMessage,
+        called: Called,
+        turn: &mut Turn,
+    ) -> Result<(), Error> {
+        let id = queued.message.id.as_str();
+        match called {
+            Called::Taken => {
+                store.webhooks_done(&endpoint.id, &[id]).await?;
+                turn.round.delivered += 1;
+            }
+            Called::GivenUp(why) => {
+                tracing::error!(endpoint = endpoint.id, message = id, why, "a webhook message was given up");
+                store.webhooks_done(&endpoint.id, &[id]).await?;
+                turn.round.given_up += 1;
+            }
+            Called::Failed(why) => {
+                let now = clock.now();
+                let due_at = now + self.wait(queued);
+                tracing::warn!(endpoint = endpoint.id, message = id, why, "a webhook message was not taken");
+                store.webhook_failed(&endpoint.id, id, &why, due_at).await?;
+                turn.round.failed += 1;
+                turn.paused_until = Some(due_at.min(now + PAUSE_MAX));
+            }
+        }
+        Ok(())
+    }
+
+    async fn call(&self, clock: &Clock, endpoint: &Endpoint, queued: &QueuedMessage) -> Called {
+        let now = clock.now();
         let WebhookMessage { id, body, .. } = &queued.message;
         let headers = headers(&endpoint.secret, id, now.as_second(), body);
         let answer = self.outward.call("POST", &endpoint.url, &headers, Bytes::from(body.clone())).await;

@@ -35,6 +35,8 @@ pub struct Sender {
     keys: Vec<DkimKey>,
     /// Signed addresses.
     pub links: Arc<Links>,
+    /// Postmark tells us of bounces, so mail may go through it.
+    by_postmark: bool,
 }
 
 /// Why no mail can be sent at all.
@@ -119,6 +121,7 @@ impl Sender {
             message_id_domain: or_own(&sender.message_id_domain),
             list_domain: or_own(&sender.list_id),
             keys,
+            by_postmark: config.feedback.postmark_basic_auth.is_some(),
             links: Arc::new(Links::new(keyring, config.public.url.as_deref(), probe.domain())),
         })
     }
@@ -170,6 +173,7 @@ impl Sender {
             feedback_id: &feedback_id,
             attachments: extras.attachments,
             purpose: extras.purpose,
+            postmark_metadata: self.by_postmark.then(|| local_part(&return_path)),
         };
         let mut composed = mail.compose()?;
         if !self.keys.is_empty() {
@@ -177,6 +181,10 @@ impl Sender {
         }
         Ok(composed)
     }
+}
+
+fn local_part(address: &EmailAddress) -> &str {
+    address.as_str().rsplit_once('@').map_or("", |(local, _)| local)
 }
 
 fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, SenderError> {

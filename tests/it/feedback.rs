@@ -259,12 +259,16 @@ async fn bounces_are_imported_from_mbox_maildir_folder_and_stdin_and_only_once()
     assert!(stdout.starts_with("2 mails, nothing was written\n"), "{stdout}");
     assert_eq!(suppressed(&app.database.store, "ana@example.test").await, []);
 
-    let (code, stdout, stderr) =
-        imports(&app, &[&at("spool"), &at("maildir"), &at("eml"), "-"], &bounce(&other, 2, "bo"));
+    let listed = ["--rejects", &at("rejects.csv")];
+    let paths = [&at("spool"), &at("maildir"), &at("eml"), "-"];
+    let (code, stdout, stderr) = imports(&app, &[&listed[..], &paths[..]].concat(), &bounce(&other, 2, "bo"));
     let table = "5 mails\n                 applied     known     noted     aside  unproven\n\
                  hard_bounce            2         2         0         0         0\n";
     assert_eq!((code, stdout.as_str()), (Some(0), table));
     assert!(stderr.contains("spool, mail 2: reports nothing"), "{stderr}");
+    let rejects = std::fs::read_to_string(at("rejects.csv")).unwrap();
+    let expected = format!("\"mail\",\"reason\"\n\"{}, mail 2\",\"reports nothing\"\n", at("spool"));
+    assert_eq!(rejects, expected);
     for address in ["ana@example.test", "bo@example.test"] {
         assert_eq!(suppressed(&app.database.store, address).await, pair("*", "hard_bounce"));
     }

@@ -6,6 +6,7 @@ mod bounces;
 mod catalog;
 mod commands;
 mod config;
+mod erasure;
 mod evaluate;
 mod faults_database;
 mod faults_leader;

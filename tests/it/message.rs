@@ -65,6 +65,7 @@ impl Parts {
             feedback_id: "journey:compare:lifecycle:shop",
             attachments: &[],
             purpose: MailPurpose::Delivery,
+            postmark_metadata: None,
         }
     }
 }

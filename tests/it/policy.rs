@@ -18,12 +18,12 @@ use bespoke::select::learnt::PolicyBody;
 use bespoke::select::learnt::PolicyModel;
 use bespoke::select::thompson::rescore;
 use bespoke::send::State;
-use bespoke::store::Engagement;
 use bespoke::store::StoredModel;
 use jiff::ToSpan;
 use serde_json::json;
 
 use crate::support::TestApp;
+use crate::support::given;
 
 const BODY: &str = "<mj-section><mj-column><mj-text>Good day.</mj-text></mj-column></mj-section>";
 
@@ -139,9 +139,9 @@ async fn the_policy_draws_evenly_learns_and_chooses_and_every_decision_can_be_sc
         let photos: Vec<&Decision> =
             first.iter().filter(|decision| variant(decision).contains("hero=photo")).collect();
         let at = app.now() + 1.hour();
-        let clicks: Vec<_> =
-            photos.iter().map(|decision| (decision.send.clone(), Engagement::Clicked, at)).collect();
-        store.record_engagement(&clicks).await.unwrap();
+        for decision in &photos {
+            given::clicks(&app.database, &decision.send, at).await;
+        }
 
         app.at("2026-03-06T00:00:00Z").await;
         let taught = learns(&app).await;
@@ -225,12 +225,9 @@ async fn a_running_engine_takes_a_newer_model_and_goes_back_to_an_older_one() {
 async fn a_new_variant_starts_at_its_options_coefficients_and_gets_a_tenth_at_most() {
     let app = apps().await.remove(0);
     let first = mails_of(&app, "2026-03-02").await;
-    let clicks: Vec<_> = first
-        .iter()
-        .filter(|decision| variant(decision).contains("hero=photo"))
-        .map(|decision| (decision.send.clone(), Engagement::Clicked, app.now() + 1.hour()))
-        .collect();
-    app.database.store.record_engagement(&clicks).await.unwrap();
+    for decision in first.iter().filter(|decision| variant(decision).contains("hero=photo")) {
+        given::clicks(&app.database, &decision.send, app.now() + 1.hour()).await;
+    }
     app.at("2026-03-06T00:00:00Z").await;
     learns(&app).await;
     let stored = app.database.store.newest_model(POLICY_MODEL).await.unwrap().unwrap();

@@ -302,7 +302,7 @@ async fn what_is_older_than_it_may_be_is_pruned_in_small_steps_and_the_rest_stay
         }
         assert_eq!(
             (rows("sends").await, rows("consents").await),
-            (1, 1),
+            (1, 2),
             "what waits, and proof of consent, stay"
         );
     }

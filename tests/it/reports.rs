@@ -14,7 +14,6 @@ use bespoke::report::scope::Scope;
 use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::send::Suppression;
-use bespoke::store::Engagement;
 use bespoke::store::Store;
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
@@ -27,6 +26,7 @@ use crate::import::map;
 use crate::import::shared;
 use crate::support::Database;
 use crate::support::TestApp;
+use crate::support::given;
 
 const RETAIL: &str = "online_retail/transactions_until_2011-05.csv.gz";
 
@@ -82,8 +82,9 @@ async fn a_day_of_news(app: &TestApp) -> Vec<(String, SendId)> {
 async fn what_came_of_it(app: &TestApp, went: &[(String, SendId)]) {
     let store = &app.database.store;
     app.at("2026-03-03T12:00:00Z").await;
-    let clicked = |index: usize| (went[index].1.clone(), Engagement::Clicked, app.now());
-    store.record_engagement(&[clicked(0), clicked(1)]).await.unwrap();
+    for index in [0, 1] {
+        given::clicks(&app.database, &went[index].1, app.now()).await;
+    }
     let (buyer, held_out) = (went[0].0.clone(), held_out(app).await);
     app.at("2026-03-04T12:00:00Z").await;
     app.does(&buyer, "Order Completed", json!({"order_id": "A1", "total": 100.0})).await;

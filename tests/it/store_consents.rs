@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bespoke::campaign::Kind;
+use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
 use bespoke::profile::EmailAddress;
 use bespoke::profile::Profile;
@@ -10,6 +11,7 @@ use bespoke::send::PAUSE_TOPIC;
 use bespoke::send::Suppression;
 use bespoke::store::ConsentNeeded;
 use bespoke::store::ConsentProof;
+use bespoke::store::Heard;
 use bespoke::store::Refusal;
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -152,5 +154,78 @@ async fn a_consent_that_was_confirmed_at_one_address_is_not_confirmed_at_another
         let again = proof("moved", start() + 2.hours(), Consent::Granted, "confirmation link");
         store.append_consents(&[again], start() + 2.hours()).await.unwrap();
         assert!(store.confirmed(&ids).await.unwrap().contains(&id("moved")));
+    }
+}
+
+#[tokio::test]
+async fn consent_that_was_given_at_another_address_does_not_come_along_when_two_turn_out_to_be_one() {
+    for database in stores().await {
+        let store = &database.store;
+        let at = |name: &str, address: Option<&str>, consent: Consent| Profile {
+            address: address.map(|address| EmailAddress::parse(address).unwrap()),
+            consent,
+            ..profile(name)
+        };
+        // Each with a visitor who confirmed at an address: another one, the same one, and where they had none.
+        for (name, address, own) in [
+            ("elsewhere", Some("mine@example.test"), Consent::Unknown),
+            ("confirmed", Some("own@example.test"), Consent::Granted),
+            ("same", Some("visitor@example.test"), Consent::Unknown),
+            ("none", None, Consent::Unknown),
+        ] {
+            let visitor = format!("anon:{name}");
+            let known = at(name, address, own);
+            let stranger =
+                Profile { id: id(&visitor), ..at(name, Some("Visitor@example.test"), Consent::Unknown) };
+            store.upsert_profiles(&[known, stranger], start()).await.unwrap();
+            let mut proofs = vec![proof(&visitor, start() + 1.hour(), Consent::Granted, "confirmation link")];
+            if own == Consent::Granted {
+                proofs.push(proof(name, start(), Consent::Granted, "confirmation link"));
+            }
+            store.append_consents(&proofs, start()).await.unwrap();
+            let join = Entry::Join { anonymous: id(&visitor), known: id(name) };
+            store.take_in(&[Heard { entry: &join, key: "k" }], start() + 2.hours()).await.unwrap();
+        }
+        let ids = ["elsewhere", "confirmed", "same", "none"].map(id);
+        let expected = HashSet::from([id("confirmed"), id("same"), id("none")]);
+        assert_eq!(store.confirmed(&ids).await.unwrap(), expected, "{}", database.name());
+        let elsewhere = store.profile(&id("elsewhere")).await.unwrap().unwrap();
+        assert_eq!(elsewhere.consent, Consent::Unknown);
+        let proofs = store.consents_of(&id("elsewhere")).await.unwrap();
+        let sources: Vec<_> = proofs.iter().map(|proof| (proof.source.as_str(), proof.status)).collect();
+        let expected = [("confirmation link", Consent::Granted), ("joined", Consent::Unknown)];
+        assert_eq!(sources, expected, "what was said there stays as proof");
+    }
+}
+
+#[tokio::test]
+async fn a_consent_that_a_program_or_a_file_tells_is_kept_with_its_proof_once() {
+    for database in stores().await {
+        let store = &database.store;
+        let told = |name: &str, consent: Consent| Profile { consent, ..profile(name) };
+        let granted = Entry::Profile(told("ana", Consent::Granted));
+        let unknown = Entry::Profile(told("bo", Consent::Unknown));
+        let withdrawn = Entry::Profile(told("ana", Consent::Withdrawn));
+        for (minutes, entries) in
+            [(0, [&granted, &unknown]), (1, [&granted, &unknown]), (2, [&withdrawn, &withdrawn])]
+        {
+            let heard = entries.map(|entry| Heard { entry, key: "a1b2" });
+            store.take_in(&heard, start() + i64::from(minutes).minutes()).await.unwrap();
+        }
+        let proofs = store.consents_of(&id("ana")).await.unwrap();
+        let found: Vec<_> =
+            proofs.iter().map(|proof| (proof.at, proof.status, proof.source.as_str())).collect();
+        let expected = [
+            (start(), Consent::Granted, "identify"),
+            (start() + 2.minutes(), Consent::Withdrawn, "identify"),
+        ];
+        assert_eq!(found, expected, "{}", database.name());
+        assert_eq!(proofs[0].who, "told by the key a1b2");
+        assert_eq!(store.consents_of(&id("bo")).await.unwrap(), []);
+
+        store.import_profiles(&[told("cy", Consent::Granted)], start()).await.unwrap();
+        store.import_profiles(&[told("cy", Consent::Granted)], start() + 1.minute()).await.unwrap();
+        let proofs = store.consents_of(&id("cy")).await.unwrap();
+        assert_eq!((proofs.len(), proofs[0].source.as_str()), (1, "import"));
     }
 }

@@ -19,11 +19,11 @@ use bespoke::send::State;
 use bespoke::stage::Stage;
 use bespoke::store::ConsentProof;
 use bespoke::store::CouponCount;
-use bespoke::store::Engagement;
 use bespoke::store::Granted;
 use bespoke::store::Neighbour;
 use bespoke::store::Reserve;
 use bespoke::store::StoredModel;
+use bespoke::tracking::HitKind;
 use jiff::ToSpan;
 use serde_json::json;
 
@@ -31,6 +31,7 @@ use crate::support::database::start;
 use crate::support::given::SOFT_MAX;
 use crate::support::given::claim;
 use crate::support::given::given_people;
+use crate::support::given::hit;
 use crate::support::given::id;
 use crate::support::given::mark;
 use crate::support::given::profile;
@@ -162,13 +163,10 @@ async fn mails_are_what_was_taken_and_what_people_did_with_it() {
 
         let first = expected[0].send.clone();
         let later = start() + 5.hours();
-        let deeds = [
-            (first.clone(), Engagement::Clicked, later + 1.hour()),
-            (first.clone(), Engagement::Opened, later),
-        ];
-        assert_eq!(store.record_engagement(&deeds).await.unwrap(), 1);
-        let again = [(first, Engagement::Clicked, later + 9.hours())];
-        assert_eq!(store.record_engagement(&again).await.unwrap(), 0);
+        hit(&database, &first, HitKind::Open, later).await;
+        for hours in [1, 9] {
+            hit(&database, &first, HitKind::Click, later + hours.hours()).await;
+        }
         expected[0].opened_at = Some(later);
         expected[0].clicked_at = Some(later + 1.hour());
         let mails = store.mails_of(&[id("ana")]).await.unwrap();

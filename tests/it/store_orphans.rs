@@ -5,7 +5,6 @@ use bespoke::campaign::Kind;
 use bespoke::send::Outcome;
 use bespoke::send::SendId;
 use bespoke::send::State;
-use bespoke::store::CallOff;
 use bespoke::store::Canceled;
 use bespoke::store::DOT_REPLY_MS;
 use bespoke::store::Orphans;
@@ -151,36 +150,6 @@ async fn a_send_can_be_canceled_until_it_is_on_the_wire() {
         assert_eq!(store.cancel_send(&missing, "", start()).await.unwrap(), Canceled::Missing);
         let marked = store.mark_submitting(&[mark(normal)], &[], start()).await.unwrap();
         assert_eq!(marked.refused.get(&lifecycle), Some(&Refusal::LeaseLost));
-    }
-}
-
-#[tokio::test]
-async fn an_event_calls_off_what_was_planned_before_it_and_nothing_else() {
-    for database in stores().await {
-        let store = &database.store;
-        let before = send("ana", "e1", Kind::Lifecycle, start());
-        let after = send("ana", "e2", Kind::Lifecycle, start() + 2.hours());
-        let other = send("bo", "e1", Kind::Lifecycle, start());
-        store.plan(&[before.clone(), after.clone(), other.clone()]).await.unwrap();
-        // Quiet hours have moved both behind the event that calls it off.
-        let later = Outcome::later("quiet_hours", "", start() + 9.hours());
-        let claimed = claim(&database, start(), 2, "w").await;
-        let deferred: Vec<_> = claimed.iter().map(|claimed| settlement(claimed, later.clone())).collect();
-        store.record_outcomes(&deferred, SOFT_MAX, start()).await.unwrap();
-        let calls: Vec<_> = ["ana", "bo"]
-            .map(|name| CallOff {
-                campaign: CampaignId("picks".to_owned()),
-                profile: id(name),
-                due_before: if name == "ana" { start() + 1.hour() } else { start() },
-                detail: "Order Refunded e9".to_owned(),
-            })
-            .into();
-        assert_eq!(store.call_off(&calls, start()).await.unwrap(), 1);
-        assert_eq!(store.call_off(&calls, start()).await.unwrap(), 0);
-        let called_off = (State::Canceled, Some("called_off".to_owned()));
-        assert_eq!(state(&database, &before.id).await, called_off, "{}", database.name());
-        assert_eq!(state(&database, &after.id).await.0, State::Scheduled);
-        assert_eq!(state(&database, &other.id).await.0, State::Deferred);
     }
 }
 

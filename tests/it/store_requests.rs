@@ -10,31 +10,36 @@ use crate::support::database::start;
 use crate::support::given;
 use crate::support::stores;
 
+fn key(body: &str) -> IdempotencyKey {
+    IdempotencyKey { api_key: "a".to_owned(), key: "k".to_owned(), body_hash: body.to_owned() }
+}
+
 #[tokio::test]
 async fn a_request_is_one_send_with_its_files_and_its_person_or_nothing_at_all() {
     for database in stores().await {
         let store = &database.store;
-        let key = |body: &str| {
-            Some(IdempotencyKey { api_key: "a".to_owned(), key: "k".to_owned(), body_hash: body.to_owned() })
-        };
         let file = |name: &str| StoredAttachment {
             name: name.to_owned(),
             content_type: "text/plain".to_owned(),
             content: "aGk=".to_owned(),
         };
         let request = |occurrence: &str, body: &str| SendRequest {
-            key: key(body),
+            key: Some(key(body)),
             send: given::send("new", occurrence, Kind::Transactional, start()),
             profile: Some(given::profile("new")),
             attachments: vec![file("b.txt"), file("a.txt")],
         };
         let first = request("api/1", "hash");
         let id = first.send.id.clone();
-        assert_eq!(store.request_send(&first, start()).await.unwrap(), Accepted::New);
+        assert_eq!(store.request_before(first.key.as_ref().unwrap()).await.unwrap(), None);
+        assert_eq!(store.request_send(&first, start()).await.unwrap(), Accepted::New(id.clone()));
         let again = request("api/2", "hash");
         assert_eq!(store.request_send(&again, start()).await.unwrap(), Accepted::Before(id.clone()));
         let other = request("api/3", "another");
         assert_eq!(store.request_send(&other, start()).await.unwrap(), Accepted::OtherBody);
+        for (body, expected) in [("hash", Accepted::Before(id.clone())), ("another", Accepted::OtherBody)] {
+            assert_eq!(store.request_before(&key(body)).await.unwrap(), Some(expected));
+        }
         for unborn in [&again.send.id, &other.send.id] {
             assert_eq!(store.send(unborn).await.unwrap(), None);
             assert_eq!(store.attachments_of(unborn).await.unwrap(), []);
@@ -45,7 +50,7 @@ async fn a_request_is_one_send_with_its_files_and_its_person_or_nothing_at_all()
         let mut known = request("api/4", "hash");
         known.key = None;
         known.profile = Some(bespoke::profile::Profile { address: None, ..given::profile("new") });
-        assert_eq!(store.request_send(&known, start()).await.unwrap(), Accepted::New);
+        assert_eq!(store.request_send(&known, start()).await.unwrap(), Accepted::New(known.send.id.clone()));
         let kept = store.profile(&given::id("new")).await.unwrap().unwrap();
         assert!(kept.address.is_some(), "somebody who is known stays as they are");
     }

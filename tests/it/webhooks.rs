@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use bespoke::clock::Clock;
 use bespoke::store::Arrival;
 use bespoke::store::WebhookMessage;
 use bespoke::store::WebhookSource;
@@ -37,6 +38,8 @@ struct Receiver {
     url: String,
     status: Arc<Mutex<&'static str>>,
     calls: Arc<Mutex<Vec<Call>>>,
+    /// A clock that every call takes ten seconds of.
+    clock: Arc<Mutex<Option<Clock>>>,
 }
 
 impl Receiver {
@@ -45,6 +48,8 @@ impl Receiver {
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let (status, calls) = (Arc::new(Mutex::new("200 OK")), Arc::new(Mutex::new(Vec::new())));
         let (answers, kept) = (Arc::clone(&status), Arc::clone(&calls));
+        let clock: Arc<Mutex<Option<Clock>>> = Arc::default();
+        let ticking = Arc::clone(&clock);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -67,6 +72,9 @@ impl Receiver {
                 let mut body = vec![0; length];
                 stream.read_exact(&mut body).await.unwrap();
                 kept.lock().unwrap().push((headers, String::from_utf8(body).unwrap()));
+                if let Some(clock) = ticking.lock().unwrap().as_ref() {
+                    clock.set(clock.now() + SignedDuration::from_secs(10));
+                }
                 let status = *answers.lock().unwrap();
                 let answer = format!(
                     "HTTP/1.1 {status}\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -74,7 +82,7 @@ impl Receiver {
                 stream.get_mut().write_all(answer.as_bytes()).await.unwrap();
             }
         });
-        Self { url, status, calls }
+        Self { url, status, calls, clock }
     }
 
     fn answers(&self, status: &'static str) {
@@ -115,7 +123,7 @@ async fn receivers_are_told_what_they_asked_for_in_order_and_once() {
         configure(&mut app, &receiver, &["sent", "bounced", "complained", "unsubscribed"]);
         let mut messenger = messenger(&app).await;
         let (send, _) = with_two_mails(&app).await;
-        assert_eq!(messenger.round(&app.database.store, app.now()).await.unwrap(), delivered(2));
+        assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(2));
         let calls = receiver.take();
         let told: Value = serde_json::from_str(&calls[0].1).unwrap();
         assert_eq!((told["type"].as_str(), &told["data"]["campaign"]), (Some("email.sent"), &json!("news")));
@@ -123,14 +131,14 @@ async fn receivers_are_told_what_they_asked_for_in_order_and_once() {
 
         let path = format!("{}@shop.test", keyring(&app).await.sign_return_path(&send));
         receives(&app, &dsn(&path, "1@mx", "ana@example.test", "5.1.1", "550 5.1.1 user unknown")).await;
-        assert_eq!(messenger.round(&app.database.store, app.now()).await.unwrap(), delivered(1));
+        assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(1));
         let calls = receiver.take();
         let told: Value = serde_json::from_str(&calls[0].1).unwrap();
         assert_eq!(told["type"], "email.bounced");
         assert_eq!(told["data"]["send_id"], json!(send));
         assert_eq!(told["data"]["type"], "hard_bounce");
         assert_eq!(told["data"]["profile_id"], "ana");
-        assert_eq!(messenger.round(&app.database.store, app.now()).await.unwrap(), Round::default());
+        assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), Round::default());
         assert_eq!(app.database.store.count_webhooks().await.unwrap(), 0);
     }
 }
@@ -147,10 +155,10 @@ async fn what_is_not_taken_is_told_again_under_the_same_id_until_it_is() {
         // A redirect is not followed, and is no success.
         for status in ["500 Oops", "302 Found", "404 Not Found"] {
             receiver.answers(status);
-            let round = messenger.round(store, now).await.unwrap();
+            let round = messenger.round(store, &Clock::fixed(now)).await.unwrap();
             assert_eq!(round, Round { failed: 1, ..Round::default() }, "{status}");
             assert_eq!(
-                messenger.round(store, now).await.unwrap(),
+                messenger.round(store, &Clock::fixed(now)).await.unwrap(),
                 Round::default(),
                 "it is left alone for a while"
             );
@@ -160,7 +168,7 @@ async fn what_is_not_taken_is_told_again_under_the_same_id_until_it_is() {
         assert_eq!(ids.len(), 3);
         receiver.answers("204 No Content");
         now += SignedDuration::from_hours(12);
-        assert_eq!(messenger.round(store, now).await.unwrap(), delivered(2));
+        assert_eq!(messenger.round(store, &Clock::fixed(now)).await.unwrap(), delivered(2));
         let taken: Vec<String> = receiver.take().iter().map(|call| header(call, "webhook-id")).collect();
         assert!(ids.iter().all(|id| taken.contains(id)), "{ids:?} {taken:?}");
     }
@@ -179,10 +187,62 @@ async fn a_receiver_that_is_gone_or_silent_for_days_is_given_up() {
     with_two_mails(&app).await;
     receiver.answers("500 Oops");
     let store = &app.database.store;
-    assert_eq!(messenger.round(store, app.now()).await.unwrap().failed, 1);
+    assert_eq!(messenger.round(store, &Clock::fixed(app.now())).await.unwrap().failed, 1);
     let late = app.now() + SignedDuration::from_hours(73);
-    assert_eq!(messenger.round(store, late).await.unwrap(), Round { given_up: 2, ..Round::default() });
+    assert_eq!(
+        messenger.round(store, &Clock::fixed(late)).await.unwrap(),
+        Round { given_up: 2, ..Round::default() }
+    );
     assert_eq!(store.count_webhooks().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn one_that_never_answers_holds_nobody_else_up() {
+    let mut app = TestApp::on_sqlite(&[]).await;
+    let (silent, receiver) =
+        (tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(), Receiver::start().await);
+    configure(&mut app, &receiver, &["unsubscribed"]);
+    let section = json!({"url": format!("http://{}/", silent.local_addr().unwrap()), "secret": SECRET});
+    app.config.webhook.insert(0, serde_json::from_value(section).unwrap());
+    app.config.webhooks.timeout_seconds = 3_600;
+    let messenger = messenger(&app).await;
+    app.does("ana", "Unsubscribed", json!({"n": 1})).await;
+    let telling = tokio::spawn(messenger.run(app.database.store.clone(), app.clock.clone()));
+    // It has been called, and keeps the call open for the rest of the test.
+    let called = silent.accept().await.unwrap();
+    for number in [2, 3] {
+        app.does("ana", "Unsubscribed", json!({"n": number})).await;
+        let since = std::time::Instant::now();
+        while receiver.calls.lock().unwrap().len() < number {
+            assert!(since.elapsed().as_secs() < 60, "message {number} waits for the other receiver");
+            tokio::task::yield_now().await;
+        }
+    }
+    telling.abort();
+    drop(called);
+}
+
+#[tokio::test]
+async fn every_attempt_has_its_own_time_and_signature() {
+    let mut app = TestApp::on_sqlite(&[]).await;
+    let receiver = Receiver::start().await;
+    configure(&mut app, &receiver, &["unsubscribed"]);
+    let mut messenger = messenger(&app).await;
+    for number in 0..20 {
+        app.does("ana", "Unsubscribed", json!({"n": number})).await;
+    }
+    // Each call takes ten seconds, so that a minute is over after seven, and the turn with it.
+    let began = app.now();
+    *receiver.clock.lock().unwrap() = Some(app.clock.clone());
+    assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(9));
+    assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(9));
+    assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(2));
+    let stamps: Vec<i64> =
+        receiver.take().iter().map(|call| header(call, "webhook-timestamp").parse().unwrap()).collect();
+    let ended = app.now().as_second();
+    assert_eq!((stamps[0], ended), (began.as_second(), began.as_second() + 200));
+    // The first of a turn alone, then eight at a time: calls that began later say so.
+    assert!(stamps[1] >= began.as_second() + 10 && stamps[19] >= began.as_second() + 180, "{stamps:?}");
 }
 
 #[tokio::test]
@@ -196,7 +256,7 @@ async fn private_addresses_are_never_called() {
         app.config.webhook[0].url = format!("https://{host}:{port}");
         let mut messenger = messenger(&app).await;
         app.does("ana", "Unsubscribed", json!({"host": host})).await;
-        let round = messenger.round(&app.database.store, app.now()).await.unwrap();
+        let round = messenger.round(&app.database.store, &app.clock).await.unwrap();
         assert_eq!(round, Round { failed: 1, ..Round::default() }, "{host}");
     }
     assert_eq!(receiver.types(), Vec::<String>::new());
@@ -212,7 +272,7 @@ async fn the_public_library_of_the_standard_believes_our_signatures() {
     app.does("ana", "Unsubscribed", json!({"topic": "lifecycle", "note": "ümlaut \u{1f600}"})).await;
     #[expect(clippy::disallowed_methods, reason = "the judge goes by the wall clock")]
     let now = jiff::Timestamp::now();
-    assert_eq!(messenger.round(&app.database.store, now).await.unwrap(), delivered(1));
+    assert_eq!(messenger.round(&app.database.store, &Clock::fixed(now)).await.unwrap(), delivered(1));
     let (headers, body) = receiver.take().remove(0);
     let headers: Value = headers
         .into_iter()

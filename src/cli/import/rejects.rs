@@ -16,19 +16,31 @@ const WRITTEN_MAX: u64 = 100_000;
 
 /// The rejects of one input. Its file comes into being with the first of them.
 #[derive(Debug)]
-pub(super) struct Rejects {
+pub(in crate::cli) struct Rejects {
     path: PathBuf,
+    header: &'static [&'static str],
     writer: Option<Writer<BufWriter<File>>>,
     written: u64,
 }
 
 impl Rejects {
+    /// Of rows of a file.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, writer: None, written: 0 }
+        Self::with_header(path, &["line", "reason", "raw"])
     }
 
-    /// Writes one.
+    /// Of something else; the reason is the second column.
+    pub(in crate::cli) fn with_header(path: PathBuf, header: &'static [&'static str]) -> Self {
+        Self { path, header, writer: None, written: 0 }
+    }
+
+    /// Writes a row of a file.
     pub(super) fn write(&mut self, reject: &Reject) -> anyhow::Result<()> {
+        self.write_row(&[&reject.line.to_string(), &reject.reason, &reject.raw])
+    }
+
+    /// Writes one, a cell a column.
+    pub(in crate::cli) fn write_row(&mut self, cells: &[&str]) -> anyhow::Result<()> {
         let path = &self.path;
         let failed =
             || format!("cannot write the rejects to {}; name another place with --rejects", path.display());
@@ -37,18 +49,16 @@ impl Rejects {
         } else {
             let file = BufWriter::new(File::create(path).with_context(failed)?);
             let mut writer = WriterBuilder::new().quote_style(QuoteStyle::Always).from_writer(file);
-            writer.write_record(["line", "reason", "raw"]).with_context(failed)?;
+            writer.write_record(self.header).with_context(failed)?;
             self.writer.insert(writer)
         };
         self.written += 1;
         match self.written {
-            ..=WRITTEN_MAX => {
-                let line = reject.line.to_string();
-                writer.write_record([line.as_str(), &harmless(&reject.reason), &harmless(&reject.raw)])
-            }
+            ..=WRITTEN_MAX => writer.write_record(cells.iter().map(|cell| harmless(cell))),
             _ if self.written == WRITTEN_MAX + 1 => {
-                let line = reject.line.to_string();
-                writer.write_record([line.as_str(), "more rows were rejected; they are not written here", ""])
+                let more =
+                    |column| if column == 1 { "more were rejected; they are not written here" } else { "" };
+                writer.write_record((0..self.header.len()).map(more))
             }
             _ => Ok(()),
         }
@@ -56,7 +66,7 @@ impl Rejects {
     }
 
     /// Writes what is left, and says where it all went; `None` when there was nothing.
-    pub(super) fn finish(mut self) -> anyhow::Result<Option<PathBuf>> {
+    pub(in crate::cli) fn finish(mut self) -> anyhow::Result<Option<PathBuf>> {
         let Some(writer) = &mut self.writer else { return Ok(None) };
         writer.flush().with_context(|| format!("cannot write the rejects to {}", self.path.display()))?;
         Ok(Some(self.path))

@@ -52,7 +52,7 @@ pub(super) async fn records(
     let mut loaded = 0;
     let (mut profiles_created, mut erased) = (0, 0);
     if !profiles.is_empty() {
-        let done = store.upsert_profiles(&profiles, now).await?;
+        let done = store.import_profiles(&profiles, now).await?;
         loaded += done.inserted + done.updated;
         erased += done.erased;
     }

@@ -16,8 +16,8 @@ use crate::bounce::Kind;
 use crate::bounce::Report;
 use crate::bounce::Returned;
 
-/// Verifies a call and reads it. `authorization` is the header of that name; `expected` is `user:password`.
-pub fn read(body: &[u8], authorization: Option<&str>, expected: &str) -> Result<Vec<Returned>, CallError> {
+/// Verifies a call by its header `Authorization`; `expected` is `user:password`.
+pub fn verify(authorization: Option<&str>, expected: &str) -> Result<(), CallError> {
     let given = authorization
         .and_then(|header| header.strip_prefix("Basic "))
         .and_then(|encoded| STANDARD.decode(encoded.trim()).ok())
@@ -25,6 +25,11 @@ pub fn read(body: &[u8], authorization: Option<&str>, expected: &str) -> Result<
     if !bool::from(given.ct_eq(expected.as_bytes())) {
         return Err(unproven("user and password are not those of feedback.postmark_basic_auth"));
     }
+    Ok(())
+}
+
+/// Reads a call. Call it only after [`verify`].
+pub fn read(body: &[u8]) -> Result<Vec<Returned>, CallError> {
     let call: Value = serde_json::from_slice(body).map_err(unreadable)?;
     let Some(report) = report(&call) else { return Ok(Vec::new()) };
     let record = text(&call, &["RecordType"]);
@@ -32,6 +37,8 @@ pub fn read(body: &[u8], authorization: Option<&str>, expected: &str) -> Result<
     let number = call["ID"].as_i64().map(|number| number.to_string());
     let id = number.unwrap_or_else(|| text(&call, &["ChangedAt"]).to_owned());
     let mut found = returned(format!("postmark:{record}:{id}"), report, text(&call, &["MessageID"]));
+    // Our signed return path, which went along as X-PM-Metadata-send.
+    found.origin.return_paths.extend([text(&call, &["Metadata", "send"]).to_owned()]);
     // The mail itself, where Postmark is asked to include it: it holds what we signed.
     let content = bounce::read(text(&call, &["Content"]).as_bytes()).origin;
     found.origin.return_paths.extend(content.return_paths);

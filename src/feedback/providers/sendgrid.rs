@@ -24,13 +24,18 @@ pub const SIGNATURE_HEADER: &str = "x-twilio-email-event-webhook-signature";
 /// The header with the seconds since the Unix epoch.
 pub const TIMESTAMP_HEADER: &str = "x-twilio-email-event-webhook-timestamp";
 
-/// Verifies a call and reads it. `public_key` is base64 of a `SubjectPublicKeyInfo`.
+/// Whether the time in the header is near enough to now; ask before the body is read.
+pub fn check_time(timestamp: &str, now: Timestamp) -> Result<(), CallError> {
+    check_stamp(timestamp, now)
+}
+
+/// Verifies the signature of a call, over its time too, and reads it. `public_key` is base64 of a
+/// `SubjectPublicKeyInfo`.
 pub fn read(
     body: &[u8],
     signature: &str,
     timestamp: &str,
     public_key: &str,
-    now: Timestamp,
 ) -> Result<Vec<Returned>, CallError> {
     let key = STANDARD
         .decode(public_key.trim())
@@ -39,7 +44,6 @@ pub fn read(
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key)
         .verify(&[timestamp.as_bytes(), body].concat(), &signature)
         .map_err(|_| unproven("the signature is not SendGrid's"))?;
-    check_stamp(timestamp, now)?;
     let events: Vec<Value> = serde_json::from_slice(body).map_err(unreadable)?;
     Ok(events.iter().take(REPORTS_PER_CALL_MAX).filter_map(of_event).collect())
 }

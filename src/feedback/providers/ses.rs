@@ -22,6 +22,14 @@ use crate::bounce::Returned;
 use crate::bounce::ses::reports;
 use crate::outward::Reach;
 
+/// The header in which SNS names the topic before its body does.
+pub const TOPIC_HEADER: &str = "x-amz-sns-topic-arn";
+
+/// Why a call of somebody else's topic is not looked at.
+pub fn not_ours() -> CallError {
+    unproven("the topic is none of feedback.ses_topics")
+}
+
 /// One call of SNS.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -49,7 +57,7 @@ impl SnsCall {
     pub fn read(body: &[u8], topics: &[String]) -> Result<Self, CallError> {
         let call: Self = serde_json::from_slice(body).map_err(unreadable)?;
         if !topics.contains(&call.topic_arn) {
-            return Err(unproven("the topic is none of feedback.ses_topics"));
+            return Err(not_ours());
         }
         Ok(call)
     }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::Map;
 
 use crate::http::Service;
 use crate::http::body::PathText;
@@ -11,6 +12,7 @@ use crate::http::mailed::shop_name;
 use crate::http::mailed::show;
 use crate::http::mailed::try_again;
 use crate::http::page::escape;
+use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
@@ -37,6 +39,7 @@ const SOURCE: &str = "confirmation link";
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 410, description = "It is too late", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(in crate::http) async fn ask(State(service): State<Service>, PathText(token): PathText) -> Response {
@@ -61,6 +64,7 @@ pub(in crate::http) async fn ask(State(service): State<Service>, PathText(token)
         (status = 404, description = "No token of ours", body = String, content_type = "text/html"),
         (status = 410, description = "It is too late", body = String, content_type = "text/html"),
         (status = 503, description = "The database does not answer; ask again", body = String, content_type = "text/html"),
+        NoPage,
     )
 )]
 pub(in crate::http) async fn confirm(State(service): State<Service>, PathText(token): PathText) -> Response {
@@ -125,6 +129,7 @@ fn wish(service: &Service, request: &ConsentRequest) -> Wish {
             ),
             wording: request.wording.clone(),
         }),
+        traits: Map::new(),
     }
 }
 

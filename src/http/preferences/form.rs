@@ -16,6 +16,15 @@ use crate::profile::mask;
 /// The words on the button that stops everything.
 pub(super) const STOP: &str = "No more mail but what belongs to my orders and my account";
 
+/// Hidden fields: what the page showed as wanted, and as not wanted.
+pub(super) const SHOWN_ON: &str = "on";
+pub(super) const SHOWN_OFF: &str = "off";
+
+/// How a hidden field names a topic.
+pub(super) fn topic(name: &str) -> String {
+    format!("topic:{name}")
+}
+
 /// The page, with what was done by the last form, if there was one.
 pub(super) fn page(standing: &Standing, done: Option<Action>) -> Response {
     let mut body = String::new();
@@ -55,7 +64,8 @@ fn subscribed(standing: &Standing, body: &mut String) {
         let checked = if *wanted { " checked" } else { "" };
         let _ = write!(
             body,
-            "<label><input type=\"checkbox\" name=\"topic\" value=\"{}\"{checked}> {}</label>",
+            "{}<label><input type=\"checkbox\" name=\"topic\" value=\"{}\"{checked}> {}</label>",
+            shown(&self::topic(topic), *wanted),
             escape(topic),
             escape(&topic_name(topic))
         );
@@ -63,9 +73,10 @@ fn subscribed(standing: &Standing, body: &mut String) {
     let tracked = if standing.tracked { " checked" } else { "" };
     let _ = write!(
         body,
-        "</fieldset><label><input type=\"checkbox\" name=\"{TRACKING_TRAIT}\" value=\"on\"{tracked}> \
+        "</fieldset>{}<label><input type=\"checkbox\" name=\"{TRACKING_TRAIT}\" value=\"on\"{tracked}> \
          Let the shop see which of its mails I open and click, so that it sends me what I like</label>\
          <button name=\"action\" value=\"{}\">Save</button></form><h2>Less, or nothing</h2>",
+        shown(TRACKING_TRAIT, standing.tracked),
         Action::Save.as_str()
     );
     if standing.paused_until.is_none() {
@@ -73,6 +84,11 @@ fn subscribed(standing: &Standing, body: &mut String) {
     }
     body.push_str(&button(Action::Stop, "Stop all mail", " class=\"quiet\""));
     body.push_str("<p class=\"note\">What belongs to your orders and your account still comes.</p>");
+}
+
+fn shown(what: &str, wanted: bool) -> String {
+    let name = if wanted { SHOWN_ON } else { SHOWN_OFF };
+    format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(what))
 }
 
 fn button(action: Action, text: &str, class: &str) -> String {

@@ -1,17 +1,13 @@
 //! Calling sends off, and bringing them back.
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::claim::send_rows;
-use crate::campaign::CampaignId;
-use crate::profile::ProfileId;
 use crate::send::SendId;
 use crate::send::State;
 use crate::store::Error;
 use crate::store::Store;
 use crate::store::batch::ROWS_PER_STATEMENT_MAX;
-use crate::store::batch::Rows;
 use crate::store::batch::args;
 
 /// What calling off one send did.
@@ -23,28 +19,6 @@ pub enum Canceled {
     TooLate(State),
     /// There is no such send.
     Missing,
-}
-
-/// What an event calls off: the sends of a campaign to a profile.
-#[derive(Debug, Clone)]
-pub struct CallOff {
-    /// Of which campaign.
-    pub campaign: CampaignId,
-    /// To whom.
-    pub profile: ProfileId,
-    /// Only sends that were planned to be due before this: the event's time plus the campaign's delay, so that a send
-    /// which a later event started stays.
-    pub due_before: Timestamp,
-    /// For people: which event it was.
-    pub detail: String,
-}
-
-#[derive(Serialize)]
-struct CallOffRow<'a> {
-    campaign: &'a str,
-    profile: &'a str,
-    due_before: i64,
-    detail: &'a str,
 }
 
 impl Store {
@@ -69,36 +43,6 @@ impl Store {
             Some(Some(state)) => Ok(Canceled::TooLate(state)),
             Some(None) => Err(Error::unreadable("sends", id.as_str(), "the state is no known word")),
         }
-    }
-
-    /// Calls off what events call off, before it is claimed. Returns how many sends that were.
-    pub async fn call_off(&self, calls: &[CallOff], now: Timestamp) -> Result<u64, Error> {
-        let mut canceled = 0;
-        let mut tx = self.pools.begin().await?;
-        for chunk in calls.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<CallOffRow<'_>> = chunk
-                .iter()
-                .map(|call| CallOffRow {
-                    campaign: call.campaign.as_str(),
-                    profile: call.profile.as_str(),
-                    due_before: call.due_before.as_millisecond(),
-                    detail: &call.detail,
-                })
-                .collect();
-            canceled += tx
-                .run(
-                    "update sends set state = 'canceled', reason = 'called_off', detail = value->>'detail',
-                       finished_at = {now}
-                     from {rows}
-                     where campaign = value->>'campaign' and profile_id = value->>'profile'
-                       and first_due_at < cast(value->>'due_before' as bigint)
-                       and state in ('scheduled', 'deferred')",
-                    args![Rows::of(&rows), now],
-                )
-                .await?;
-        }
-        tx.commit().await?;
-        Ok(canceled)
     }
 
     /// Brings failed sends back: due now, their attempts counted anew, with as long a deadline as at first. What was

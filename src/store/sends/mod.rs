@@ -9,7 +9,6 @@ mod read;
 mod reap;
 mod row;
 
-pub use change::CallOff;
 pub use change::Canceled;
 pub use claim::CLAIM_ROWS_MAX;
 pub use claim::Claimed;

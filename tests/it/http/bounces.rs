@@ -2,6 +2,13 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::KeyPair as _;
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
+use aws_lc_rs::signature::RsaKeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bespoke::feedback::providers::CallError;
 use bespoke::feedback::providers::sendgrid;
 use bespoke::feedback::providers::ses::SnsCall;
@@ -12,6 +19,7 @@ use hmac::Hmac;
 use hmac::KeyInit as _;
 use hmac::Mac as _;
 use jiff::Timestamp;
+use mail_parser::MessageParser;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -79,8 +87,8 @@ async fn providers_that_are_not_configured_are_not_believed() {
 #[tokio::test]
 async fn postmark_is_known_by_its_secret() {
     for mut app in TestApp::on_each_database(&[]).await {
-        let (send, _) = with_two_mails(&app).await;
         app.config.feedback.postmark_basic_auth = Some("hook:secret".into());
+        let (send, other) = with_two_mails(&app).await;
         let serving = app.serves().await;
         let body = json!({
             "RecordType": "Bounce", "ID": 42, "Type": "HardBounce", "Email": "ana@example.test",
@@ -93,9 +101,45 @@ async fn postmark_is_known_by_its_secret() {
         let right = [("authorization", "Basic aG9vazpzZWNyZXQ=")];
         let done = calls(&serving, "postmark", &right, &body).await;
         assert_eq!(done.json(), reports("hard_bounce", "applied", &send));
+        // Postmark gives mails its own Message-IDs and return paths; what comes back is what went along.
+        let mail = app.mails().into_iter().find(|mail| mail.send == other).unwrap();
+        let mail = MessageParser::new().parse(&mail.bytes).unwrap();
+        let header = |name: &str| mail.header(name).and_then(|value| value.as_text()).unwrap().to_owned();
+        assert_eq!(header("X-PM-KeepID"), "true");
+        let metadata = json!({"send": header("X-PM-Metadata-send")});
+        let complaint = json!({
+            "RecordType": "SpamComplaint", "ID": 43, "Email": "bo@example.test", "Metadata": metadata,
+            "MessageID": "00000000-0000-0000-0000-000000000000",
+        });
+        let done = calls(&serving, "postmark", &right, &complaint.to_string()).await;
+        assert_eq!(done.json(), reports("complaint", "applied", &other));
         let unreadable = calls(&serving, "postmark", &right, "{").await;
         assert_eq!((unreadable.status, unreadable.header("content-type")), (422, "application/problem+json"));
         assert_eq!(suppressed(&app.database.store, "ana@example.test").await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_refused_before_their_bodies_are_read() {
+    let mut app = TestApp::on_sqlite(&[]).await;
+    app.config.feedback.postmark_basic_auth = Some("hook:secret".into());
+    app.config.feedback.sendgrid_public_key = Some(SENDGRID_KEY.to_owned());
+    app.config.feedback.ses_topics = vec![TOPIC.to_owned()];
+    let serving = app.serves().await;
+    for (path, header, expected) in [
+        ("/v1/bounces", "Authorization: Bearer bsp_x_y", "401"),
+        ("/v1/webhooks/postmark", "Authorization: Basic aG9vazp3cm9uZw==", "403"),
+        ("/v1/webhooks/sendgrid", "X-Twilio-Email-Event-Webhook-Timestamp: 1600112502", "403"),
+        ("/v1/webhooks/ses", "x-amz-sns-topic-arn: arn:aws:sns:us-east-1:999999999999:theirs", "403"),
+        ("/v1/webhooks/mailgun", "Accept: */*", "404"),
+    ] {
+        let address = serving.url.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{header}\r\nContent-Length: 900000\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8(answer).unwrap(), format!("HTTP/1.1 {expected}"), "{path}");
     }
 }
 
@@ -142,7 +186,8 @@ const SENDGRID_BODY: &str = "[{\"email\":\"hello@world.com\",\"event\":\"dropped
 fn sendgrids_own_example_verifies_and_nothing_else_does() {
     let at = Timestamp::from_second(1_600_112_502).unwrap();
     let read = |body: &str, signature: &str, stamp: &str, now| {
-        sendgrid::read(body.as_bytes(), signature, stamp, SENDGRID_KEY, now)
+        sendgrid::check_time(stamp, now)?;
+        sendgrid::read(body.as_bytes(), signature, stamp, SENDGRID_KEY)
     };
     let found = read(SENDGRID_BODY, SENDGRID_SIGNATURE, "1600112502", at).unwrap();
     assert_eq!(found[0].reports[0].recipient.as_deref(), Some("hello@world.com"));
@@ -201,10 +246,11 @@ async fn amazon(certificate: String) -> (String, Arc<std::sync::Mutex<Vec<String
             let mut request = vec![0; 4_096];
             let length = stream.read(&mut request).await.unwrap();
             let line = String::from_utf8_lossy(&request[..length]).lines().next().unwrap().to_owned();
-            noted.lock().unwrap().push(line);
             let length = certificate.len();
+            let status = if line.contains("/gone") { "500 Oops" } else { "200 OK" };
+            noted.lock().unwrap().push(line);
             let answer = format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{certificate}"
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{certificate}"
             );
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -236,9 +282,81 @@ async fn amazon_is_asked_for_its_certificate_once_and_subscriptions_are_confirme
             assert_eq!(done["reports"][0]["verdict"], "unproven", "no send of ours has this id");
         }
         assert_eq!(*asked.lock().unwrap(), ["GET /x.pem HTTP/1.1"]);
-        // The address of the confirmation is signed, so it cannot lead to the double.
         let call = SnsCall::read(sns["calls"][2].to_string().as_bytes(), &[TOPIC.to_owned()]).unwrap();
         let confirmation = call.confirmation_url(Reach::Public).unwrap().unwrap();
         assert_eq!(confirmation.as_str(), "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription");
     }
+}
+
+/// A key of our own in Amazon's place: its certificate, and calls that it signs.
+struct Signer(RsaKeyPair);
+
+impl Signer {
+    fn new() -> Self {
+        Self(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
+    }
+
+    /// As much of an X.509 certificate as says which key it is.
+    fn certificate(&self) -> String {
+        let element = |tag: u8, content: &[u8]| {
+            let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+            [&[tag, 0x82, high, low], content].concat()
+        };
+        let key = self.0.public_key().as_der().unwrap();
+        let serial_to_subject = [&[2, 1, 1][..], &element(0x30, &[]).repeat(4)].concat();
+        let certificate = element(0x30, &element(0x30, &[&serial_to_subject, key.as_ref()].concat()));
+        let text = STANDARD.encode(certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    }
+
+    fn confirmation(&self, amazon: &str, path: &str, now: Timestamp) -> String {
+        let fields = [
+            ("Message", "You have chosen to subscribe".to_owned()),
+            ("MessageId", "m-1".to_owned()),
+            ("SubscribeURL", format!("{amazon}{path}")),
+            ("Timestamp", now.to_string()),
+            ("Token", "t".to_owned()),
+            ("TopicArn", TOPIC.to_owned()),
+            ("Type", "SubscriptionConfirmation".to_owned()),
+        ];
+        let text: String = fields.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let mut signature = vec![0; self.0.public_modulus_len()];
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        self.0.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
+        let mut call = json!({
+            "Signature": STANDARD.encode(signature), "SignatureVersion": "2",
+            "SigningCertURL": format!("{amazon}/x.pem"),
+        });
+        for (name, value) in fields {
+            call[name] = json!(value);
+        }
+        call.to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_confirmed_at_the_address_that_was_signed_and_nowhere_else() {
+    let mut app = TestApp::on_sqlite(&[]).await;
+    app.config.feedback.ses_topics = vec![TOPIC.to_owned()];
+    app.config.webhooks.allow_private = true;
+    let signer = Signer::new();
+    let (amazon, asked) = amazon(signer.certificate()).await;
+    let serving = app.serves().await;
+    let asked = || std::mem::take(&mut *asked.lock().unwrap());
+    let call = signer.confirmation(&amazon, "/?Action=ConfirmSubscription", app.now());
+    let done = calls(&serving, "ses", &[("x-amz-sns-topic-arn", TOPIC)], &call).await;
+    assert_eq!((done.status, done.json()), (200, json!({"reports": []})));
+    assert_eq!(asked(), ["GET /x.pem HTTP/1.1", "GET /?Action=ConfirmSubscription HTTP/1.1"]);
+
+    // Another address than the signed one, and one that is not Amazon's at all.
+    let changed = call.replace("ConfirmSubscription\"", "DeleteTopic\"");
+    assert_ne!(changed, call);
+    assert_eq!(calls(&serving, "ses", &[], &changed).await.status, 403);
+    let elsewhere = signer.confirmation("https://evil.test", "/", app.now());
+    let elsewhere = elsewhere.replace("https://evil.test/x.pem", &format!("{amazon}/x.pem"));
+    assert_eq!(calls(&serving, "ses", &[], &elsewhere).await.status, 403);
+    assert_eq!(asked(), Vec::<String>::new());
+    // Amazon does not answer: it is to call again.
+    let gone = signer.confirmation(&amazon, "/gone", app.now());
+    assert_eq!(calls(&serving, "ses", &[], &gone).await.status, 502);
 }

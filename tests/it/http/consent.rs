@@ -98,6 +98,83 @@ async fn only_the_button_behind_the_mailed_link_grants_consent_and_only_once() {
 }
 
 #[tokio::test]
+async fn what_was_answered_moments_ago_is_not_asked_again_unless_it_was_taken_back() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        app.given_profile_with("ana", |profile| profile.consent = Consent::Unknown).await;
+        let body = ask(&json!({"profile": "ana", "double_opt_in": true}));
+        let first = serving.post("/v1/consents", &body).await;
+        app.runs_until_idle().await;
+        app.at("2026-03-02T09:01:00Z").await;
+        assert_eq!(presses(&serving, &confirm_path(&app)).await, 200);
+        let again = serving.post("/v1/consents", &body).await;
+        assert_eq!((again.status, again.json()), (200, json!({"profile": "ana", "consent": "granted"})));
+        // Whoever reads the page's source must not learn who has consented.
+        let public = app.key_for(&[Scope::Ingest]).await;
+        let request = serving.request(Method::POST, "/v1/consents").bearer_auth(public).json(&body);
+        let told = answer(request).await;
+        assert_eq!((told.status, &told.text), (202, &first.text));
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().len(), 1);
+
+        app.at("2026-03-02T09:02:00Z").await;
+        let no = ask(&json!({"profile": "ana", "status": "withdrawn"}));
+        assert_eq!(serving.post("/v1/consents", &no).await.status, 200);
+        app.at("2026-03-02T09:03:00Z").await;
+        assert_eq!(serving.post("/v1/consents", &body).await.status, 202);
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().len(), 2);
+        assert_eq!(presses(&serving, &confirm_path(&app)).await, 200);
+        assert_eq!(consent(&app, "ana").await, Consent::Granted, "{}", app.database.name());
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_too_often_whoever_asks_and_for_whom() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        let asks = async |profile: &str, address: &str| {
+            let who = json!({"userId": profile, "traits": {"email": address}});
+            assert_eq!(serving.post("/v1/identify", &who).await.status, 200);
+            serving.post("/v1/consents", &ask(&json!({"profile": profile, "double_opt_in": true}))).await
+        };
+        // One address, many people: the first only.
+        assert_eq!(asks("p0", "victim@example.test").await.status, 202);
+        let second = asks("p1", "Victim@example.test").await;
+        assert_eq!((second.status, second.header("retry-after")), (429, "601"), "{second:?}");
+        assert!(second.json()["detail"].as_str().unwrap().starts_with("address: "));
+        for (hour, expected) in [("10", 202), ("11", 202), ("12", 202), ("13", 202), ("14", 429)] {
+            app.at(&format!("2026-03-02T{hour}:00:00Z")).await;
+            assert_eq!(asks("p1", "victim@example.test").await.status, expected, "at {hour}");
+        }
+        app.at("2026-03-03T09:00:01Z").await;
+        assert_eq!(asks("p1", "victim@example.test").await.status, 202);
+        // One person, many addresses: who mistypes corrects it, a few times.
+        for (number, expected) in [(0, 202), (1, 202), (2, 202), (3, 429)] {
+            assert_eq!(asks("p2", &format!("a{number}@example.test")).await.status, expected, "{number}");
+        }
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().iter().filter(|mail| mail.to == "a3@example.test").count(), 0);
+
+        // One key that anybody can read, many people.
+        let public = app.key_for(&[Scope::Ingest]).await;
+        let id = bespoke::http::key::id_of(&public).unwrap().to_owned();
+        let now = app.now().as_millisecond();
+        app.database
+            .execute(&format!(
+                "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
+                 with recursive n(i) as (select 1 union all select i + 1 from n where i < 600)
+                 select 'q' || i, 'q' || i, 'q' || i, 's', 'told by the key {id}', 'w', {now}, {now} from n"
+            ))
+            .await;
+        let one_more = ask(&json!({"address": "new@example.test", "double_opt_in": true}));
+        let by = |key: &str| serving.request(Method::POST, "/v1/consents").bearer_auth(key).json(&one_more);
+        assert_eq!(answer(by(&public)).await.status, 429);
+        assert_eq!(answer(by(&serving.key)).await.status, 202, "a program of ours may");
+    }
+}
+
+#[tokio::test]
 async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_last() {
     for app in TestApp::on_each_database(CAREFUL).await {
         let serving = app.serves().await;

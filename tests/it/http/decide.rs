@@ -1,18 +1,26 @@
 //! Dry runs and decisions for other channels: `/v1/render` and `/v1/decide`.
 
+use bespoke::campaign::CampaignId;
 use bespoke::http::Scope;
-use bespoke::store::WebOutcome;
+use bespoke::learn::orders::OrderBook;
+use bespoke::learn::teach::teach;
+use bespoke::store::RewardedSend;
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::support::TestApp;
 use crate::support::app::Files;
+use crate::support::given;
 use crate::support::service::answer;
 
 /// A campaign with two slots of two options each, and one of another shape.
 const PAGE: Files<'static> = &[
-    ("page/campaign.toml", "kind = \"lifecycle\"\ntrigger = { api = {} }\ntracking = \"on\"\n"),
+    (
+        "page/campaign.toml",
+        "kind = \"lifecycle\"\npolicy = \"thompson\"\ntrigger = { api = {} }\ntracking = \"on\"\n",
+    ),
     (
         "page/any/tiles.mjml",
         "+++\nsubject = \"Tiles\"\n[slots]\nhero = [\"big\", \"small\"]\ncall = [\"buy\", \"look\"]\n+++\n<mj-slot name=\"hero\" /><mj-section><mj-column><mj-text>For {{ profile.first_name or 'you' }}</mj-text><mj-slot name=\"call\" /></mj-column></mj-section>",
@@ -29,8 +37,10 @@ const PAGE: Files<'static> = &[
     ("page/slots/call/look.mjml", "<mj-button href=\"https://shop.test/look\">Look</mj-button>"),
 ];
 
-async fn outcomes(app: &TestApp) -> Vec<WebOutcome> {
-    app.database.store.web_outcomes(None, 1_000).await.unwrap()
+/// What the learner reads of the campaign `page`.
+async fn outcomes(app: &TestApp) -> Vec<RewardedSend> {
+    let page = CampaignId("page".to_owned());
+    app.database.store.rewarded_visits(&page, &(Timestamp::MIN, String::new()), 1_000).await.unwrap()
 }
 
 #[tokio::test]
@@ -57,9 +67,13 @@ async fn a_page_gets_content_with_its_exact_probability_and_what_comes_of_it_rew
 
         let id = chosen["decision_id"].as_str().unwrap().to_owned();
         let logged = outcomes(&app).await.remove(0);
-        assert_eq!((logged.decision.send.as_str(), logged.decision.profile.as_str()), (id.as_str(), "ana"));
-        assert_eq!(logged.decision.candidates.len(), 4);
-        assert_eq!(logged.rewards, []);
+        assert_eq!((logged.send.as_str(), logged.profile.as_str()), (id.as_str(), "ana"));
+        assert_eq!((logged.variant.as_str(), logged.clicked_at), (chosen["variant"].as_str().unwrap(), None));
+        let kept =
+            app.database.store.person(&given::id("ana")).await.unwrap().remove("web_decisions").unwrap();
+        assert_eq!(kept[0]["body"]["candidates"].as_array().unwrap().len(), 4);
+        let decided_at = app.now();
+        app.at("2026-03-02T09:05:00Z").await;
         for (message, properties) in [
             ("m1", json!({"decision_id": id, "revenue": 20})),
             ("m2", json!({"decision_id": "another"})),
@@ -69,8 +83,39 @@ async fn a_page_gets_content_with_its_exact_probability_and_what_comes_of_it_rew
             assert_eq!(serving.post("/v1/track", &event).await.status, 200);
         }
         let rewarded = outcomes(&app).await.remove(0);
-        assert_eq!(rewarded.rewards.iter().map(|event| event.id.as_str()).collect::<Vec<_>>(), ["m1"]);
+        assert_eq!((rewarded.decided_at, rewarded.clicked_at), (decided_at, Some(app.now())));
         assert_eq!(app.sends().await, [], "no mail comes of it");
+    }
+}
+
+#[tokio::test]
+async fn the_policy_learns_from_what_visitors_of_pages_did_as_from_mails() {
+    for app in TestApp::on_each_database(PAGE).await {
+        let serving = app.serves().await;
+        for number in 0..40 {
+            let visitor = format!("v{number}");
+            let ask = json!({"campaign": "page", "anonymous_id": visitor});
+            let chosen = serving.post("/v1/decide", &ask).await.json();
+            if chosen["options"]["hero"] == "big" {
+                let properties = json!({"decision_id": chosen["decision_id"]});
+                let clicked = json!({"anonymousId": visitor, "event": "Clicked", "properties": properties});
+                assert_eq!(serving.post("/v1/track", &clicked).await.status, 200);
+            }
+        }
+        app.at("2026-03-06T09:00:00Z").await;
+        let (store, engine) = (&app.database.store, app.engine().await);
+        let taught = teach(store, &engine.catalog, &OrderBook::default(), app.now()).await.unwrap().unwrap();
+        assert_eq!((taught.sends, taught.unreadable, taught.account_sends), (40, 0, 40));
+        assert_eq!(taught.fit.click.absorbed, 40, "{taught:?}");
+        assert!(taught.published.is_some());
+        engine.refresh_policy(store, app.now()).await.unwrap();
+        let model = engine.policy.current().unwrap();
+        let heads = model.heads();
+        let weight = |name: &str| {
+            let feature = heads.space().lookup(name).unwrap();
+            heads.click.posterior().mean(feature.index()).unwrap()
+        };
+        assert!(weight("page/hero=big") > weight("page/hero=small"), "on {}", app.database.name());
     }
 }
 
@@ -90,7 +135,7 @@ async fn slots_alone_are_rendered_and_their_probability_is_that_of_all_variants_
         }
         let found = outcomes(&app).await;
         assert_eq!(found.len(), 8);
-        assert!(found.iter().all(|outcome| outcome.decision.profile.as_str().starts_with("anon:")));
+        assert!(found.iter().all(|outcome| outcome.profile.as_str().starts_with("anon:")));
 
         // Who turns out to be somebody keeps what they were shown.
         let identify = json!({"userId": "bo", "anonymousId": "visitor-0", "traits": {"firstName": "Bo"}});
@@ -98,7 +143,7 @@ async fn slots_alone_are_rendered_and_their_probability_is_that_of_all_variants_
         assert_eq!(serving.post("/v1/track", &seen).await.status, 200);
         assert_eq!(serving.post("/v1/identify", &identify).await.status, 200);
         let whose = outcomes(&app).await;
-        assert_eq!(whose.iter().filter(|outcome| outcome.decision.profile.as_str() == "bo").count(), 1);
+        assert_eq!(whose.iter().filter(|outcome| outcome.profile.as_str() == "bo").count(), 1);
     }
 }
 

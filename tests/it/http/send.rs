@@ -80,6 +80,24 @@ async fn a_mail_that_is_asked_for_goes_out_once_and_shows_its_whole_life() {
 }
 
 #[tokio::test]
+async fn a_request_is_known_again_though_its_campaign_and_its_person_are_gone() {
+    for app in TestApp::on_each_database(CODE).await {
+        let serving = app.serves().await;
+        let body = json!({"campaign": "code", "address": "new@example.test", "data": {"code": "1"}});
+        let first = send_as(&serving, &serving.key, "k", &body).await;
+        app.database.execute("delete from profiles").await;
+        let templates = &app.config.templates.folder;
+        std::fs::rename(templates.join("code"), templates.join("kode")).unwrap();
+        let without = app.serves().await;
+        let again = send_as(&without, &serving.key, "k", &body).await;
+        assert_eq!((again.status, &again.text), (202, &first.text), "the same answer");
+        assert_eq!(send_as(&without, &serving.key, "k", &json!({"campaign": "code"})).await.status, 409);
+        assert_eq!(send_as(&without, &serving.key, "other", &body).await.status, 404);
+        assert_eq!(app.sends().await.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn fifty_requests_with_one_key_at_the_same_time_are_one_send() {
     for app in TestApp::on_each_database(CODE).await {
         let serving = app.serves().await;

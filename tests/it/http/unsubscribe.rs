@@ -9,6 +9,7 @@ use bespoke::profile::Consent;
 use bespoke::send::State;
 use bespoke::worker::run::Until;
 use reqwest::Method;
+use serde_json::json;
 
 use super::mailed::LINKED;
 use super::mailed::Links;
@@ -159,6 +160,52 @@ async fn people_choose_topics_pause_stop_and_come_back_with_proof() {
         submits(&serving, &links.preferences, "action=save&topic=news&tracking=on").await;
         let ana = app.database.store.profile(&given::id("ana")).await.unwrap().unwrap();
         assert_eq!(ana.traits.get("tracking"), None);
+    }
+}
+
+/// What a browser sends of the page's first form when somebody presses its button: hidden fields and ticked boxes.
+fn form(page: &str) -> Vec<(String, String)> {
+    let (_, form) = page.split_once("<form method=\"post\"><fieldset>").unwrap();
+    let form = form.split("</form>").next().unwrap();
+    let attribute = |tag: &str, name: &str| {
+        let (_, rest) = tag.split_once(&format!("{name}=\"")).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let inputs = form.split("<input").skip(1).map(|tag| tag.split('>').next().unwrap());
+    let sent = inputs.filter(|tag| tag.contains("type=\"hidden\"") || tag.ends_with(" checked"));
+    let mut fields: Vec<_> = sent.map(|tag| (attribute(tag, "name"), attribute(tag, "value"))).collect();
+    fields.push(("action".to_owned(), "save".to_owned()));
+    fields
+}
+
+#[tokio::test]
+async fn an_old_tab_of_the_preferences_takes_nothing_back_that_was_done_elsewhere() {
+    for app in TestApp::on_each_database(LINKED).await {
+        let (links, serving) = app_with_mail(&app).await;
+        let page = answer(serving.request(Method::GET, &links.preferences)).await.text;
+        let opened = form(&page);
+        let submit = async |fields: &[(String, String)]| {
+            let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            submits(&serving, &links.preferences, &body).await.text
+        };
+        let without = |name: &str| -> Vec<(String, String)> {
+            opened.iter().filter(|(known, _)| known != name).cloned().collect()
+        };
+        // One tab stops the topic; another, opened before, turns the counting off; meanwhile the address changes.
+        submit(&without("topic")).await;
+        assert_eq!(state(&app).await.0, ["news unsubscribe"]);
+        let moved = json!({"userId": "ana", "traits": {"email": "ana2@example.test", "city": "Ulm"}});
+        assert_eq!(serving.post("/v1/identify", &moved).await.status, 200);
+        let page = submit(&without("tracking")).await;
+        assert_eq!(state(&app).await.0, ["news unsubscribe"], "{}", app.database.name());
+        let ana = app.database.store.profile(&given::id("ana")).await.unwrap().unwrap();
+        assert_eq!(ana.address.unwrap().as_str(), "ana2@example.test");
+        assert_eq!((&ana.traits["tracking"], &ana.traits["city"]), (&json!("off"), &json!("Ulm")));
+        // What the page shows after it is how things stand, and pressing its button again changes nothing.
+        assert!(page.contains("name=\"topic\" value=\"news\">") && !page.contains(" checked"), "{page}");
+        let before = state(&app).await;
+        submit(&form(&page)).await;
+        assert_eq!(state(&app).await, before);
     }
 }
 

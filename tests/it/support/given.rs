@@ -18,7 +18,11 @@ use bespoke::store::Cap;
 use bespoke::store::Claimed;
 use bespoke::store::ConsentNeeded;
 use bespoke::store::Mark;
+use bespoke::store::NewHit;
+use bespoke::store::RecordedHit;
 use bespoke::store::Settlement;
+use bespoke::tracking::Class;
+use bespoke::tracking::HitKind;
 use jiff::Timestamp;
 use jiff::ToSpan;
 use serde_json::Value;
@@ -103,6 +107,27 @@ pub(crate) fn sent() -> Outcome {
 pub(crate) async fn given_people(database: &Database, names: &[&str]) {
     let people: Vec<_> = names.iter().map(|name| profile(name)).collect();
     database.store.upsert_profiles(&people, start()).await.unwrap();
+}
+
+/// Somebody opens their mail, or clicks its first link, with a browser.
+pub(crate) async fn hit(database: &Database, send: &SendId, kind: HitKind, at: Timestamp) {
+    let hit = NewHit {
+        id: format!("{} {send} {at}", kind.as_str()),
+        send: send.clone(),
+        kind,
+        link: (kind == HitKind::Click).then_some(1),
+        at,
+        method: "GET".to_owned(),
+        agent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".to_owned(),
+        prefetch: String::new(),
+        network: "203.0.113.0/24".to_owned(),
+    };
+    let kept = database.store.record_hit(&hit).await.unwrap();
+    assert_eq!(kept, RecordedHit::Kept(Class::Human));
+}
+
+pub(crate) async fn clicks(database: &Database, send: &SendId, at: Timestamp) {
+    hit(database, send, HitKind::Click, at).await;
 }
 
 pub(crate) async fn claim(database: &Database, now: Timestamp, limit: usize, name: &str) -> Vec<Claimed> {

@@ -1,0 +1,228 @@
+//! Consent that is asked for by mail: questions, how often they may be asked, and their answers.
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+
+use super::Error;
+use super::Store;
+use super::batch::args;
+use super::connection::Accord;
+use super::connection::Held;
+use super::connection::Tx;
+use super::consents;
+use super::preferences;
+use super::preferences::Wish;
+use super::sends;
+use crate::clock::from_millisecond;
+use crate::profile::ProfileId;
+use crate::send::ScheduledSend;
+
+/// An address gets one question within this long. What was answered does not count, here and below: whoever answers
+/// wants questions.
+pub const QUESTION_WINDOW: SignedDuration = SignedDuration::from_mins(10);
+/// Questions to one address within a day, at most.
+const PER_ADDRESS_AND_DAY_MAX: usize = 5;
+/// Addresses that one profile has asked within [`QUESTION_WINDOW`], at most: who mistypes theirs corrects it.
+const PER_PROFILE_MAX: usize = 3;
+/// Questions by one key that anybody can read, within [`QUESTION_WINDOW`], whoever they are about.
+const PER_PUBLIC_KEY_MAX: usize = 600;
+
+/// A question for consent that was mailed to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRequest {
+    /// Its name; what the link in the mail is signed over.
+    pub id: String,
+    /// Who is asked.
+    pub profile: ProfileId,
+    /// The key of the address that is asked.
+    pub address: String,
+    /// Where it began: `form`, `checkout` …
+    pub source: String,
+    /// Who asked for it.
+    pub who: String,
+    /// The words that will have been agreed to.
+    pub wording: String,
+    /// When it began.
+    pub requested_at: Timestamp,
+    /// From when on the link is worth nothing.
+    pub expires_at: Timestamp,
+    /// When it was confirmed.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+/// What became of a confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    /// The consent is granted now.
+    Now,
+    /// It was confirmed before, once is all, and nothing was changed.
+    Before,
+}
+
+/// What became of asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A mail asks.
+    Now,
+    /// The same question was mailed moments ago and is still open: no second mail.
+    Before(ConsentRequest),
+    /// It was answered moments ago, and the answer stands: no mail.
+    Answered(ConsentRequest),
+    /// Nothing was mailed, because this was asked too often; the word says what.
+    TooOften(&'static str),
+}
+
+/// Who may read the key by which questions are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asking {
+    /// Programs of ours.
+    Privately,
+    /// Anybody: it stands in a web page.
+    Publicly,
+}
+
+#[derive(sqlx::FromRow)]
+struct RequestRow {
+    id: String,
+    profile_id: String,
+    address: String,
+    source: String,
+    who: String,
+    wording: String,
+    requested_at: i64,
+    expires_at: i64,
+    confirmed_at: Option<i64>,
+}
+
+const COLUMNS: &str =
+    "select id, profile_id, address, source, who, wording, requested_at, expires_at, confirmed_at
+     from consent_requests";
+
+impl Store {
+    /// Keeps a question and plans the mail that asks it, unless it was asked already, or too often.
+    pub async fn ask_for_consent(
+        &self,
+        request: &ConsentRequest,
+        mail: &ScheduledSend,
+        asking: Asking,
+    ) -> Result<Asked, Error> {
+        let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
+        tx.agree(Accord::Questions, Held::Alone).await?;
+        if let Some(before) = asked_before(&mut tx, request, asking).await? {
+            return Ok(before);
+        }
+        tx.run(
+            "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            args![
+                &request.id,
+                request.profile.as_str(),
+                &request.address,
+                &request.source,
+                &request.who,
+                &request.wording,
+                request.requested_at,
+                request.expires_at
+            ],
+        )
+        .await?;
+        sends::plan_in(&mut tx, std::slice::from_ref(mail)).await?;
+        self.notify(&mut tx).await?;
+        tx.commit().await?;
+        self.wake();
+        Ok(Asked::Now)
+    }
+
+    /// A question, by its name.
+    pub async fn consent_request(&self, id: &str) -> Result<Option<ConsentRequest>, Error> {
+        let row: Option<RequestRow> = self.pools.first(format!("{COLUMNS} where id = $1"), args![id]).await?;
+        row.map(ConsentRequest::try_from).transpose()
+    }
+
+    /// Confirms a question, the first time only, and does what follows from it.
+    pub async fn confirm_consent(&self, id: &str, wish: &Wish) -> Result<Confirmed, Error> {
+        let mut tx = self.pools.begin().await?;
+        tx.agree(Accord::Erasures, Held::Shared).await?;
+        let first = tx
+            .run(
+                "update consent_requests set confirmed_at = $2 where id = $1 and confirmed_at is null",
+                args![id, wish.at],
+            )
+            .await?;
+        if first > 0 {
+            preferences::grant(&mut tx, wish).await?;
+        }
+        tx.commit().await?;
+        Ok(if first > 0 { Confirmed::Now } else { Confirmed::Before })
+    }
+}
+
+/// Why no mail goes out for this question; `None` where one may.
+async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> Result<Option<Asked>, Error> {
+    let now = request.requested_at;
+    let since = |ago: SignedDuration| now.saturating_sub(ago).unwrap_or(Timestamp::MIN);
+    let (recently, today) = (since(QUESTION_WINDOW), since(SignedDuration::from_hours(24)));
+    let rows: Vec<RequestRow> = tx
+        .all(
+            format!(
+                "{COLUMNS} where requested_at > $3 and (address = $1 or profile_id = $2)
+                 order by requested_at desc, id limit 1000"
+            ),
+            args![&request.address, request.profile.as_str(), today],
+        )
+        .await?;
+    let asked = rows.into_iter().map(ConsentRequest::try_from).collect::<Result<Vec<_>, _>>()?;
+    let same = |other: &&ConsentRequest| {
+        other.requested_at > recently
+            && (&other.profile, &other.address, &other.wording)
+                == (&request.profile, &request.address, &request.wording)
+    };
+    match asked.iter().find(same) {
+        Some(open) if open.confirmed_at.is_none() => return Ok(Some(Asked::Before(open.clone()))),
+        Some(answered) if consents::is_confirmed(tx, &request.profile).await? => {
+            return Ok(Some(Asked::Answered(answered.clone())));
+        }
+        // Answered, and taken back since: this is a new question.
+        _ => {}
+    }
+    let open = asked.iter().filter(|other| other.confirmed_at.is_none());
+    let at_address = || open.clone().filter(|other| other.address == request.address);
+    let by_profile =
+        open.clone().filter(|other| other.profile == request.profile && other.requested_at > recently);
+    if at_address().any(|other| other.requested_at > recently)
+        || at_address().count() >= PER_ADDRESS_AND_DAY_MAX
+    {
+        return Ok(Some(Asked::TooOften("address")));
+    }
+    if by_profile.count() >= PER_PROFILE_MAX {
+        return Ok(Some(Asked::TooOften("profile")));
+    }
+    if asking == Asking::Publicly {
+        let sql = "select count(*) from consent_requests where requested_at > $1 and who = $2";
+        let count: Option<(i64,)> = tx.first(sql, args![recently, &request.who]).await?;
+        if count.is_some_and(|(count,)| usize::try_from(count).unwrap_or(0) >= PER_PUBLIC_KEY_MAX) {
+            return Ok(Some(Asked::TooOften("key")));
+        }
+    }
+    Ok(None)
+}
+
+impl TryFrom<RequestRow> for ConsentRequest {
+    type Error = Error;
+
+    fn try_from(row: RequestRow) -> Result<Self, Error> {
+        Ok(Self {
+            profile: ProfileId::parse(&row.profile_id)
+                .map_err(|fault| Error::unreadable("consent_requests", &row.id, fault))?,
+            id: row.id,
+            address: row.address,
+            source: row.source,
+            who: row.who,
+            wording: row.wording,
+            requested_at: from_millisecond(row.requested_at),
+            expires_at: from_millisecond(row.expires_at),
+            confirmed_at: row.confirmed_at.map(from_millisecond),
+        })
+    }
+}

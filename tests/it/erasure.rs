@@ -1,0 +1,145 @@
+//! Erasing somebody while others write about them, on PostgreSQL, where several write at once: whoever comes first,
+//! nothing of the person is left.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use bespoke::ingest::segment::Entry;
+use bespoke::store::Heard;
+use bespoke::store::Store;
+use bespoke::tracking::HitKind;
+use sqlx::Connection as _;
+use sqlx::PgConnection;
+use sqlx::Row as _;
+use tokio::task::JoinHandle;
+
+use crate::support::Database;
+use crate::support::TestApp;
+use crate::support::database::start;
+use crate::support::given;
+
+/// How long is waited for somebody to wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection that holds what others want.
+struct Holder {
+    connection: PgConnection,
+    pid: i32,
+}
+
+impl Holder {
+    async fn of(database: &Database, sql: &str) -> Self {
+        let mut connection = database.begun(sql).await;
+        let row = sqlx::query("select pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
+        Self { connection, pid: row.get(0) }
+    }
+
+    /// Waits until somebody waits for one of these, and says who.
+    async fn waited_for(&mut self, pids: &[i32]) -> i32 {
+        let sql = "select pid from pg_locks where not granted and pg_blocking_pids(pid) && $1";
+        let since = Instant::now();
+        loop {
+            let row = sqlx::query(sql).bind(pids).fetch_optional(&mut self.connection).await.unwrap();
+            if let Some(row) = row {
+                return row.get(0);
+            }
+            assert!(since.elapsed() < PATIENCE, "nobody waits");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn lets_go(mut self) {
+        sqlx::raw_sql("commit").execute(&mut self.connection).await.unwrap();
+        self.connection.close().await.unwrap();
+    }
+}
+
+fn erases(store: &Store, name: &'static str) -> JoinHandle<()> {
+    let store = store.clone();
+    tokio::spawn(async move {
+        store.erase(&given::id(name), start()).await.unwrap();
+    })
+}
+
+async fn nothing_is_left(store: &Store, name: &str) {
+    let left = store.person(&given::id(name)).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_was_being_written_when_somebody_is_erased_is_erased_with_them() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = &database.store;
+    given::given_people(&database, &["ana"]).await;
+    // The writer has looked whether ana was erased, and waits for the number of its event.
+    let mut holder =
+        Holder::of(&database, "select value from counters where name = 'events' for update").await;
+    let event = given::event("ana", "m", "Product Viewed", start());
+    let writes = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let entry = Entry::Event(event);
+            store.take_in(&[Heard { entry: &entry, key: "k" }], start()).await.unwrap();
+        }
+    });
+    let writer = holder.waited_for(&[holder.pid]).await;
+    let erasure = erases(store, "ana");
+    holder.waited_for(&[writer]).await;
+    holder.lets_go().await;
+    writes.await.unwrap();
+    erasure.await.unwrap();
+    nothing_is_left(store, "ana").await;
+}
+
+#[tokio::test]
+async fn a_click_on_its_way_into_the_database_does_not_outlive_its_person() {
+    let Some(database) = Database::postgres().await else { return };
+    let app = TestApp::new(database, crate::support::app::CONFIG, &[]);
+    let store = app.database.store.clone();
+    app.given_profile("ana").await;
+    app.plans().await;
+    app.at("2026-03-02T10:00:00Z").await;
+    app.runs_until_idle().await;
+    let send = app.sends().await.remove(0).send.id;
+    let mut holder =
+        Holder::of(&app.database, "select value from counters where name = 'events' for update").await;
+    let at = app.now();
+    let clicks = async {
+        given::hit(&app.database, &send, HitKind::Click, at).await;
+    };
+    let erased = async {
+        let clicker = holder.waited_for(&[holder.pid]).await;
+        let erasure = erases(&store, "ana");
+        holder.waited_for(&[clicker]).await;
+        holder.lets_go().await;
+        erasure.await.unwrap();
+    };
+    tokio::join!(clicks, erased);
+    nothing_is_left(&store, "ana").await;
+    assert_eq!(store.hits_of(&send).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn who_writes_while_somebody_is_being_erased_finds_them_gone() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = &database.store;
+    given::given_people(&database, &["ana"]).await;
+    // The erasure holds everybody off, and waits for a row of ana's.
+    let mut holder = Holder::of(&database, "select id from profiles where id = 'ana' for update").await;
+    let erasure = erases(store, "ana");
+    let eraser = holder.waited_for(&[holder.pid]).await;
+    let profile = Entry::Profile(given::profile("ana"));
+    let event = Entry::Event(given::event("ana", "m", "Product Viewed", start()));
+    let writes = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let heard = [&profile, &event].map(|entry| Heard { entry, key: "k" });
+            store.take_in(&heard, start()).await.unwrap();
+        }
+    });
+    holder.waited_for(&[eraser]).await;
+    holder.lets_go().await;
+    erasure.await.unwrap();
+    writes.await.unwrap();
+    nothing_is_left(store, "ana").await;
+}
