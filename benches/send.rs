@@ -84,6 +84,7 @@ fn composing(criterion: &mut Criterion) {
         feedback_id: "a:b:c:d",
         attachments: &[],
         purpose: MailPurpose::Delivery,
+        postmark_metadata: None,
     };
     criterion.bench_function("compose", |bencher| bencher.iter(|| black_box(mail.compose())));
     let bytes = mail.compose().expect("a mail").bytes;

@@ -319,7 +319,7 @@ impl Signer {
             ("TopicArn", TOPIC.to_owned()),
             ("Type", "SubscriptionConfirmation".to_owned()),
         ];
-        let text: String = fields.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let text = fields.iter().fold(String::new(), |text, (name, value)| text + name + "\n" + value + "\n");
         let mut signature = vec![0; self.0.public_modulus_len()];
         let random = aws_lc_rs::rand::SystemRandom::new();
         self.0.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
