@@ -23,6 +23,7 @@ use crate::http::auth::MaySend;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
+use crate::http::whom::Known;
 use crate::http::whom::Person;
 use crate::http::whom::person;
 use crate::profile::Consent;
@@ -217,9 +218,12 @@ pub(super) async fn consents(
     let now = service.now();
     // Someone who is new is added, and someone known gets the address that they had not.
     // Nothing else of what was read is written back: it may have changed meanwhile.
-    let profile = Profile {
-        address: if person.profile.address.is_none() { person.to.clone() } else { None },
-        ..Profile::nameless(person.profile.id.clone(), person.profile.created_at)
+    let profile = match person.known {
+        Known::Not => person.profile.clone(),
+        Known::Before => Profile {
+            address: if person.profile.address.is_none() { person.to.clone() } else { None },
+            ..Profile::nameless(person.profile.id.clone(), person.profile.created_at)
+        },
     };
     service.store().upsert_profiles(&[profile], now).await?;
     if service.store().profile(&person.profile.id).await?.is_none() {

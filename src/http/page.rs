@@ -5,14 +5,14 @@ pub(super) use crate::report::html::escape;
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}\
+h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.5rem}h3{font-size:1.05rem;margin-top:2rem}\
 code,pre{font-family:ui-monospace,monospace;font-size:.9em}pre{overflow-x:auto}\
-table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top}\
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
 button{font:inherit;padding:.6rem 1.2rem;border:0;border-radius:.5rem;background:#1a5fb4;color:#fff;cursor:pointer}\
 button.quiet{background:transparent;color:inherit;border:1px solid #888}\
-label{display:block;padding:.5rem 0}.note{color:#777}form{margin:1rem 0}\
+label{display:flex;gap:.6rem;padding:.5rem 0}.note{opacity:.75}form{margin:1rem 0}\
 fieldset{border:1px solid #8886;border-radius:.5rem;margin:0 0 1rem;padding:.25rem 1rem}legend{padding:0 .4rem}\
-input[type=checkbox]{width:1.1rem;height:1.1rem;vertical-align:-.15rem;margin-right:.4rem}\
+input[type=checkbox]{flex:none;width:1.1rem;height:1.1rem;margin:.2rem 0}\
 blockquote{margin:1rem 0;padding:.2rem 1rem;border-left:.25rem solid #8886}\
 .done{background:#1a5fb422;border-radius:.5rem;padding:.6rem 1rem}\
 @media (max-width:30rem){form button{width:100%}}";

@@ -155,6 +155,8 @@ async fn kills(count: usize) {
             ids.push(serde_json::from_str::<Value>(&again.text().await.unwrap()).unwrap());
         }
         assert_eq!(ids[0], ids[1]);
+        let event = json!({"userId": "u1", "event": "Product Viewed", "messageId": name});
+        assert_eq!(second.ask(Method::POST, "/v1/track", &key, &event).await.0, 200);
         answered.push(ids[0]["id"].as_str().unwrap().to_owned());
         second.kill();
     }
@@ -170,6 +172,7 @@ async fn kills(count: usize) {
     sends.sort();
     answered.sort();
     assert_eq!(sends, answered, "one send a request, and every one that was answered");
+    assert_eq!(store.count_events().await.unwrap(), count as u64, "every event that was answered");
     store.close().await;
 }
 

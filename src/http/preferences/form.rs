@@ -43,7 +43,8 @@ pub(super) fn page(standing: &Standing, done: Option<Action>) -> Response {
         let wording = escape(&standing.wording());
         let _ = write!(
             body,
-            "<p>You get no mail but what belongs to your orders and your account.</p><p>{wording}</p>{}",
+            "<p>You get no mail but what belongs to your orders and your account.</p>\
+             <blockquote>{wording}</blockquote>{}",
             button(Action::Subscribe, "Subscribe again", "")
         );
     }

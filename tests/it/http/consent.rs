@@ -98,6 +98,24 @@ async fn only_the_button_behind_the_mailed_link_grants_consent_and_only_once() {
 }
 
 #[tokio::test]
+async fn somebody_whom_nobody_knew_subscribes_with_their_address_alone() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        let body = ask(&json!({"address": "New@example.test", "double_opt_in": true}));
+        let heard = serving.post("/v1/consents", &body).await;
+        assert_eq!(heard.status, 202, "{heard:?}");
+        app.runs_until_idle().await;
+        assert_eq!(app.mails().iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), ["New@example.test"]);
+        assert_eq!(presses(&serving, &confirm_path(&app)).await, 200);
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let got: Vec<_> = app.mails().into_iter().map(|mail| mail.to).collect();
+        assert_eq!(got, ["New@example.test", "New@example.test"], "the question, and the news");
+    }
+}
+
+#[tokio::test]
 async fn what_was_answered_moments_ago_is_not_asked_again_unless_it_was_taken_back() {
     for app in TestApp::on_each_database(CAREFUL).await {
         let serving = app.serves().await;
