@@ -159,11 +159,14 @@ impl FromRequestParts<Service> for MayTakeConsent {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
-        if let Ok(by) = MaySend::from_request_parts(parts, service).await {
-            return Ok(Self { key: by.0, trust: Trust::Full });
+        match MaySend::from_request_parts(parts, service).await {
+            Ok(by) => Ok(Self { key: by.0, trust: Trust::Full }),
+            Err(problem) if problem.status == StatusCode::FORBIDDEN.as_u16() => {
+                let by = MayIngest::from_request_parts(parts, service).await?;
+                Ok(Self { key: by.0, trust: Trust::Public })
+            }
+            Err(problem) => Err(problem),
         }
-        let by = MayIngest::from_request_parts(parts, service).await?;
-        Ok(Self { key: by.0, trust: Trust::Public })
     }
 }
 
@@ -185,7 +188,6 @@ impl FromRequestParts<Service> for MayTakeConsent {
         (status = 202, description = "A mail that asks is scheduled", body = Heard),
         (status = 404, description = "There is no such profile or campaign", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The profile has another address, or was erased", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "It was asked too often; no mail was sent", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -227,7 +229,7 @@ pub(super) async fn consents(
     };
     service.store().upsert_profiles(&[profile], now).await?;
     if service.store().profile(&person.profile.id).await?.is_none() {
-        return Err(Problem::conflict("profile: this person was erased, and is not taken in again"));
+        return Err(erased());
     }
     match campaign {
         Some(campaign) => asked(&service, &said, &person, &campaign, &by, now).await,
@@ -338,6 +340,7 @@ async fn asked(
             let heard = Heard { profile, consent: Standing::Granted, send: None, expires_at: None };
             return Ok((StatusCode::OK, axum::Json(heard)).into_response());
         }
+        Asked::Erased => return Err(erased()),
         Asked::TooOften(what) => {
             let detail = format!("{what}: it was asked too often, and nothing was sent; ask again later");
             return Err(Problem::too_many(detail).retry_after(QUESTION_WINDOW.unsigned_abs()));
@@ -350,6 +353,10 @@ async fn asked(
         expires_at: Some(stands.expires_at.to_string()),
     };
     Ok((StatusCode::ACCEPTED, axum::Json(heard)).into_response())
+}
+
+fn erased() -> Problem {
+    Problem::conflict("profile: this person was erased, and is not taken in again")
 }
 
 /// Where the question goes.

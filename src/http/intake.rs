@@ -70,11 +70,15 @@ async fn write(store: Store, clock: Clock, mut requests: mpsc::Receiver<Request>
             count += next.entries.len();
             group.push(next);
         }
-        commit(&store, clock.now(), group).await;
+        // In a task of its own: what makes one group panic must not end the writer of all that come after it.
+        let committed = tokio::spawn(commit(store.clone(), clock.now(), group)).await;
+        if let Err(error) = committed {
+            tracing::error!(%error, "a group of requests could not be kept, and was not answered with 200");
+        }
     }
 }
 
-async fn commit(store: &Store, now: Timestamp, group: Vec<Request>) {
+async fn commit(store: Store, now: Timestamp, group: Vec<Request>) {
     let heard: Vec<Heard<'_>> = group.iter().flat_map(Request::heard).collect();
     match store.take_in(&heard, now).await {
         Ok(taken) => {
@@ -86,7 +90,7 @@ async fn commit(store: &Store, now: Timestamp, group: Vec<Request>) {
         // One request that the database cannot take must not cost the others theirs.
         Err(error) if group.len() > 1 && !error.is_transient() => {
             for request in group {
-                Box::pin(commit(store, now, vec![request])).await;
+                Box::pin(commit(store.clone(), now, vec![request])).await;
             }
         }
         Err(error) => {

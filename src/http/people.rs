@@ -40,7 +40,7 @@ pub(super) struct Erasure {
 #[utoipa::path(
     get,
     path = "/v1/profiles/{id}",
-    tag = "privacy",
+    tag = "people",
     params(("id" = String, Path, min_length = 1, max_length = 255, description = "As they were identified")),
     security(("bearer" = []), ("basic" = [])),
     responses(
@@ -69,7 +69,7 @@ pub(super) async fn export(
 #[utoipa::path(
     delete,
     path = "/v1/profiles/{id}",
-    tag = "privacy",
+    tag = "people",
     params(("id" = String, Path, min_length = 1, max_length = 255, description = "As they were identified")),
     security(("bearer" = []), ("basic" = [])),
     responses(

@@ -10,10 +10,9 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
-use super::connection::Accord;
-use super::connection::Held;
 use super::connection::Tx;
 use super::profiles::id_rows;
+use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
 use crate::profile::ProfileId;
@@ -71,11 +70,14 @@ struct Row {
 }
 
 impl Store {
-    /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new.
+    /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new. Of who
+    /// was erased none is kept.
     pub async fn append_consents(&self, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
-        tx.agree(Accord::Erasures, Held::Shared).await?;
-        let added = append(&mut tx, proofs, now).await?;
+        let erased = tombstones::erased(&mut tx, proofs.iter().map(|proof| (&proof.profile, None))).await?;
+        let welcome: Vec<ConsentProof> =
+            proofs.iter().filter(|proof| !erased.contains(&proof.profile)).cloned().collect();
+        let added = append(&mut tx, &welcome, now).await?;
         tx.commit().await?;
         Ok(added)
     }

@@ -29,7 +29,7 @@ use crate::profile::Profile;
 use crate::profile::ProfileId;
 
 /// What moves from one person to another when both are one. What the other has already stays.
-const MOVES: [&str; 8] = [
+const MOVES: [&str; 9] = [
     "update events set profile_id = $2 where profile_id = $1 and not exists (
        select 1 from events as other where other.profile_id = $2 and other.id = events.id)",
     "update consents set profile_id = $2 where profile_id = $1 and not exists (
@@ -44,6 +44,7 @@ const MOVES: [&str; 8] = [
     "update hits set profile_id = $2 where profile_id = $1",
     "update consent_requests set profile_id = $2 where profile_id = $1",
     "update web_decisions set profile_id = $2 where profile_id = $1",
+    "update webhook_messages set profile_id = $2 where profile_id = $1",
 ];
 
 /// What is forgotten of somebody who was joined to another: where both stand is found out anew.

@@ -13,6 +13,7 @@ use super::consents;
 use super::preferences;
 use super::preferences::Wish;
 use super::sends;
+use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
@@ -70,6 +71,8 @@ pub enum Asked {
     Answered(ConsentRequest),
     /// Nothing was mailed, because this was asked too often; the word says what.
     TooOften(&'static str),
+    /// Nothing was mailed: the person, or the address, was erased.
+    Erased,
 }
 
 /// Who may read the key by which questions are asked.
@@ -107,7 +110,12 @@ impl Store {
         asking: Asking,
     ) -> Result<Asked, Error> {
         let mut tx = self.pools.begin().await?;
-        tx.agree(Accord::Erasures, Held::Shared).await?;
+        if !tombstones::erased(&mut tx, std::iter::once((&request.profile, mail.to.as_ref())))
+            .await?
+            .is_empty()
+        {
+            return Ok(Asked::Erased);
+        }
         tx.agree(Accord::Questions, Held::Alone).await?;
         if let Some(before) = asked_before(&mut tx, request, asking).await? {
             return Ok(before);

@@ -1,13 +1,19 @@
-//! Erasing somebody while others write about them, on PostgreSQL, where several write at once: whoever comes first,
-//! nothing of the person is left.
+//! Erasing somebody while others write about them: whoever comes first, nothing of the person is left. Several write at
+//! once on PostgreSQL only.
 
 use std::time::Duration;
 use std::time::Instant;
 
+use bespoke::campaign::Kind;
 use bespoke::ingest::segment::Entry;
+use bespoke::profile::Consent;
+use bespoke::store::ConsentProof;
 use bespoke::store::Heard;
+use bespoke::store::Lift;
 use bespoke::store::Store;
+use bespoke::store::Wish;
 use bespoke::tracking::HitKind;
+use serde_json::json;
 use sqlx::Connection as _;
 use sqlx::PgConnection;
 use sqlx::Row as _;
@@ -17,6 +23,7 @@ use crate::support::Database;
 use crate::support::TestApp;
 use crate::support::database::start;
 use crate::support::given;
+use crate::support::stores;
 
 /// How long is waited for somebody to wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -142,4 +149,42 @@ async fn who_writes_while_somebody_is_being_erased_finds_them_gone() {
     erasure.await.unwrap();
     writes.await.unwrap();
     nothing_is_left(store, "ana").await;
+}
+
+#[tokio::test]
+async fn who_was_erased_while_somebody_thought_about_them_is_not_written_about() {
+    for database in stores().await {
+        let store = &database.store;
+        given::given_people(&database, &["ana", "bo"]).await;
+        store.erase(&given::id("ana"), start()).await.unwrap();
+        // A planner, a page of preferences and a form, each of which read who ana is before.
+        let sends = ["ana", "bo"].map(|name| given::send(name, "1", Kind::Lifecycle, start()));
+        assert_eq!(store.plan(&sends).await.unwrap(), 1);
+        let proof = ConsentProof {
+            profile: given::id("ana"),
+            at: start(),
+            status: Consent::Granted,
+            source: "form".to_owned(),
+            who: "ana".to_owned(),
+            wording: "yes".to_owned(),
+        };
+        assert_eq!(store.append_consents(std::slice::from_ref(&proof), start()).await.unwrap(), 0);
+        let wish = Wish {
+            profile: given::id("ana"),
+            addresses: vec!["ana@example.test".to_owned()],
+            send: None,
+            at: start(),
+            stop: vec!["news".to_owned()],
+            pause_until: None,
+            lift: Lift::Nothing,
+            proof: Some(proof),
+            traits: json!({"tracking": "off"}).as_object().unwrap().clone(),
+        };
+        assert_eq!(store.grant_wish(&wish).await.unwrap(), 0);
+        nothing_is_left(store, "ana").await;
+        let address = ["ana@example.test".to_owned()];
+        let found = store.suppressions_of(&address).await.unwrap();
+        let reasons: Vec<_> = found.into_values().flatten().map(|found| found.reason).collect();
+        assert_eq!(reasons, ["erased"], "by their fingerprint alone, on {}", database.name());
+    }
 }

@@ -40,7 +40,16 @@ async fn write(store: Store, mut entries: mpsc::Receiver<Entry>) {
     let mut group = Vec::new();
     while entries.recv_many(&mut group, GROUP_MAX).await > 0 {
         let (decisions, answers): (Vec<Decision>, Vec<_>) = group.drain(..).unzip();
-        let saved = store.save_web_decisions(&decisions).await.map(|_| ()).map_err(Problem::from);
+        let store = store.clone();
+        // In a task of its own, so that a panic costs these decisions and none that come after them.
+        let saved = tokio::spawn(async move { store.save_web_decisions(&decisions).await }).await;
+        let saved = match saved {
+            Ok(saved) => saved.map(|_| ()).map_err(Problem::from),
+            Err(error) => {
+                tracing::error!(%error, "decisions could not be kept");
+                Err(Problem::unavailable("the decision could not be kept"))
+            }
+        };
         for answer in answers {
             // Who has gone away need not know.
             let _ = answer.send(saved.clone());

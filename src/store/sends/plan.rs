@@ -18,6 +18,7 @@ use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
 use crate::store::profiles::id_rows;
+use crate::store::tombstones;
 
 #[derive(Serialize)]
 struct NewRow<'a> {
@@ -54,10 +55,18 @@ impl<'a> NewRow<'a> {
 
 impl Store {
     /// Adds sends as `scheduled`, whatever their state says, and returns how many were new. A send whose campaign,
-    /// profile and occurrence are known is left as it is, also when it was planned for another time.
+    /// profile and occurrence are known is left as it is, also when it was planned for another time. Nothing is planned
+    /// for who was erased.
     pub async fn plan(&self, sends: &[ScheduledSend]) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
-        let inserted = plan(&mut tx, sends).await?;
+        let people = sends.iter().map(|send| (&send.profile, send.to.as_ref()));
+        let erased = tombstones::erased(&mut tx, people).await?;
+        let inserted = if erased.is_empty() {
+            plan(&mut tx, sends).await?
+        } else {
+            let welcome = sends.iter().filter(|send| !erased.contains(&send.profile));
+            plan(&mut tx, &welcome.cloned().collect::<Vec<_>>()).await?
+        };
         if inserted > 0 {
             self.notify(&mut tx).await?;
         }

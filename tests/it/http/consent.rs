@@ -289,3 +289,14 @@ async fn consent_is_taken_from_those_only_who_may_say_so_and_as_they_should() {
     let states: Vec<State> = app.states().await.into_iter().map(|(state, _)| state).collect();
     assert_eq!(states, []);
 }
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_so_and_not_that_it_may_not() {
+    let mut app = TestApp::on_sqlite(CAREFUL).await;
+    app.config.http.requests_per_minute_per_key = 1;
+    let serving = app.serves().await;
+    app.given_profile("ana").await;
+    let body = ask(&json!({"profile": "ana"}));
+    assert_eq!(serving.post("/v1/consents", &body).await.status, 200);
+    assert_eq!(serving.post("/v1/consents", &body).await.status, 429);
+}
