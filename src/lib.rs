@@ -6,7 +6,7 @@
 //! values out, with time and randomness as arguments.
 //!
 //! - [`clock`], [`config`], [`fault`]: what the process is told from outside, and how it says what is wrong.
-//! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`]: the nouns.
+//! - [`profile`], [`event`], [`product`], [`campaign`], [`send`], [`decision`], [`rate`]: the nouns.
 //! - [`token`]: what our links and return paths are signed with.
 //! - [`history`], [`stage`], [`facts`]: what a person's events say about them, and all that templates may name.
 //! - [`ingest`]: files and request bodies become nouns.
@@ -36,6 +36,7 @@ mod digest;
 pub mod event;
 pub mod product;
 pub mod profile;
+pub mod rate;
 pub mod send;
 
 pub mod bounce;

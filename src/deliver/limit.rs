@@ -1,14 +1,15 @@
 //! How fast mail may leave: globally, per relay, per group of recipient domains.
 //!
 //! Rates belong to the database, not to a process: a slot of a rate is a time, and all workers of one database reserve
-//! theirs from it, a fraction of a second ahead ([`crate::deliver::limit::Limiter::wants`]). A worker that cannot
-//! reserve has no slots and stops. A rate of any window is spaced evenly (600 per minute is one every 100 ms); of a
-//! rate by the hour or day a hundredth may go at once after a quiet time. What is stated is never exceeded in any
-//! window, across workers, kills and restarts; a slot that is not used within half a second is lost.
+//! theirs from it, a fraction of a second ahead ([`Limiter::wants`]). A worker that cannot reserve has no slots and
+//! stops. A rate of any window is spaced evenly (600 per minute is one every 100 ms); of a rate by the hour or day a
+//! hundredth may go at once after a quiet time. Of a minute, an hour, a day never more goes than was stated, across
+//! workers, kills and restarts; a slot that is not used within half a second is lost.
 //!
-//! A host that answers 421 or 4.7.x has its group's rate halved in this process; it recovers step by step.
+//! A host that answers 421 or 4.7.x has its group's rate halved for all workers; it recovers step by step.
 
 mod purse;
+mod scope;
 mod throttle;
 
 use std::collections::BTreeMap;
@@ -17,20 +18,29 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::time::Duration;
-use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::config::Rates;
-use purse::Pace;
-use purse::Purse;
+use crate::rate::Granted;
+use crate::rate::Refusal;
+use crate::rate::Reserve;
+use crate::rate::Throttled;
+use scope::Scope;
+use scope::Turn;
+use throttle::Measure;
 use throttle::Throttle;
 
 /// Who has to wait longer than this for its group's turn should do something else meanwhile.
 pub const GROUP_WAIT_MAX: Duration = Duration::from_millis(500);
+/// A turn is good for this long: whoever goes out later takes another.
+pub const TURN_KEPT: Duration = Duration::from_millis(500);
 /// How far ahead slots are reserved. What a worker has reserved when it dies is lost.
 const AHEAD: Duration = Duration::from_millis(500);
-/// Groups remembered at most; those that are throttled are kept.
+/// Refusals of mails that were under way together count once.
+const REFUSALS_TOGETHER: Duration = Duration::from_secs(1);
+/// Groups remembered at most.
 const GROUPS_MAX: usize = 10_000;
 /// Those that are put back come back this much faster than the rate, so that none of its slots is lost.
 const PUT_BACK_SURPLUS: f64 = 1.25;
@@ -41,7 +51,7 @@ const PUT_BACK_MAX: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub struct Limiter {
     state: Mutex<State>,
-    /// Told when somebody waits for a slot that is not here.
+    /// Told when somebody waits for a slot that is not here, and when a host asked for patience.
     asked: Notify,
     /// Told when slots have come.
     granted: Notify,
@@ -49,35 +59,28 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct State {
-    /// By key: `global`, `relay:NAME`, `group:NAME`. A scope that is not here has no stated rate.
+    /// By key: `global`, `relay:NAME`, `group:NAME`. A scope that is not here has no rate.
     scopes: BTreeMap<String, Scope>,
     groups: HashMap<String, Group>,
+    throttles: HashMap<String, Known>,
+    /// What the database does not know yet.
+    refusals: HashMap<String, Refusal>,
+    /// Workers that send, this one included.
+    workers: u32,
 }
-
-/// One mail needs a slot of each stated window.
-#[derive(Debug, Default)]
-struct Scope(Vec<(&'static str, Purse)>);
 
 #[derive(Debug)]
 struct Group {
-    throttle: Throttle,
+    measure: Measure,
     /// Until when those that were put back are to come back.
     put_back: Instant,
 }
 
-/// Slots to be reserved of one rate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Want {
-    /// Names the rate.
-    pub key: String,
-    /// How many slots.
-    pub slots: u32,
-    /// Time between two slots, microseconds.
-    pub interval_us: f64,
-    /// How far ahead of its time a slot may be reserved, microseconds.
-    pub ahead_us: f64,
-    /// How much idle time may be made up for at once, microseconds.
-    pub credit_us: f64,
+/// A group's throttle, and the refusal by which the database knows it; `None` = it does not yet.
+#[derive(Debug)]
+struct Known {
+    throttle: Throttle,
+    refused_at_ms: Option<i64>,
 }
 
 /// A group's turn does not come soon.
@@ -108,8 +111,14 @@ impl Limiter {
             let stated = [rate.per_second, rate.per_minute, rate.per_hour, rate.per_day];
             scopes.insert(group_key(group), Scope::of(stated));
         }
-        scopes.retain(|_, scope| !scope.0.is_empty());
-        let state = State { scopes, groups: HashMap::new() };
+        scopes.retain(|_, scope| !scope.is_free());
+        let state = State {
+            scopes,
+            groups: HashMap::new(),
+            throttles: HashMap::new(),
+            refusals: HashMap::new(),
+            workers: 1,
+        };
         Self { state: Mutex::new(state), asked: Notify::new(), granted: Notify::new() }
     }
 
@@ -120,10 +129,15 @@ impl Limiter {
 
     /// The rate of a group now, mails per second; `None` where it has no limit.
     pub fn group_rate(&self, group: &str) -> Option<f64> {
-        let state = self.state();
-        let stated = state.scopes.get(&group_key(group)).map(Scope::rate);
-        let throttled = state.groups.get(group).and_then(|group| group.throttle.rate);
-        stated.into_iter().chain(throttled).min_by(f64::total_cmp)
+        self.state().scopes.get(&group_key(group)).map(Scope::rate)
+    }
+
+    /// Says when the turn of a mail to this group is known not to come soon, before any work is done for it.
+    pub fn group_is_far(&self, group: &str, urgency: Urgency) -> Option<NotSoon> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let wait = state.scopes.get(&group_key(group))?.wait_at_least(now);
+        (wait > GROUP_WAIT_MAX).then(|| state.put_back(group, wait, urgency, now))
     }
 
     /// Waits for the turn of one mail to a group, as long as that comes soon.
@@ -139,7 +153,7 @@ impl Limiter {
             let _waiting = Waiting::new(self, &key);
             self.asked.notify_one();
             // Whether slots came or not, the next look tells.
-            let _ = tokio::time::timeout_at(end.into(), granted).await;
+            let _ = tokio::time::timeout_at(end, granted).await;
         }
     }
 
@@ -153,19 +167,14 @@ impl Limiter {
     ) -> Result<Option<Instant>, NotSoon> {
         let now = Instant::now();
         let mut state = self.state();
-        let throttled = state.group(group, now).throttle.wait(now);
-        if throttled > GROUP_WAIT_MAX {
-            return Err(state.put_back(group, throttled, urgency, now));
-        }
         match state.scopes.get_mut(key).map(|scope| scope.turn(now, GROUP_WAIT_MAX)) {
             Some(Turn::NotBefore(wait)) if now >= end || now + wait > end => {
                 Err(state.put_back(group, wait, urgency, now))
             }
             Some(Turn::NotBefore(_)) => Ok(None),
             turn => {
-                state.group(group, now).throttle.take(now);
-                let at = if let Some(Turn::At(at)) = turn { at } else { now };
-                Ok(Some(at.max(now + throttled)))
+                state.group(group, now).measure.count(now);
+                Ok(Some(if let Some(Turn::At(at)) = turn { at } else { now }))
             }
         }
     }
@@ -205,53 +214,91 @@ impl Limiter {
         }
     }
 
-    /// The group's host asked us to slow down: half the rate from now on.
+    /// The group's host asked us to slow down: half the rate from now on. Others learn of it by
+    /// [`Limiter::refusals`].
     pub fn slow_down(&self, group: &str) {
         let now = Instant::now();
+        let key = group_key(group);
         let mut state = self.state();
-        let stated = state.scopes.get(&group_key(group)).map(Scope::rate);
-        state.group(group, now).throttle.halve(stated, now);
+        let known = state.throttles.get(group);
+        let together =
+            |known: &Known| now.saturating_duration_since(known.throttle.refused) < REFUSALS_TOGETHER;
+        if known.is_some_and(together) {
+            return;
+        }
+        let (before, refused_at_ms) =
+            known.map_or((None, None), |known| (Some(known.throttle), known.refused_at_ms));
+        let stated = state.scopes.get(&key).and_then(Scope::stated_rate);
+        let measured = state.group(group, now).measure.rate(now) * f64::from(state.workers);
+        let throttle = Throttle::halved(before, measured, stated, now);
+        let Throttle { rate, usual, .. } = throttle;
+        let refusal = Refusal { group: group.to_owned(), rate, usual, known_at_ms: refused_at_ms };
+        state.refusals.insert(group.to_owned(), refusal);
+        state.throttles.insert(group.to_owned(), Known { throttle, refused_at_ms });
+        state.throttle(now);
+        drop(state);
+        self.asked.notify_one();
     }
 
-    /// Returns when somebody began to wait for slots that are not here.
+    /// Refusals that the database does not know yet.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.state().refusals.values().cloned().collect()
+    }
+
+    /// The database knows of this refusal, or of one that counts instead.
+    pub fn told(&self, refusal: &Refusal) {
+        let mut state = self.state();
+        if state.refusals.get(&refusal.group) == Some(refusal) {
+            state.refusals.remove(&refusal.group);
+        }
+    }
+
+    /// What all workers know: who is throttled, and how many of them send.
+    pub fn know(&self, throttled: Vec<Throttled>, workers: u32) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let state = &mut *state;
+        state.workers = workers.max(1);
+        // What happened since this was asked for is still to be told.
+        state.throttles.retain(|group, _| state.refusals.contains_key(group));
+        for Throttled { group, rate, usual, refused_at_ms, age } in throttled {
+            let refused = now.checked_sub(age).unwrap_or(now);
+            let throttle = Throttle { rate, usual, refused };
+            let known = Known { throttle, refused_at_ms: Some(refused_at_ms) };
+            state.throttles.entry(group).or_insert(known);
+        }
+        state.throttle(now);
+        self.granted.notify_waiters();
+    }
+
+    /// Returns when somebody began to wait for slots that are not here, or a host asked for patience.
     pub async fn asked(&self) {
         self.asked.notified().await;
     }
 
     /// Whether slots are being used, so that more should be reserved without being asked for.
     pub fn is_in_use(&self) -> bool {
-        self.state().scopes.values().any(|scope| scope.0.iter().any(|(_, purse)| purse.is_in_use()))
+        self.state().scopes.values().any(|scope| scope.purse.is_in_use())
     }
 
     /// The slots to reserve now. The answer goes to [`Limiter::grant`].
-    pub fn wants(&self) -> Vec<Want> {
+    pub fn wants(&self) -> Vec<Reserve> {
         let now = Instant::now();
-        let mut wants = Vec::new();
-        for (key, scope) in &mut self.state().scopes {
-            for (window, purse) in &mut scope.0 {
-                let slots = purse.wants(now);
-                if slots > 0 {
-                    wants.push(Want {
-                        key: format!("{key}/{window}"),
-                        slots,
-                        interval_us: purse.pace.interval_s * 1e6,
-                        ahead_us: AHEAD.as_secs_f64() * 1e6,
-                        credit_us: purse.pace.credit_s * 1e6,
-                    });
-                }
-            }
-        }
-        wants
+        let mut state = self.state();
+        state.throttle(now);
+        let wants = state.scopes.iter_mut().filter_map(|(key, scope)| {
+            let slots = scope.wants(now);
+            let ahead_us = AHEAD.as_secs_f64() * 1e6;
+            (slots > 0).then(|| Reserve { key: key.clone(), windows: scope.windows(key), slots, ahead_us })
+        });
+        wants.collect()
     }
 
-    /// `slots` of a rate were reserved, the first for `starts_us` from now; there are no more before `wait_us`.
-    pub fn grant(&self, key: &str, slots: u32, starts_us: i64, wait_us: i64) {
+    /// What was granted of one of [`Limiter::wants`], by its key.
+    pub fn grant(&self, key: &str, granted: &Granted) {
         let now = Instant::now();
-        let Some((key, window)) = key.rsplit_once('/') else { return };
         if let Some(scope) = self.state().scopes.get_mut(key) {
-            for (_, purse) in scope.0.iter_mut().filter(|(name, _)| *name == window) {
-                purse.put_in(now, slots, starts_us, wait_us);
-            }
+            scope.purse.put_in(granted, now);
         }
         self.granted.notify_waiters();
     }
@@ -267,7 +314,7 @@ struct Waiting<'a>(&'a Limiter, &'a str);
 impl<'a> Waiting<'a> {
     fn new(limiter: &'a Limiter, key: &'a str) -> Self {
         if let Some(scope) = limiter.state().scopes.get_mut(key) {
-            scope.0.iter_mut().for_each(|(_, purse)| purse.begin_to_wait());
+            scope.purse.begin_to_wait();
         }
         Self(limiter, key)
     }
@@ -276,55 +323,33 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(scope) = self.0.state().scopes.get_mut(self.1) {
-            scope.0.iter_mut().for_each(|(_, purse)| purse.end_to_wait());
+            scope.purse.end_to_wait();
         }
-    }
-}
-
-enum Turn {
-    At(Instant),
-    NotBefore(Duration),
-}
-
-impl Scope {
-    fn of(stated: [Option<f64>; 4]) -> Self {
-        let windows = [("second", 1.0), ("minute", 60.0), ("hour", 3_600.0), ("day", 86_400.0)];
-        let stated = windows.into_iter().zip(stated).filter_map(|((name, window_s), mails)| {
-            Some((name, Purse::new(Pace::of(mails?.max(1e-6), window_s))))
-        });
-        Self(stated.collect())
-    }
-
-    /// In the long run, mails per second.
-    fn rate(&self) -> f64 {
-        self.0.iter().map(|(_, purse)| 1.0 / purse.pace.interval_s).fold(f64::INFINITY, f64::min)
-    }
-
-    /// Takes a slot of each window, if all come within `within`.
-    fn turn(&mut self, now: Instant, within: Duration) -> Turn {
-        let soon =
-            self.0.iter_mut().all(|(_, purse)| purse.next_slot(now).is_some_and(|at| at <= now + within));
-        if soon {
-            return Turn::At(
-                self.0.iter_mut().filter_map(|(_, purse)| purse.take(now)).fold(now, Instant::max),
-            );
-        }
-        Turn::NotBefore(self.wait_at_least(now))
-    }
-
-    fn wait_at_least(&self, now: Instant) -> Duration {
-        self.0.iter().map(|(_, purse)| purse.wait_at_least(now)).fold(Duration::ZERO, Duration::max)
     }
 }
 
 impl State {
     fn group(&mut self, group: &str, now: Instant) -> &mut Group {
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(group) {
-            self.groups.retain(|_, group| group.throttle.rate.is_some());
+            self.groups.retain(|_, group| group.put_back > now);
         }
         self.groups
             .entry(group.to_owned())
-            .or_insert_with(|| Group { throttle: Throttle::new(now), put_back: now })
+            .or_insert_with(|| Group { measure: Measure::new(now), put_back: now })
+    }
+
+    /// Takes the throttles as they are now into the scopes.
+    fn throttle(&mut self, now: Instant) {
+        self.throttles.retain(|_, known| known.throttle.rate(now).is_some());
+        for (key, scope) in &mut self.scopes {
+            let known = key.strip_prefix(GROUP).and_then(|group| self.throttles.get(group));
+            scope.throttle = known.and_then(|known| known.throttle.rate(now));
+        }
+        self.scopes.retain(|_, scope| !scope.is_free());
+        for (group, known) in &self.throttles {
+            let scope = self.scopes.entry(group_key(group)).or_default();
+            scope.throttle = known.throttle.rate(now);
+        }
     }
 
     /// When a mail that cannot go soon comes back: each one turn of the rate behind the one before it.
@@ -332,10 +357,9 @@ impl State {
         if urgency == Urgency::Urgent {
             return NotSoon { after: wait };
         }
-        let stated = self.scopes.get(&group_key(group)).map(Scope::rate);
-        let entry = self.group(group, now);
-        let rate = stated.into_iter().chain(entry.throttle.rate).fold(f64::INFINITY, f64::min);
+        let rate = self.scopes.get(&group_key(group)).map_or(f64::INFINITY, Scope::rate);
         let turn = Duration::from_secs_f64((1.0 / (rate * PUT_BACK_SURPLUS)).min(PUT_BACK_MAX.as_secs_f64()));
+        let entry = self.group(group, now);
         // Over an hour's worth begins again in front: other times will know better.
         if entry.put_back > now + PUT_BACK_MAX {
             entry.put_back = now;
@@ -348,7 +372,7 @@ impl State {
 /// A timer is no finer than a millisecond: what is due goes without one.
 async fn sleep_until(at: Instant) {
     if at > Instant::now() {
-        tokio::time::sleep_until(at.into()).await;
+        tokio::time::sleep_until(at).await;
     }
 }
 
@@ -356,8 +380,10 @@ fn relay_key(relay: &str) -> String {
     format!("relay:{relay}")
 }
 
+const GROUP: &str = "group:";
+
 fn group_key(group: &str) -> String {
-    format!("group:{group}")
+    format!("{GROUP}{group}")
 }
 
 #[cfg(test)]

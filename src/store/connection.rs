@@ -18,6 +18,23 @@ use super::dialect::Sql;
 
 /// Longest wait for a free connection before a call fails as transient.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server that has not answered a statement of a transaction after this long is not there any more: nothing else
+/// tells of a network that was cut while an answer was on its way. Longer than the server's own `lock_timeout`.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for what is only read: reports read much at once.
+const READ_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// What the database says within this time; a fault that may pass by itself when it says nothing.
+async fn answered<T>(
+    timeout: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Error> {
+    let late = || {
+        let text = format!("the database has not answered for {timeout:?}");
+        sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
+    };
+    Ok(tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| Err(late()))?)
+}
 
 /// A row that can be read from both databases.
 pub(super) trait Record:
@@ -67,17 +84,17 @@ macro_rules! on_pool {
     };
 }
 
-/// Expands one query for a transaction on either database.
+/// Expands one query for a transaction on either database: a file answers as long as it is there, a server in time.
 macro_rules! on_transaction {
     ($tx:expr, $connection:ident => $query:expr) => {
         match $tx {
             Tx::Sqlite(tx) => {
                 let $connection = &mut **tx;
-                $query
+                $query.await?
             }
             Tx::Postgres(tx) => {
                 let $connection = &mut **tx;
-                $query
+                answered(TRANSACTION_TIMEOUT, $query).await?
             }
         }
     };
@@ -95,7 +112,10 @@ impl Pools {
     /// Reads all rows, outside of any transaction.
     pub(super) async fn all<T: Record>(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        Ok(on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)?)
+        answered(READ_TIMEOUT, async {
+            on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)
+        })
+        .await
     }
 
     /// Reads the first row, if there is one, outside of any transaction.
@@ -105,7 +125,10 @@ impl Pools {
         args: Vec<Arg>,
     ) -> Result<Option<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        Ok(on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)?)
+        answered(READ_TIMEOUT, async {
+            on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)
+        })
+        .await
     }
 
     /// Opens a transaction that writes. On SQLite it takes the write lock at once: a transaction that begins by
@@ -113,7 +136,7 @@ impl Pools {
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(answered(TRANSACTION_TIMEOUT, pool.begin()).await?),
         })
     }
 
@@ -124,7 +147,11 @@ impl Pools {
             Self::Sqlite { writer, .. } => {
                 bound!(sqlx::query(text), args).execute(writer).await?.rows_affected()
             }
-            Self::Postgres(pool) => bound!(sqlx::query(text), args).execute(pool).await?.rows_affected(),
+            Self::Postgres(pool) => {
+                answered(TRANSACTION_TIMEOUT, bound!(sqlx::query(text), args).execute(pool))
+                    .await?
+                    .rows_affected()
+            }
         })
     }
 }
@@ -189,8 +216,8 @@ impl Tx {
     ) -> Result<Vec<T>, Error> {
         let text = self.dialect().statement(sql.into());
         let rows = on_transaction!(self, connection => {
-            bound!(sqlx::query_as::<_, T>(text), args).fetch_all(connection).await
-        })?;
+            bound!(sqlx::query_as::<_, T>(text), args).fetch_all(connection)
+        });
         Ok(rows)
     }
 
@@ -206,9 +233,14 @@ impl Tx {
     /// Runs a statement and returns how many rows it changed.
     pub(super) async fn run(&mut self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<u64, Error> {
         let text = self.dialect().statement(sql.into());
-        let changed = on_transaction!(self, connection => {
-            bound!(sqlx::query(text), args).execute(connection).await?.rows_affected()
-        });
+        let changed: u64 = match self {
+            Self::Sqlite(tx) => bound!(sqlx::query(text), args).execute(&mut **tx).await?.rows_affected(),
+            Self::Postgres(tx) => {
+                answered(TRANSACTION_TIMEOUT, bound!(sqlx::query(text), args).execute(&mut **tx))
+                    .await?
+                    .rows_affected()
+            }
+        };
         Ok(changed)
     }
 
@@ -226,10 +258,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Runs several statements without arguments (migrations).
+    /// Runs several statements without arguments (migrations), however long that takes.
     pub(super) async fn script(&mut self, text: String) -> Result<(), Error> {
         let text = sqlx::AssertSqlSafe(text);
-        on_transaction!(self, connection => sqlx::raw_sql(text).execute(connection).await.map(|_| ()))?;
+        match self {
+            Self::Sqlite(tx) => sqlx::raw_sql(text).execute(&mut **tx).await.map(|_| ())?,
+            Self::Postgres(tx) => sqlx::raw_sql(text).execute(&mut **tx).await.map(|_| ())?,
+        }
         Ok(())
     }
 
@@ -237,7 +272,7 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres(tx) => answered(TRANSACTION_TIMEOUT, tx.commit()).await?,
         }
         Ok(())
     }

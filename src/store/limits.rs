@@ -1,183 +1,154 @@
-//! What live workers share: rates that survive restarts, and the list of who is alive.
+//! What live workers share: rates that survive restarts, hosts that asked for patience, and the list of who sends.
 //!
-//! A rate is a GCRA row (ITU-T I.371, generic cell rate algorithm): the theoretical arrival time of the next slot.
-//! Workers reserve slots a handful at a time and spend them themselves, so all of them together hold the rate, and
-//! slots that a dead worker had reserved are lost, never given twice.
+//! A rate is the theoretical arrival time of its next slot ([`crate::rate`]). Workers reserve slots a handful at a
+//! time and spend them themselves, so all of them together hold the rate, and slots that a dead worker had reserved
+//! are lost, never given twice.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
 use super::dialect::Dialect;
-use crate::clock::from_millisecond;
+use crate::rate::Granted;
+use crate::rate::Refusal;
+use crate::rate::Reserve;
+use crate::rate::Throttled;
+use crate::rate::grant;
 
-/// Slots wanted of one shared rate.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reserve {
-    /// Names the rate: `global`, `relay:main`, `group:gmail` …
-    pub key: String,
-    /// How many slots are wanted.
-    pub slots: u32,
-    /// Time between two slots, microseconds: 200 is 5,000 a second.
-    pub interval_us: f64,
-    /// How far ahead of its time a slot may be reserved, microseconds.
-    pub ahead_us: f64,
-    /// How much idle time may be made up for at once, microseconds.
-    pub credit_us: f64,
-}
+/// Groups that are throttled at once, as far as workers learn of them; the last to refuse come first.
+const THROTTLED_MAX: usize = 10_000;
+/// A refusal that is older than this is forgotten: whatever the rate was, it has recovered.
+const THROTTLED_MS: i64 = 24 * 3_600_000;
+/// Refusals of one group within this long count once.
+const REFUSALS_TOGETHER_MS: i64 = 1_000;
 
-/// What was granted of a [`Reserve`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Granted {
-    /// How many slots; may be none.
-    pub slots: u32,
-    /// The time of the first slot, microseconds from now: negative for idle time that is made up for. The others
-    /// follow, one interval apart.
-    pub starts_us: i64,
-    /// How long until the next slot can be granted, microseconds; 0 when all that were wanted were granted.
-    pub wait_us: i64,
-}
-
-/// A worker process, alive or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerRow {
-    /// Unique for every start of a worker.
-    pub id: String,
-    /// Where it runs.
-    pub host: String,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// When it was last heard of.
-    pub seen_at: Timestamp,
+#[derive(Serialize)]
+struct Arrival<'a> {
+    key: &'a str,
+    arrival_us: i64,
 }
 
 impl Store {
     /// Reserves slots of shared rates, all in one transaction; the answers are in the order of `wanted`. By the
     /// database's clock on PostgreSQL.
     pub async fn reserve(&self, wanted: &[Reserve], now: Timestamp) -> Result<Vec<Granted>, Error> {
-        let mut order: Vec<usize> = (0..wanted.len()).collect();
-        // Locked in one order everywhere, so that two workers cannot wait for each other.
-        order.sort_by(|a, b| wanted[*a].key.cmp(&wanted[*b].key));
-        let mut granted = vec![Granted::default(); wanted.len()];
+        let mut keys: Vec<&str> = wanted
+            .iter()
+            .flat_map(|wanted| wanted.windows.iter().map(|window| window.key.as_str()))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
         let mut tx = self.pools.begin().await?;
-        for index in order {
-            granted[index] = reserve(&mut tx, &wanted[index], now).await?;
+        let (mut arrivals, now_us) = lock(&mut tx, &keys, now).await?;
+        let mut granted = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let windows = || wanted.windows.iter().map(|window| window.key.as_str());
+            let mut own: Vec<i64> = windows().map(|key| arrivals.get(key).copied().unwrap_or(0)).collect();
+            granted.push(grant(wanted, &mut own, now_us));
+            arrivals.extend(windows().map(str::to_owned).zip(own));
         }
+        let rows: Vec<_> =
+            arrivals.iter().map(|(key, arrival_us)| Arrival { key, arrival_us: *arrival_us }).collect();
+        tx.run(
+            "update limits set arrival_us = cast(value->>'arrival_us' as bigint) from {rows}
+             where key = value->>'key'",
+            args![Rows::of(&rows)],
+        )
+        .await?;
         tx.commit().await?;
         Ok(granted)
     }
 
-    /// Says that this worker is alive.
-    pub async fn heartbeat(&self, id: &str, host: &str, now: Timestamp) -> Result<(), Error> {
-        self.pools
+    /// Writes down that a group's host asked for patience. False when another refusal counts instead: one that this
+    /// worker did not know of, or that came within the same second.
+    pub async fn throttle(&self, refusal: &Refusal, now: Timestamp) -> Result<bool, Error> {
+        let Refusal { group, rate, usual, known_at_ms } = refusal;
+        let changed = self
+            .pools
             .run(
-                "insert into workers (id, host, started_at, seen_at) select $1, $3, {now}, {now} where true
-                 on conflict (id) do update set seen_at = excluded.seen_at",
-                args![id, now, host],
+                "insert into throttles (domain_group, rate, usual, refused_at) select $1, $3, $4, {now} where true
+                 on conflict (domain_group) do update
+                 set rate = excluded.rate, usual = excluded.usual, refused_at = excluded.refused_at
+                 where (throttles.refused_at = $5 or throttles.refused_at < excluded.refused_at - $6)
+                   and throttles.refused_at <= excluded.refused_at - $7",
+                args![group, now, *rate, *usual, *known_at_ms, THROTTLED_MS, REFUSALS_TOGETHER_MS],
             )
             .await?;
-        Ok(())
+        Ok(changed > 0)
     }
 
-    /// Workers that were heard of within `within_ms`, by id.
-    pub async fn live_workers(&self, within_ms: i64, now: Timestamp) -> Result<Vec<WorkerRow>, Error> {
-        let rows: Vec<(String, String, i64, i64)> = self
+    /// The groups whose host asked for patience lately.
+    pub async fn throttled(&self, now: Timestamp) -> Result<Vec<Throttled>, Error> {
+        let rows: Vec<(String, f64, f64, i64, i64)> = self
             .pools
             .all(
-                "select id, host, started_at, seen_at from workers where seen_at >= {now} - $1 order by id",
-                args![within_ms, now],
+                "select domain_group, rate, usual, refused_at, {now} - refused_at from throttles
+                 where refused_at > {now} - $1 order by refused_at desc limit $3",
+                args![THROTTLED_MS, now, THROTTLED_MAX],
             )
             .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, host, started_at, seen_at)| WorkerRow {
-                id,
-                host,
-                started_at: from_millisecond(started_at),
-                seen_at: from_millisecond(seen_at),
-            })
-            .collect())
+        let throttled = |(group, rate, usual, refused_at_ms, age_ms): (_, _, _, _, i64)| {
+            let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or(0));
+            Throttled { group, rate, usual, refused_at_ms, age }
+        };
+        Ok(rows.into_iter().map(throttled).collect())
     }
 
-    /// Takes a worker that ends off the list, with all that were not heard of for `forget_ms`.
-    pub async fn worker_ended(&self, id: &str, forget_ms: i64, now: Timestamp) -> Result<(), Error> {
-        self.pools
-            .run("delete from workers where id = $1 or seen_at < {now} - $3", args![id, now, forget_ms])
-            .await?;
-        Ok(())
+    /// Says that this worker sends, and forgets those that were not heard of for `forget_ms`. Returns how many were
+    /// heard of within `within_ms`, this one included.
+    pub async fn heartbeat(
+        &self,
+        id: &str,
+        within_ms: i64,
+        forget_ms: i64,
+        now: Timestamp,
+    ) -> Result<u32, Error> {
+        let mut tx = self.pools.begin().await?;
+        tx.run(
+            "insert into workers (id, started_at, seen_at) select $1, {now}, {now} where true
+             on conflict (id) do update set seen_at = excluded.seen_at",
+            args![id, now],
+        )
+        .await?;
+        tx.run("delete from workers where seen_at < {now} - $1", args![forget_ms, now]).await?;
+        let sql = "select count(*) from workers where seen_at >= {now} - $1";
+        let alive: Option<(i64,)> = tx.first(sql, args![within_ms, now]).await?;
+        tx.commit().await?;
+        Ok(alive.and_then(|(count,)| u32::try_from(count).ok()).unwrap_or(1))
     }
 }
 
-async fn reserve(tx: &mut Tx, wanted: &Reserve, now: Timestamp) -> Result<Granted, Error> {
-    let key = wanted.key.as_str();
-    tx.run("insert into limits (key, arrival_us) values ($1, 0) on conflict (key) do nothing", args![key])
-        .await?;
+/// The arrival times of rates, which nobody else moves until the transaction ends, and the time now; both in
+/// microseconds. `keys` are sorted: locked in one order everywhere, so that two workers cannot wait for each other.
+async fn lock(tx: &mut Tx, keys: &[&str], now: Timestamp) -> Result<(HashMap<String, i64>, i64), Error> {
     // Milliseconds are too coarse for 5,000 a second; a clock that was moved by hand has no more.
     let now_us = match tx.dialect() {
         Dialect::Sqlite => "$2 * 1000",
         Dialect::Postgres => "bespoke_now_us()",
     };
-    let sql =
-        format!("select arrival_us, cast({now_us} as bigint) from limits where key = $1 {{for_update}}");
-    let row: Option<(i64, i64)> = tx.first(sql, args![key, now]).await?;
-    let (arrival_us, now_us) = row.unwrap_or_default();
-    let (granted, next_us) = gcra(wanted, arrival_us, now_us);
-    if next_us != arrival_us {
-        tx.run("update limits set arrival_us = $2 where key = $1", args![key, next_us]).await?;
+    let sql = format!(
+        "select key, arrival_us, cast({now_us} as bigint) from limits where key in (select value->>0 from {{rows}})
+         order by key {{for_update}}"
+    );
+    let rows: Vec<[&str; 1]> = keys.iter().map(|key| [*key]).collect();
+    let rows = Rows::of(&rows);
+    let mut found: Vec<(String, i64, i64)> = tx.all(sql.clone(), args![rows.clone(), now]).await?;
+    if found.len() < keys.len() {
+        tx.run(
+            "insert into limits (key, arrival_us) select value->>0, 0 from {rows} order by 1
+             on conflict (key) do nothing",
+            args![rows.clone()],
+        )
+        .await?;
+        found = tx.all(sql, args![rows, now]).await?;
     }
-    Ok(granted)
-}
-
-/// What is granted, and the arrival time after that. Every slot has a time of its own, one interval after the one
-/// before it, whoever gets it: the rate holds in every window, however many ask, and however late.
-fn gcra(wanted: &Reserve, arrival_us: i64, now_us: i64) -> (Granted, i64) {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds since 1970 fit into 53 bits until the year 2255"
-    )]
-    let (arrival, now) = (arrival_us as f64, now_us as f64);
-    let Reserve { interval_us, ahead_us, credit_us, .. } = *wanted;
-    // No slot is ever given out further ahead. An arrival beyond that was written before the clock was set back, or
-    // under another rate, and must not stop the mail until then.
-    let arrival = arrival.min(now + ahead_us + interval_us).max(now - credit_us);
-    let room = ((now + ahead_us - arrival) / interval_us + 1.0).floor().clamp(0.0, f64::from(u32::MAX));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
-    let slots = (room as u32).min(wanted.slots);
-    let next = arrival + f64::from(slots) * interval_us;
-    let wait = if slots == wanted.slots { 0.0 } else { (next - ahead_us - now).max(0.0) };
-    #[expect(clippy::cast_possible_truncation, reason = "a time in microseconds, far below the limit")]
-    let (starts_us, wait_us, next_us) =
-        ((arrival - now).round() as i64, wait.ceil() as i64, next.round() as i64);
-    (Granted { slots, starts_us, wait_us }, next_us)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Granted;
-    use super::Reserve;
-    use super::gcra;
-
-    #[test]
-    fn slots_are_an_interval_apart_and_reserved_a_little_ahead_of_their_time() {
-        let granted = |slots, starts_us, wait_us| Granted { slots, starts_us, wait_us };
-        for (slots, credit_us, arrival_us, now_us, expected) in [
-            (4, 0.0, 0, 50_000, (granted(4, 0, 0), 54_000)),
-            // Ten milliseconds ahead, and the one that is due now.
-            (40, 0.0, 0, 50_000, (granted(11, 0, 1_000), 61_000)),
-            (5, 0.0, 61_000, 50_000, (granted(0, 11_000, 1_000), 61_000)),
-            (5, 0.0, 61_000, 50_999, (granted(0, 10_001, 1), 61_000)),
-            (5, 0.0, 61_000, 52_000, (granted(2, 9_000, 1_000), 63_000)),
-            // Idle time counts as far as there is credit for it.
-            (40, 3_000.0, 0, 50_000, (granted(14, -3_000, 1_000), 61_000)),
-            (40, 3_000.0, 49_000, 50_000, (granted(12, -1_000, 1_000), 61_000)),
-            // The clock was set back by an hour.
-            (1, 0.0, 3_600_000_000, 0, (granted(0, 11_000, 1_000), 11_000)),
-        ] {
-            let wanted =
-                Reserve { key: "k".to_owned(), slots, interval_us: 1_000.0, ahead_us: 10_000.0, credit_us };
-            assert_eq!(gcra(&wanted, arrival_us, now_us), expected, "{slots} at {now_us}");
-        }
-    }
+    let now_us = found.first().map_or(0, |(_, _, now_us)| *now_us);
+    Ok((found.into_iter().map(|(key, arrival_us, _)| (key, arrival_us)).collect(), now_us))
 }

@@ -72,6 +72,37 @@ enum Hold {
     Session(PgConnection),
 }
 
+/// Stands for a role as long as it lives.
+#[derive(Debug)]
+pub struct Candidate {
+    store: Store,
+    role: Role,
+    leadership: Option<Leadership>,
+}
+
+impl Candidate {
+    /// Nothing is asked yet.
+    pub fn new(store: Store, role: Role) -> Self {
+        Self { store, role, leadership: None }
+    }
+
+    /// Whether this process has the role now: it still does, or nobody had it. One that cannot tell has it not.
+    pub async fn leads(&mut self) -> bool {
+        if let Some(leadership) = &mut self.leadership
+            && leadership.holds().await
+        {
+            return true;
+        }
+        self.leadership = None;
+        match tokio::time::timeout(LEADER_CHECK_TIMEOUT * 2, self.store.lead(self.role)).await {
+            Ok(Ok(leadership)) => self.leadership = leadership,
+            Ok(Err(error)) => tracing::warn!("cannot ask who is {:?}, trying again: {error}", self.role),
+            Err(_) => tracing::warn!("nobody says who is {:?}, trying again", self.role),
+        }
+        self.leadership.is_some()
+    }
+}
+
 impl Store {
     /// Leave to work. On SQLite one process at a time has it.
     ///

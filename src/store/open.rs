@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::Connection as _;
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -22,6 +24,10 @@ const SQLITE_READERS_MAX: u32 = 4;
 const POSTGRES_CONNECTIONS_MAX: u32 = 10;
 /// How long SQLite waits for another process that writes.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server answers an empty question within this long.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was used this short a time ago is not asked first.
+const TRUSTED: Duration = Duration::from_millis(500);
 /// Oldest PostgreSQL that has what is used here (`pg_current_xact_id` and friends).
 const POSTGRES_VERSION_MIN: i32 = 140_000;
 
@@ -133,7 +139,7 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
             ("tcp_user_timeout", "10000"),
             // No transaction waits for anything of ours: who is idle in one for so long is frozen, and others wait.
             ("idle_in_transaction_session_timeout", "10000"),
-            ("lock_timeout", "30000"),
+            ("lock_timeout", "20000"),
         ]);
     let place = format!(
         "PostgreSQL at {}, database {}, as {}",
@@ -148,6 +154,12 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Behind a cut network nobody answers; such a connection goes, or the pool would be full of them.
+        .test_before_acquire(false)
+        .before_acquire(|connection, state| {
+            Box::pin(async move { Ok(state.idle_for < TRUSTED || is_there(connection).await?) })
+        })
+        .after_release(|connection, _| Box::pin(is_there(connection)))
         .connect_with(options)
         .await
         .map_err(failed)?;
@@ -169,4 +181,12 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
         )));
     }
     Ok(Pools::Postgres(pool))
+}
+
+/// Whether somebody answers at the other end.
+async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(PING_TIMEOUT, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
 }

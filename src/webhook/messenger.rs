@@ -24,8 +24,8 @@ use crate::config::Webhooks;
 use crate::outward::Outward;
 use crate::outward::OutwardError;
 use crate::outward::Reach;
+use crate::store::Candidate;
 use crate::store::Error;
-use crate::store::Leadership;
 use crate::store::QueuedMessage;
 use crate::store::Role;
 use crate::store::Store;
@@ -128,22 +128,12 @@ impl Messenger {
 
     /// Tells while this process leads. Never returns.
     pub async fn run(mut self, store: Store, clock: Clock) {
-        let mut leadership: Option<Leadership> = None;
+        let mut candidate = Candidate::new(store.clone(), Role::Messenger);
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            let holds = match &mut leadership {
-                Some(leadership) => leadership.holds().await,
-                None => false,
-            };
-            if !holds {
-                leadership = store.lead(Role::Messenger).await.unwrap_or_else(|error| {
-                    tracing::warn!("cannot ask who tells other systems, trying again: {error}");
-                    None
-                });
-            }
-            if leadership.is_some()
+            if candidate.leads().await
                 && let Err(error) = self.begin_turns(&store, &clock).await
             {
                 tracing::error!("cannot tell other systems, trying again: {error}");

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::send::SendId;
 
@@ -19,6 +20,12 @@ use crate::send::SendId;
 const SLOT_BYTES: u64 = 33;
 /// Sends in work at once that are written down; more are not.
 const SLOTS_MAX: u64 = 1_024;
+/// What a dead worker left behind is kept this long for the next worker of its database; then any worker clears it
+/// away.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// The end of the name of a file that is not locked yet.
+const NOT_BEGUN: &str = ".new";
 
 /// The file of this process.
 #[derive(Debug)]
@@ -92,9 +99,12 @@ pub fn left_behind(stem: &Path) -> io::Result<Vec<SendId>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let own =
-            path.file_name().and_then(|file| file.to_str()?.strip_prefix(&name)?.strip_prefix(".work."));
-        if own.is_none_or(|rest| rest.ends_with("new")) {
+        let parts = path.file_name().and_then(|file| file.to_str()?.rsplit_once(".work."));
+        let Some((of, rest)) = parts else { continue };
+        let begun = !rest.ends_with(NOT_BEGUN);
+        let id = rest.strip_suffix(NOT_BEGUN).unwrap_or(rest);
+        let ours = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !ours || !(of == name && begun || is_old(&path)) {
             continue;
         }
         let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
@@ -103,21 +113,29 @@ pub fn left_behind(stem: &Path) -> io::Result<Vec<SendId>> {
             Err(TryLockError::WouldBlock) => continue,
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let mut text = vec![0; usize::try_from(SLOT_BYTES * SLOTS_MAX).unwrap_or_default()];
-        let length = file.read_at(&mut text, 0)?;
-        let text = String::from_utf8_lossy(&text[..length]);
-        found.extend(text.lines().filter_map(SendId::parse));
+        if of == name {
+            let mut text = vec![0; usize::try_from(SLOT_BYTES * SLOTS_MAX).unwrap_or_default()];
+            let length = file.read_at(&mut text, 0)?;
+            let text = String::from_utf8_lossy(&text[..length]);
+            found.extend(text.lines().filter_map(SendId::parse));
+        }
         std::fs::remove_file(&path)?;
     }
     Ok(found)
+}
+
+fn is_old(path: &Path) -> bool {
+    let age = std::fs::metadata(path).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_some_and(|age| age > KEPT)
 }
 
 /// Locked before it has its name, so that nobody takes it for a dead process's.
 fn begin(stem: &Path) -> io::Result<(File, PathBuf)> {
     let mut path = stem.as_os_str().to_owned();
     path.push(format!(".work.{}", uuid::Uuid::new_v4().simple()));
-    let path = PathBuf::from(path);
-    let new = path.with_extension("new");
+    let mut new = path.clone();
+    new.push(NOT_BEGUN);
+    let (path, new) = (PathBuf::from(path), PathBuf::from(new));
     let file = File::options().create_new(true).read(true).write(true).open(&new)?;
     file.try_lock().map_err(|error| io::Error::other(error.to_string()))?;
     std::fs::rename(&new, &path)?;
@@ -127,6 +145,8 @@ fn begin(stem: &Path) -> io::Result<(File, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
 
     fn send(digit: char) -> SendId {
         SendId::parse(&digit.to_string().repeat(32)).unwrap()
@@ -150,6 +170,31 @@ mod tests {
         assert_eq!(left_behind(&stem).unwrap(), [send('b')]);
         assert_eq!(left_behind(&stem).unwrap(), []);
         drop(in_work);
+    }
+
+    #[test]
+    fn what_nobody_came_back_for_is_cleared_away_after_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let id = "0123456789abcdef0123456789abcdef";
+        let [young, old] =
+            [6, 8].map(|days| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - days * DAY);
+        for (name, age) in [
+            (format!("other.db.work.{id}"), young),
+            (format!("other.work.db.work.{id}"), old),
+            (format!("other.db.work.{id}.new"), old),
+            (format!("shop.db.work.{id}.new"), young),
+            ("a.work.of.art".to_owned(), old),
+        ] {
+            let file = File::create(place(&name)).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH + age).unwrap();
+        }
+        assert_eq!(left_behind(&place("shop.db")).unwrap(), []);
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        let kept = [format!("other.db.work.{id}"), format!("shop.db.work.{id}.new")];
+        assert_eq!(left, [vec!["a.work.of.art".to_owned()], kept.to_vec()].concat());
     }
 
     #[test]

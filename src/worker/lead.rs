@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::store::Leadership;
+use crate::store::Candidate;
 use crate::store::Role;
 use crate::store::Store;
 use crate::worker::guard;
@@ -66,25 +66,12 @@ pub(super) fn spawn(shared: &Arc<Shared>, duties: Duties, tasks: &mut JoinSet<()
 
 /// Stands for a role, and does its work every so often while it leads. Never returns.
 async fn lead<F: Future<Output = ()>>(shared: &Shared, role: Role, every: Duration, work: impl Fn() -> F) {
-    let mut leadership: Option<Leadership> = None;
+    let mut candidate = Candidate::new(shared.store.clone(), role);
     let mut due = Instant::now();
     let mut tick = tokio::time::interval(ELECTION.min(every));
     loop {
         tick.tick().await;
-        let holds = match &mut leadership {
-            Some(leadership) => leadership.holds().await,
-            None => false,
-        };
-        if !holds {
-            leadership = match shared.store.lead(role).await {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::warn!("cannot ask who is {role:?}, trying again: {error}");
-                    None
-                }
-            };
-        }
-        if leadership.is_some() && Instant::now() >= due {
+        if candidate.leads().await && Instant::now() >= due {
             work().await;
             due = Instant::now() + every;
         }

@@ -39,7 +39,7 @@ use crate::worker::journal::Journal;
 use crate::worker::journal::JournalSettings;
 use crate::worker::lead;
 use crate::worker::lead::Duties;
-use crate::worker::rates;
+use crate::worker::rates::Rates;
 use crate::worker::shared::Shared;
 use crate::worker::submit;
 use crate::worker::tally::Tally;
@@ -171,7 +171,10 @@ impl Worker {
         let mut background = JoinSet::new();
         background.spawn(renew(Arc::clone(shared)));
         background.spawn(reap(Arc::clone(shared)));
-        background.spawn(rates::reserve(Arc::clone(shared)));
+        let mut rates = Rates::new(Arc::clone(shared));
+        // A worker that begins anew spares those hosts that the one before it was told to spare.
+        rates.tell_and_learn().await?;
+        background.spawn(rates.reserve());
         if let (Until::Stopped, Some(duties)) = (until, self.duties.take()) {
             lead::spawn(shared, duties, &mut background);
         }

@@ -12,13 +12,16 @@ use crate::campaign::Kind;
 use crate::decision::Choice;
 use crate::decision::VariantId;
 use crate::deliver::limit::NotSoon;
+use crate::deliver::limit::TURN_KEPT;
 use crate::deliver::limit::Urgency;
 use crate::deliver::message::Attachment;
 use crate::deliver::message::ComposedMail;
 use crate::deliver::message::Extras;
 use crate::deliver::message::MailPurpose;
+use crate::deliver::smtp::NoRelay;
 use crate::deliver::smtp::NoRelayKind;
 use crate::deliver::smtp::Pool;
+use crate::deliver::smtp::PooledSession;
 use crate::deliver::smtp::Prepared;
 use crate::deliver::smtp::prepare;
 use crate::deliver::transport::KeptMail;
@@ -43,54 +46,82 @@ type Attempted = Option<Outcome>;
 /// Takes a job to its outcome. Whatever happens to one send happens to it alone.
 pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
     if shared.is_stopping() {
-        return Some(put_back(shared, "stopping", "the worker was stopped", Duration::ZERO));
+        return Some(stopped(shared));
     }
     let group = shared.groups.group(job.to.domain()).to_owned();
-    if let Some(outcome) = wait_for_group(shared, job, &group).await {
-        return Some(outcome);
+    // A host whose turn is far off costs nothing more: no mail is made, no connection is held.
+    if let Some(not_soon) = shared.limiter.group_is_far(&group, urgency(job)) {
+        return Some(come_back(shared, job, &group, not_soon));
     }
     let mail = match make(shared, job).await {
         Ok(mail) => mail,
         Err(outcome) => return Some(outcome),
     };
-    let ((), waited) = timed(shared.limiter.global_turn()).await;
-    shared.metrics.waited(Limit::Global, waited);
     match &shared.transport {
         Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, &mail).await,
-        Transport::Directory(directory) => marked(shared, job, &group).await.map_or_else(
-            |outcome| outcome,
-            |()| {
-                Some(match directory.write(&job.send.id, &mail.bytes) {
-                    Ok(path) => kept(&path.display().to_string()),
-                    Err(error) => {
-                        let detail = format!("cannot write into the folder: {error}");
-                        put_back(shared, "directory", &detail, Duration::from_mins(1))
-                    }
-                })
-            },
-        ),
-        Transport::Memory(outbox) => marked(shared, job, &group).await.map_or_else(
-            |outcome| outcome,
-            |()| {
-                let to = mail.envelope.to()[0].to_string();
-                outbox.keep(KeptMail { send: job.send.id.clone(), to, bytes: mail.bytes });
-                Some(kept("memory"))
-            },
-        ),
+        Transport::Directory(directory) => {
+            if let Err(outcome) = may_go(shared, job, &group).await {
+                return outcome;
+            }
+            Some(match directory.write(&job.send.id, &mail.bytes) {
+                Ok(path) => kept(&path.display().to_string()),
+                Err(error) => {
+                    let detail = format!("cannot write into the folder: {error}");
+                    put_back(shared, "directory", &detail, Duration::from_mins(1))
+                }
+            })
+        }
+        Transport::Memory(outbox) => {
+            if let Err(outcome) = may_go(shared, job, &group).await {
+                return outcome;
+            }
+            let to = mail.envelope.to()[0].to_string();
+            outbox.keep(KeptMail { send: job.send.id.clone(), to, bytes: mail.bytes });
+            Some(kept("memory"))
+        }
     }
 }
 
-/// Waits a little for a slow host's turn; a long wait is spent in the queue instead.
-async fn wait_for_group(shared: &Shared, job: &Job, group: &str) -> Option<Outcome> {
-    let urgency = match job.send.kind {
+/// Turn and mark of a mail that needs no connection.
+async fn may_go(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted> {
+    turn(shared, job, group, None).await.map_err(Some)?;
+    marked(shared, job, group).await
+}
+
+/// Waits for the turn of this mail. A long wait for a slow host is spent in the queue instead.
+async fn turn(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> Result<(), Outcome> {
+    let mut stopping = shared.stopping.clone();
+    let turn = tokio::select! {
+        turn = turns(shared, job, group, relay) => turn,
+        _ = stopping.wait_for(|stopping| *stopping) => return Err(stopped(shared)),
+    };
+    turn.map_err(|not_soon| come_back(shared, job, group, not_soon))
+}
+
+/// The turn over the relay, to the group of domains, and among all.
+async fn turns(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> Result<(), NotSoon> {
+    if let Some(relay) = relay {
+        let ((), waited) = timed(shared.limiter.relay_turn(relay)).await;
+        shared.metrics.waited(Limit::Relay, waited);
+    }
+    let (turn, waited) = timed(shared.limiter.group_turn(group, urgency(job))).await;
+    shared.metrics.waited(Limit::DomainGroup, waited);
+    turn?;
+    let ((), waited) = timed(shared.limiter.global_turn()).await;
+    shared.metrics.waited(Limit::Global, waited);
+    Ok(())
+}
+
+fn urgency(job: &Job) -> Urgency {
+    match job.send.kind {
         Kind::Transactional => Urgency::Urgent,
         Kind::Lifecycle => Urgency::Queued,
-    };
-    let (turn, waited) = timed(shared.limiter.group_turn(group, urgency)).await;
-    shared.metrics.waited(Limit::DomainGroup, waited);
-    let NotSoon { after } = turn.err()?;
+    }
+}
+
+fn come_back(shared: &Shared, job: &Job, group: &str, NotSoon { after }: NotSoon) -> Outcome {
     let outcome = put_back(shared, "rate", &format!("the rate of {group} is used up"), after);
-    Some(outcomes::within(&job.send, outcome))
+    outcomes::within(&job.send, outcome)
 }
 
 async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> {
@@ -150,35 +181,61 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         Ok(prepared) => prepared,
         Err(error) => return Some(Outcome::terminal(State::Failed, "compose", error.to_string())),
     };
-    // A relay whose turn is far off does not slow the others; where all are, the next one is waited for.
-    let checkout = async {
-        match pool.checkout_where(|relay| shared.limiter.relay_is_free(relay)).await {
-            Err(none) if none.kind == NoRelayKind::NoneEligible => pool.checkout().await,
-            found => found,
-        }
-    };
-    let (free, time) = timed(checkout).await;
-    shared.metrics.phase(Phase::Checkout, time);
-    let mut session = match free {
+    let mut session = match connected(shared, job, group, pool).await {
         Ok(session) => session,
-        Err(none) => {
-            let outcome = put_back(shared, "relay", &none.to_string(), none.retry_after);
-            return Some(outcomes::within(&job.send, outcome));
-        }
+        Err(outcome) => return Some(outcome),
     };
     let relay = session.relay_name().to_owned();
-    let ((), waited) = timed(shared.limiter.relay_turn(&relay)).await;
-    shared.metrics.waited(Limit::Relay, waited);
     let outcome = transact(shared, job, group, &mut session, &relay, mail, &prepared).await;
     session.give_back();
     outcome
+}
+
+/// A session, and the turn of this mail. The turn is taken once there is a place at a relay: mail that waits for a slow
+/// relay uses up nobody's rate. A connection is opened once it is this mail's turn: there are no more of them than the
+/// rate needs.
+async fn connected(shared: &Shared, job: &Job, group: &str, pool: &Pool) -> Result<PooledSession, Outcome> {
+    let no_relay = |none: NoRelay| {
+        outcomes::within(&job.send, put_back(shared, "relay", &none.to_string(), none.retry_after))
+    };
+    // A relay whose turn is far off does not slow the others; where all are, the next one is waited for.
+    let hold = async {
+        match pool.hold_where(|relay| shared.limiter.relay_is_free(relay)).await {
+            Err(none) if none.kind == NoRelayKind::NoneEligible => pool.hold_where(|_| true).await,
+            found => found,
+        }
+    };
+    let (held, held_after) = timed(hold).await;
+    let held = held.map_err(no_relay)?;
+    let relay = held.relay_name().to_owned();
+    if let Err(outcome) = turn(shared, job, group, Some(&relay)).await {
+        held.give_back();
+        return Err(outcome);
+    }
+    let (session, connected_after) = timed(async {
+        match held.connect().await {
+            Ok(session) => Ok(session),
+            // Another relay may do.
+            Err(_) => pool.checkout().await,
+        }
+    })
+    .await;
+    shared.metrics.phase(Phase::Checkout, held_after + connected_after);
+    let session = session.map_err(no_relay)?;
+    if connected_after > TURN_KEPT
+        && let Err(outcome) = turn(shared, job, group, Some(&session.relay_name().to_owned())).await
+    {
+        session.give_back();
+        return Err(outcome);
+    }
+    Ok(session)
 }
 
 async fn transact(
     shared: &Shared,
     job: &Job,
     group: &str,
-    session: &mut crate::deliver::smtp::PooledSession,
+    session: &mut PooledSession,
     relay: &str,
     mail: &ComposedMail,
     prepared: &Prepared,
@@ -211,7 +268,7 @@ async fn transact(
 /// Commits the mark. `Err`: it must not go, and this is what becomes of it.
 async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted> {
     if shared.is_stopping() {
-        return Err(Some(put_back(shared, "stopping", "the worker was stopped", Duration::ZERO)));
+        return Err(Some(stopped(shared)));
     }
     let variant = match &job.decision.choice {
         Choice::Variant { variant, .. } => variant.clone(),
@@ -241,6 +298,10 @@ async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let begun = Instant::now();
     let done = work.await;
     (done, begun.elapsed())
+}
+
+fn stopped(shared: &Shared) -> Outcome {
+    put_back(shared, "stopping", "the worker was stopped", Duration::ZERO)
 }
 
 fn put_back(shared: &Shared, reason: &str, detail: &str, after: Duration) -> Outcome {

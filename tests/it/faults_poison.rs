@@ -20,7 +20,7 @@ async fn a_send_that_was_in_work_at_three_deaths_is_quarantined_and_all_others_a
         let poison = &sends[0].send.id;
         for _ in 0..3 {
             // What a process leaves behind that dies while it renders this send.
-            let dead = InWork::begin(&live.store().beside());
+            let dead = InWork::begin(&live.in_work());
             let entered = dead.enter(poison);
             std::mem::forget(entered);
             copy_and_drop(dead, &live);
@@ -43,7 +43,7 @@ async fn a_send_that_was_in_work_at_three_deaths_is_quarantined_and_all_others_a
 
 /// Its file stays, and the lock on it is gone, as after a death.
 fn copy_and_drop(dead: InWork, live: &Live) {
-    let stem = live.store().beside();
+    let stem = live.in_work();
     let name = format!("{}.work.", stem.file_name().unwrap().to_string_lossy());
     let folder = stem.parent().unwrap();
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

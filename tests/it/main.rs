@@ -37,6 +37,7 @@ mod smtp;
 mod store_consents;
 mod store_keys;
 mod store_learnt;
+mod store_limits;
 mod store_locks;
 mod store_marks;
 mod store_orphans;

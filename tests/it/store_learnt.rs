@@ -19,9 +19,7 @@ use bespoke::send::State;
 use bespoke::stage::Stage;
 use bespoke::store::ConsentProof;
 use bespoke::store::CouponCount;
-use bespoke::store::Granted;
 use bespoke::store::Neighbour;
-use bespoke::store::Reserve;
 use bespoke::store::StoredModel;
 use bespoke::tracking::HitKind;
 use jiff::ToSpan;
@@ -287,58 +285,6 @@ async fn neighbours_are_replaced_all_at_once() {
         let expected = HashMap::from([("a".to_owned(), vec![new[1].clone(), new[0].clone()])]);
         assert_eq!(found, expected, "{}", database.name());
         assert_eq!(store.all_neighbours().await.unwrap(), [new[1].clone(), new[0].clone(), new[2].clone()]);
-    }
-}
-
-#[tokio::test]
-async fn all_workers_together_hold_a_rate() {
-    for database in stores().await {
-        let store = &database.store;
-        let wanted = |key: &str, slots: u32| Reserve {
-            key: key.to_owned(),
-            slots,
-            interval_us: 2_000.0,
-            ahead_us: 198_000.0,
-            credit_us: 0.0,
-        };
-        let workers: Vec<_> = (0..8)
-            .map(|_| {
-                let (store, wanted) = (store.clone(), [wanted("group", 20), wanted("all", 20)]);
-                tokio::spawn(async move { store.reserve(&wanted, start()).await.unwrap() })
-            })
-            .collect();
-        let mut granted = 0;
-        for worker in workers {
-            granted += worker.await.unwrap()[1].slots;
-        }
-        assert_eq!(granted, 100, "200 ms ahead at 500 a second, on {}", database.name());
-        let later = start() + 10.milliseconds();
-        database.set_now(later).await;
-        let granted = store.reserve(&[wanted("all", 20)], later).await.unwrap();
-        assert_eq!(granted, [Granted { slots: 5, starts_us: 190_000, wait_us: 2_000 }]);
-    }
-}
-
-#[tokio::test]
-async fn workers_that_are_heard_of_are_alive() {
-    for database in stores().await {
-        let store = &database.store;
-        store.heartbeat("w1", "host-a", start()).await.unwrap();
-        store.heartbeat("w2", "host-b", start()).await.unwrap();
-        let later = start() + 20.seconds();
-        database.set_now(later).await;
-        store.heartbeat("w2", "host-b", later).await.unwrap();
-        let alive: Vec<_> = store
-            .live_workers(15_000, later)
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|worker| (worker.id, worker.host, worker.started_at, worker.seen_at))
-            .collect();
-        assert_eq!(alive, [("w2".to_owned(), "host-b".to_owned(), start(), later)], "{}", database.name());
-        assert_eq!(store.live_workers(60_000, later).await.unwrap().len(), 2);
-        store.worker_ended("w2", 10_000, later).await.unwrap();
-        assert_eq!(store.live_workers(60_000, later).await.unwrap(), []);
     }
 }
 

@@ -38,7 +38,7 @@ pub use envelope::{ADDRESS_BYTES_MAX, RECIPIENTS_MAX};
 pub use extension::Extensions;
 pub use failure::{Cause, Failure, Party, Phase, Unsendable};
 pub use pool::{
-    NoRelay, NoRelayKind, Pool, PoolSettings, PooledSession, RELAYS_MAX, RelayCondition, RelayStatus,
+    Held, NoRelay, NoRelayKind, Pool, PoolSettings, PooledSession, RELAYS_MAX, RelayCondition, RelayStatus,
 };
 pub use prepare::{BodyTraits, Content, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, PrepareError, Prepared, prepare};
 pub use relay::{Credentials, Relay, RelayError, Security};

@@ -140,6 +140,16 @@ impl Live {
         &self.database.store
     }
 
+    /// Under which stem its workers write down what they have in work.
+    pub(crate) fn in_work(&self) -> PathBuf {
+        let stem = self.store().beside();
+        if self.database.name() == "sqlite" {
+            stem
+        } else {
+            self.path(stem.file_name().unwrap().to_str().unwrap())
+        }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -198,6 +208,8 @@ impl Live {
             // What is to be sent is given; nothing is added at ten o'clock.
             .env("BESPOKE_WORKER__PLAN_EVERY_SECONDS", "0")
             .env("BESPOKE_WORKER__LEARN_EVERY_MINUTES", "0")
+            // What a killed worker leaves behind goes with the folder.
+            .env("TMPDIR", self.folder.path())
             .stdout(Stdio::null());
         command
     }

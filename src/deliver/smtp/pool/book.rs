@@ -21,6 +21,17 @@ pub(super) enum Take<S> {
     None(NoRelay),
 }
 
+/// What became meanwhile of the right to open a connection.
+#[derive(Debug)]
+pub(super) enum Instead<S> {
+    /// Somebody brought this one back.
+    Reuse(Birth, S),
+    /// Open one.
+    Open,
+    /// The relay may not be connected to any more.
+    None(NoRelay),
+}
+
 /// When a session was opened, counted in changes of its relay's standing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Birth {
@@ -153,6 +164,18 @@ impl<S> Book<S> {
                 retry_after: until.saturating_duration_since(now),
             },
         }
+    }
+
+    /// What somebody does who was given the right to open a connection a while ago and wants it now.
+    pub(super) fn take_instead(&mut self, relay: usize, birth: Birth, now: Instant) -> Instead<S> {
+        let entry = &mut self.relays[relay];
+        if let Some(block) = entry.block.as_ref().filter(|block| block.until > now).cloned() {
+            return Instead::None(self.no_relay(now, &[(relay, block)]));
+        }
+        let Some(idle) = entry.idle.pop() else { return Instead::Open };
+        entry.reused_count += 1;
+        self.not_opened(relay, birth);
+        Instead::Reuse(idle.birth, idle.session)
     }
 
     /// Whether a session that holds a slot of `relay` may be replaced by a new connection now.

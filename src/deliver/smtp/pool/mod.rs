@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use book::{Book, Take, Which};
+pub use pooled::Held;
 pub use pooled::PooledSession;
 use pooled::Slot;
 pub use settings::PoolSettings;
@@ -167,22 +168,29 @@ impl Pool {
     ) -> Result<PooledSession, NoRelay> {
         let mut failures_left = self.0.connectors.len();
         loop {
-            let take = self.take(|book, now| book.take(now, &eligible)).await;
-            match take {
+            let held = self.hold_where(&eligible).await?;
+            failures_left = failures_left.saturating_sub(1);
+            match held.connect().await {
+                // Another relay may do, or the reason is now in the book.
+                Err(_) if failures_left > 0 => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The right to a session with one of the relays whose name passes `eligible`; connected to only when it is
+    /// wanted. Waits while all usable relays are busy.
+    ///
+    /// # Errors
+    ///
+    /// When no relay can be used, at once.
+    pub async fn hold_where(&self, eligible: impl Fn(&str) -> bool + Send + Sync) -> Result<Held, NoRelay> {
+        loop {
+            match self.take(|book, now| book.take(now, &eligible)).await {
                 Take::Reuse(relay, birth, session) => {
-                    let slot = Slot::new(&self.0, relay, birth);
-                    return Ok(PooledSession::reused(slot, session));
+                    return Ok(Held::open(Slot::new(&self.0, relay, birth), session));
                 }
-                Take::Open(relay, birth) => {
-                    let slot = Slot::opening(&self.0, relay, birth);
-                    failures_left -= 1;
-                    match slot.connect().await {
-                        Ok((slot, session)) => return Ok(PooledSession::fresh(slot, session)),
-                        // Another relay may do, or the reason is now in the book.
-                        Err(_) if failures_left > 0 => {}
-                        Err(failure) => return Err(self.after_failure(relay, &failure)),
-                    }
-                }
+                Take::Open(relay, birth) => return Ok(Held::to_open(Slot::opening(&self.0, relay, birth))),
                 Take::None(none) => return Err(none),
                 Take::Wait(..) => {}
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use lettre::address::Envelope;
 use tokio::time::Instant;
 
-use super::book::{Birth, Take};
-use super::{Connecting, Inner, Pool};
+use super::book::{Birth, Instead, Take};
+use super::{Connecting, Inner, NoRelay, Pool};
 use crate::deliver::smtp::failure::{Cause, Failure, Phase};
 use crate::deliver::smtp::prepare::Prepared;
 use crate::deliver::smtp::session::Session;
@@ -90,6 +90,64 @@ impl Drop for Slot {
     }
 }
 
+/// The right to a session with one relay. Dropped, a session that it holds is closed.
+#[derive(Debug)]
+pub struct Held {
+    slot: Slot,
+    session: Option<Session>,
+}
+
+impl Held {
+    pub(super) fn open(slot: Slot, session: Session) -> Self {
+        Self { slot, session: Some(session) }
+    }
+
+    pub(super) fn to_open(slot: Slot) -> Self {
+        Self { slot, session: None }
+    }
+
+    /// The relay's name.
+    pub fn relay_name(&self) -> &str {
+        &self.slot.inner.connectors[self.slot.relay].relay().name
+    }
+
+    /// The session: the one that is held, one that came free meanwhile, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// When the relay cannot be connected to.
+    pub async fn connect(self) -> Result<PooledSession, NoRelay> {
+        let Self { mut slot, session } = self;
+        if let Some(session) = session {
+            return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
+        }
+        let pool = Pool(Arc::clone(&slot.inner));
+        let relay = slot.relay;
+        if let Some(birth) = slot.birth {
+            let instead = slot.inner.book().take_instead(relay, birth, Instant::now());
+            match instead {
+                Instead::Open => {}
+                Instead::None(none) => return Err(none),
+                Instead::Reuse(birth, session) => {
+                    (slot.birth, slot.stage) = (Some(birth), Stage::Held);
+                    return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
+                }
+            }
+        }
+        match slot.connect().await {
+            Ok((slot, session)) => Ok(PooledSession { slot, session: Some(session), reused: Reused::No }),
+            Err(failure) => Err(pool.after_failure(relay, &failure)),
+        }
+    }
+
+    /// Gives the right back, and the session to the next who asks.
+    pub fn give_back(self) {
+        if let Some(session) = self.session {
+            self.slot.park(session);
+        }
+    }
+}
+
 /// A session checked out of a [`Pool`]. It goes back only by [`PooledSession::give_back`]; dropped, it is closed.
 #[derive(Debug)]
 pub struct PooledSession {
@@ -107,14 +165,6 @@ enum Reused {
 }
 
 impl PooledSession {
-    pub(super) fn reused(slot: Slot, session: Session) -> Self {
-        Self { slot, session: Some(session), reused: Reused::Yes }
-    }
-
-    pub(super) fn fresh(slot: Slot, session: Session) -> Self {
-        Self { slot, session: Some(session), reused: Reused::No }
-    }
-
     /// The relay's name.
     pub fn relay_name(&self) -> &str {
         &self.slot.inner.connectors[self.slot.relay].relay().name

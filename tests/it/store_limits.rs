@@ -1,0 +1,102 @@
+//! What live workers share: rates, hosts that ask for patience, and who sends.
+
+use bespoke::rate::Granted;
+use bespoke::rate::Refusal;
+use bespoke::rate::Reserve;
+use bespoke::rate::Window;
+use jiff::ToSpan as _;
+
+use crate::support::database::start;
+use crate::support::stores;
+
+#[tokio::test]
+async fn all_workers_together_hold_a_rate() {
+    for database in stores().await {
+        let store = &database.store;
+        let wanted = |key: &str, slots: u32| {
+            let windows = vec![Window { key: format!("{key}/second"), interval_us: 2_000.0, credit_us: 0.0 }];
+            Reserve { key: key.to_owned(), windows, slots, ahead_us: 198_000.0 }
+        };
+        let workers: Vec<_> = (0..8)
+            .map(|_| {
+                let (store, wanted) = (store.clone(), [wanted("group", 20), wanted("all", 20)]);
+                tokio::spawn(async move { store.reserve(&wanted, start()).await.unwrap() })
+            })
+            .collect();
+        let mut granted = Vec::new();
+        for worker in workers {
+            granted.extend(worker.await.unwrap().remove(1).at_us);
+        }
+        granted.sort_unstable();
+        let each: Vec<i64> = (0..100).map(|slot| slot * 2_000).collect();
+        assert_eq!(granted, each, "200 ms ahead at 500 a second, each once, on {}", database.name());
+        let later = start() + 10.milliseconds();
+        database.set_now(later).await;
+        let granted = store.reserve(&[wanted("all", 20)], later).await.unwrap();
+        let at_us = vec![190_000, 192_000, 194_000, 196_000, 198_000];
+        assert_eq!(granted, [Granted { at_us, wait_us: 2_000 }]);
+    }
+}
+
+#[tokio::test]
+async fn a_slot_suits_every_window_and_survives_a_restart() {
+    for database in stores().await {
+        let window =
+            |name: &str, interval_us| Window { key: format!("all/{name}"), interval_us, credit_us: 0.0 };
+        let wanted = |slots| Reserve {
+            key: "all".to_owned(),
+            windows: vec![window("minute", 6_000_000.0), window("hour", 10_000_000.0)],
+            slots,
+            ahead_us: 500_000.0,
+        };
+        let first = database.store.reserve(&[wanted(3)], start()).await.unwrap();
+        assert_eq!(first, [Granted { at_us: vec![0], wait_us: 9_500_000 }], "{}", database.name());
+        let again = bespoke::store::Store::open(&database.url).await.unwrap();
+        let later = start() + 7.seconds();
+        database.set_now(later).await;
+        let second = again.reserve(&[wanted(3)], later).await.unwrap();
+        assert_eq!(second, [Granted { at_us: Vec::new(), wait_us: 2_500_000 }], "{}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_counts_once_for_all_workers() {
+    for database in stores().await {
+        let store = &database.store;
+        let refusal =
+            |rate, known_at_ms| Refusal { group: "gmail".to_owned(), rate, usual: 20.0, known_at_ms };
+        assert!(store.throttle(&refusal(10.0, None), start()).await.unwrap());
+        assert!(!store.throttle(&refusal(9.0, None), start()).await.unwrap(), "within a second");
+        let known = store.throttled(start()).await.unwrap().remove(0);
+        let known_at_ms = Some(start().as_millisecond());
+        assert_eq!((known.rate, known.usual, Some(known.refused_at_ms)), (10.0, 20.0, known_at_ms));
+        let later = start() + 90.seconds();
+        database.set_now(later).await;
+        assert!(!store.throttle(&refusal(4.0, None), later).await.unwrap(), "it did not know of the first");
+        assert!(store.throttle(&refusal(6.25, known_at_ms), later).await.unwrap());
+        assert!(!store.throttle(&refusal(5.0, known_at_ms), later).await.unwrap(), "another was quicker");
+        let much_later = later + 30.seconds();
+        database.set_now(much_later).await;
+        let known = store.throttled(much_later).await.unwrap();
+        let found: Vec<_> = known.iter().map(|known| (known.rate, known.age.as_secs())).collect();
+        assert_eq!(found, [(6.25, 30)], "{}", database.name());
+        let tomorrow = much_later + 25.hours();
+        database.set_now(tomorrow).await;
+        assert_eq!(store.throttled(tomorrow).await.unwrap(), []);
+        assert!(store.throttle(&refusal(3.0, None), tomorrow).await.unwrap(), "that is forgotten");
+    }
+}
+
+#[tokio::test]
+async fn workers_that_are_heard_of_are_counted() {
+    for database in stores().await {
+        let store = &database.store;
+        let heard = async |id: &str, now| store.heartbeat(id, 15_000, 60_000, now).await.unwrap();
+        assert_eq!(heard("w1", start()).await, 1);
+        assert_eq!(heard("w2", start()).await, 2);
+        assert_eq!(heard("w2", start()).await, 2);
+        let later = start() + 20.seconds();
+        database.set_now(later).await;
+        assert_eq!(heard("w2", later).await, 1, "{}", database.name());
+    }
+}
