@@ -11,6 +11,8 @@ use crate::clock::from_millisecond;
 
 /// Sends that one transaction changes where a whole campaign is changed.
 const CAMPAIGN_CHUNK_ROWS: usize = 5_000;
+/// Deadlocks with workers that are got over before somebody is told.
+const DEADLOCKS_MAX: u32 = 10;
 
 /// Whether a campaign's sends may go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,40 +88,58 @@ impl Store {
         self.set_running(campaign, Running::Canceled, reason, now).await?;
         let mut canceled = 0;
         let mut after = (String::new(), String::new());
+        let mut deadlocks = 0;
         loop {
-            let mut tx = self.pools.begin().await?;
-            let page: Vec<(String, String, String, String)> = tx
-                .all(
-                    "select id, profile_id, occurrence, state from sends
-                     where campaign = $1 and (profile_id, occurrence) > ($2, $3)
-                     order by profile_id, occurrence limit $4",
-                    args![campaign.as_str(), &after.0, &after.1, CAMPAIGN_CHUNK_ROWS],
-                )
-                .await?;
-            let Some((_, profile, occurrence, _)) = page.last() else { break };
-            after = (profile.clone(), occurrence.clone());
-            let open = ["scheduled", "deferred", "leased"];
-            let ids: Vec<[&str; 1]> = page
-                .iter()
-                .filter(|row| open.contains(&row.3.as_str()))
-                .map(|row| [row.0.as_str()])
-                .collect();
-            canceled += tx
-                .run(
-                    "with open as materialized (
-                       select seq as open_seq from sends
-                       where id in (select value->>0 from {rows}) and state in ('scheduled', 'deferred', 'leased')
-                       order by id {for_update}
-                     )
-                     update sends set state = 'canceled', reason = 'campaign_canceled', detail = $3,
-                       finished_at = {now}, held = 0, lease_token = null, lease_until = null
-                     from open where seq = open_seq",
-                    args![Rows::of(&ids), now, reason],
-                )
-                .await?;
-            tx.commit().await?;
+            match self.cancel_page(campaign, &after, reason, now).await {
+                Ok(Some((count, last))) => {
+                    canceled += count;
+                    after = last;
+                }
+                Ok(None) => return Ok(canceled),
+                // A worker commits outcomes and marks in one transaction, and so locks sends in two runs.
+                Err(error) if error.is_deadlock() && deadlocks < DEADLOCKS_MAX => deadlocks += 1,
+                Err(error) => return Err(error),
+            }
         }
-        Ok(canceled)
+    }
+
+    /// Cancels what is open of the next sends by profile and occurrence. Returns how many, and the last looked at;
+    /// `None` when there are no more.
+    async fn cancel_page(
+        &self,
+        campaign: &CampaignId,
+        after: &(String, String),
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Option<(u64, (String, String))>, Error> {
+        let mut tx = self.pools.begin().await?;
+        let page: Vec<(String, String, String, String)> = tx
+            .all(
+                "select id, profile_id, occurrence, state from sends
+                 where campaign = $1 and (profile_id, occurrence) > ($2, $3)
+                 order by profile_id, occurrence limit $4",
+                args![campaign.as_str(), &after.0, &after.1, CAMPAIGN_CHUNK_ROWS],
+            )
+            .await?;
+        let Some((_, profile, occurrence, _)) = page.last() else { return Ok(None) };
+        let open = ["scheduled", "deferred", "leased"];
+        let ids: Vec<[&str; 1]> =
+            page.iter().filter(|row| open.contains(&row.3.as_str())).map(|row| [row.0.as_str()]).collect();
+        let canceled = tx
+            .run(
+                "with open as materialized (
+                   select seq as open_seq from sends
+                   where id in (select value->>0 from {rows}) and state in ('scheduled', 'deferred', 'leased')
+                   order by id {for_update}
+                 )
+                 update sends set state = 'canceled', reason = 'campaign_canceled', detail = $3,
+                   finished_at = {now}, held = 0, lease_token = null, lease_until = null
+                 from open where seq = open_seq",
+                args![Rows::of(&ids), now, reason],
+            )
+            .await?;
+        tx.commit().await?;
+        Ok(Some((canceled, (profile.clone(), occurrence.clone()))))
     }
 
     /// Campaigns that were ever paused, resumed or canceled, by name. All others are running.

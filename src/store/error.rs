@@ -42,6 +42,12 @@ impl Error {
         }
     }
 
+    /// Whether transactions met in a deadlock and this one was given up: the same again will do.
+    pub(super) fn is_deadlock(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(fault)) = self else { return false };
+        fault.code().is_some_and(|code| code == "40P01")
+    }
+
     /// Whether this process has closed the database: it is stopping.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::PoolClosed))

@@ -31,7 +31,7 @@ pub enum MarkAnswer {
     Accepted,
     /// It must not go.
     Refused(Refusal),
-    /// Nobody knows whether it was committed: the body must not go, and the send settles itself later.
+    /// Nobody knows whether it was committed: the body must not go.
     Unwritten,
 }
 

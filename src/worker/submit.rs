@@ -265,7 +265,7 @@ async fn transact(
     }
 }
 
-/// Commits the mark. `Err`: it must not go, and this is what becomes of it.
+/// Commits the mark. `Err`: it must not go, and this is what becomes of it; nothing when it is somebody else's by now.
 async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted> {
     if shared.is_stopping() {
         return Err(Some(stopped(shared)));
@@ -288,7 +288,11 @@ async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted
     shared.metrics.phase(Phase::Mark, time);
     match answer {
         MarkAnswer::Accepted => Ok(()),
-        MarkAnswer::Unwritten => Err(None),
+        // Committed or not, the body does not go: whoever still holds the send says so as soon as the database listens.
+        MarkAnswer::Unwritten => {
+            let detail = "the database could not say whether it may go";
+            Err(Some(put_back(shared, "database", detail, Duration::from_secs(5))))
+        }
         MarkAnswer::Refused(refusal) => Err(outcomes::refused(&job.send, &refusal, shared.clock.now())),
     }
 }

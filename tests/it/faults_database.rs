@@ -7,12 +7,9 @@ use std::time::Instant;
 use bespoke::campaign::Guarantee;
 
 use crate::support::live::Live;
+use crate::support::live::is_long;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\npoll_ms = 50\n";
-
-fn is_long() -> bool {
-    std::env::var_os("BESPOKE_TEST_FAULTS").is_some()
-}
 
 #[tokio::test]
 async fn a_locked_sqlite_file_stops_the_mail_and_loses_none() {

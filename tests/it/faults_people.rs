@@ -8,6 +8,7 @@ use bespoke::campaign::Guarantee;
 use bespoke::send::Suppression;
 
 use crate::support::live::Live;
+use crate::support::live::is_long;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\npoll_ms = 50\n";
 
@@ -60,7 +61,7 @@ async fn who_unsubscribes_or_bounces_during_a_run_gets_nothing_more() {
 
 #[tokio::test]
 async fn a_campaign_that_is_paused_resumed_and_canceled_at_random_loses_and_doubles_nobody() {
-    let times = if std::env::var_os("BESPOKE_TEST_FAULTS").is_some() { 20 } else { 6 };
+    let times = if is_long() { 20 } else { 6 };
     for mut live in Live::on_each_database(WORKER).await {
         live.given_sends(Guarantee::AtMostOnce, 600).await;
         live.serve(0.05, &[]);
@@ -76,7 +77,7 @@ async fn a_campaign_that_is_paused_resumed_and_canceled_at_random_loses_and_doub
             live.waits_until("a moment passes", || paused.elapsed() > wait);
             live.store().resume_campaign(&news, "test", now()).await.unwrap();
             // What was refused at the mark waits a minute.
-            live.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+            live.hurry().await;
         }
         live.store().cancel_campaign(&news, "test", now()).await.unwrap();
         live.waits_until("nothing is open", || {

@@ -24,14 +24,14 @@ async fn a_send_that_was_in_work_at_three_deaths_is_quarantined_and_all_others_a
             let entered = dead.enter(poison);
             std::mem::forget(entered);
             copy_and_drop(dead, &live);
-            live.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+            live.hurry().await;
             let before = live.count("connect");
             let mut worker = live.worker();
             live.waits_until("it has begun", || live.count("connect") > before);
             worker.kill();
         }
         live.serve(0.0, &[]);
-        live.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+        live.hurry().await;
         live.drains();
         live.is_judged(3, IN_FLIGHT);
         let expected = BTreeMap::from([("failed".to_owned(), 1), ("sent".to_owned(), 39)]);

@@ -5,12 +5,9 @@ use bespoke::campaign::Guarantee;
 
 use crate::support::live::IN_FLIGHT;
 use crate::support::live::Live;
+use crate::support::live::is_long;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\n";
-
-fn is_long() -> bool {
-    std::env::var_os("BESPOKE_TEST_FAULTS").is_some()
-}
 
 #[tokio::test]
 async fn a_worker_that_is_told_to_stop_leaves_nothing_undecided() {

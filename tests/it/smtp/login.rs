@@ -1,46 +1,17 @@
 //! Logins, and the TLS that must protect them.
 
-use std::path::PathBuf;
-
 use bespoke::deliver::catcher::{Catcher, CatcherOptions, CatcherTls, TlsStart};
 use bespoke::deliver::classify::{Disposition, classify};
 use bespoke::deliver::smtp::{Cause, Credentials, Failure, Phase, Relay, Security};
 use lettre::transport::smtp::authentication::Mechanism;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
-use tempfile::TempDir;
 
 use super::helpers::{assert_clean, connect, impatient, relay, rules, send_over};
+use crate::support::authority::Authority;
 
-/// A certificate authority of its own, and a folder with its certificate.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    folder: TempDir,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, folder }
-    }
-
-    fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
-
-    /// TLS for a server that calls itself `name`; `year` is the one in which its certificate ends.
-    fn tls(&self, name: &str, year: i32, start: TlsStart) -> CatcherTls {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(year, 1, 1);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        CatcherTls::from_pem(&certificate.pem(), &key.serialize_pem(), start).unwrap()
-    }
+/// TLS for a server that calls itself `name`; `year` is the one in which its certificate ends.
+fn tls(authority: &Authority, name: &str, year: i32, start: TlsStart) -> CatcherTls {
+    let (certificate, key) = authority.pem(name, year);
+    CatcherTls::from_pem(&certificate, &key, start).unwrap()
 }
 
 const SECURED: [(Security, TlsStart); 2] =
@@ -83,7 +54,7 @@ async fn mail_and_password_go_through_tls() {
     let authority = Authority::new("ours");
     for (security, start) in SECURED {
         for name in ["localhost", "127.0.0.1"] {
-            let catcher = tls_catcher(authority.tls(name, 2100, start), &[]).await;
+            let catcher = tls_catcher(tls(&authority, name, 2100, start), &[]).await;
             let relay = Relay { host: name.into(), ..secured(&catcher, security, &authority) };
             let mut session = connect(relay).await.unwrap();
             for to in ["ada@x.test", "bob@x.test"] {
@@ -103,9 +74,9 @@ async fn a_bad_certificate_gets_nothing() {
     let (authority, stranger) = (Authority::new("ours"), Authority::new("theirs"));
     for (security, start) in SECURED {
         for (tls, words) in [
-            (authority.tls("other.example.test", 2100, start), "not valid for name"),
-            (authority.tls("localhost", 2021, start), "expired"),
-            (stranger.tls("localhost", 2100, start), "UnknownIssuer"),
+            (tls(&authority, "other.example.test", 2100, start), "not valid for name"),
+            (tls(&authority, "localhost", 2021, start), "expired"),
+            (tls(&stranger, "localhost", 2100, start), "UnknownIssuer"),
         ] {
             let catcher = tls_catcher(tls, &[]).await;
             let failure = connect(secured(&catcher, security, &authority)).await.unwrap_err();
@@ -122,28 +93,29 @@ async fn a_bad_certificate_gets_nothing() {
 #[tokio::test]
 async fn without_starttls_nothing_is_said() {
     let authority = Authority::new("ours");
-    let tls = || authority.tls("localhost", 2100, TlsStart::StartTls);
+    let ours = || tls(&authority, "localhost", 2100, TlsStart::StartTls);
 
-    let options = CatcherOptions { tls: Some(tls()), without: vec!["STARTTLS"], ..CatcherOptions::default() };
+    let options =
+        CatcherOptions { tls: Some(ours()), without: vec!["STARTTLS"], ..CatcherOptions::default() };
     let stripped = Catcher::start_with(options).await.unwrap();
     let failure = connect(secured(&stripped, Security::StartTls, &authority)).await.unwrap_err();
     assert_eq!(failure, Failure::Broken { phase: Phase::Tls, cause: Cause::StartTlsMissing });
     assert_eq!(classify(&failure), Disposition::RelayFault);
     assert_nothing_said(&stripped);
 
-    let injected = tls_catcher(tls(), &["starttls=inject"]).await;
+    let injected = tls_catcher(ours(), &["starttls=inject"]).await;
     let failure = connect(secured(&injected, Security::StartTls, &authority)).await.unwrap_err();
     assert_eq!(failure, Failure::Broken { phase: Phase::Tls, cause: Cause::PlaintextInjected });
     assert_eq!(classify(&failure), Disposition::RelayFault);
     assert_nothing_said(&injected);
 
-    let refused = tls_catcher(tls(), &["starttls=454 4.7.0 TLS not available"]).await;
+    let refused = tls_catcher(ours(), &["starttls=454 4.7.0 TLS not available"]).await;
     let failure = connect(secured(&refused, Security::StartTls, &authority)).await.unwrap_err();
     assert_eq!((failure.phase(), classify(&failure)), (Phase::Tls, Disposition::RelayFault));
     assert_nothing_said(&refused);
 
     for action in ["stall", "drop", "rst"] {
-        let broken = tls_catcher(tls(), &[&format!("starttls={action}")]).await;
+        let broken = tls_catcher(ours(), &[&format!("starttls={action}")]).await;
         let relay = impatient(secured(&broken, Security::StartTls, &authority), Phase::Tls);
         let failure = connect(relay).await.unwrap_err();
         assert_eq!((failure.phase(), classify(&failure)), (Phase::Tls, Disposition::Deferred), "{action}");

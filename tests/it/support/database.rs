@@ -90,6 +90,13 @@ impl Database {
         })
     }
 
+    /// On a server of a test's own.
+    pub(crate) async fn empty_on(server: &postgres::Server) -> Self {
+        let url = server.url.clone();
+        let place = Place::Postgres { server: url.clone(), schema: "public".to_owned() };
+        Self { store: Store::open(&url).await.unwrap(), url, place }
+    }
+
     /// Cuts every connection to a database of its own, as a restart of the server does.
     pub(crate) async fn cut_all_connections(&self) {
         let name = self.url.rsplit('/').next().unwrap();

@@ -30,11 +30,17 @@ use super::Database;
 use super::app::CONFIG;
 use super::app::SHOP;
 use super::given;
+use super::postgres::Server;
 
 /// Sends that one worker has in work at most, where a test says nothing else.
 pub(crate) const IN_FLIGHT: usize = 8;
 /// Nothing here takes longer; a test that waits for ever says so.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Whether the long faults are asked for: `tests/run --faults`.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("BESPOKE_TEST_FAULTS").is_some()
+}
 
 /// A shop in a folder of its own, its database, and its SMTP server.
 #[derive(Debug)]
@@ -43,7 +49,19 @@ pub(crate) struct Live {
     folder: tempfile::TempDir,
     tools: PathBuf,
     server: Option<Running>,
-    port: u16,
+    pub(crate) port: u16,
+    /// Where the server listens.
+    pub(crate) host: String,
+    relay: Relay,
+}
+
+/// How the workers know their relay.
+#[derive(Debug, PartialEq, Eq)]
+enum Relay {
+    /// By the variable of the environment.
+    Usual,
+    /// By sections of the configuration.
+    Stated,
 }
 
 /// Dropped, the process ends.
@@ -105,6 +123,11 @@ impl Live {
         all
     }
 
+    /// One on each kind of database where the long faults are asked for; else on SQLite.
+    pub(crate) async fn on_each_database_if_long(config: &str) -> Vec<Self> {
+        if is_long() { Self::on_each_database(config).await } else { Self::on_sqlite(config).await.into_iter().collect() }
+    }
+
     pub(crate) async fn on_sqlite(config: &str) -> Option<Self> {
         Self::new(Database::empty_of_each_kind().await.swap_remove(0), config).await
     }
@@ -112,6 +135,11 @@ impl Live {
     /// On a PostgreSQL database of its own.
     pub(crate) async fn on_its_own_postgres(config: &str) -> Option<Self> {
         Self::new(Database::empty_in_its_own_postgres().await?, config).await
+    }
+
+    /// On a server of the test's own.
+    pub(crate) async fn on_server(server: &Server, config: &str) -> Option<Self> {
+        Self::new(Database::empty_on(server).await, config).await
     }
 
     pub(crate) async fn on_postgres(config: &str) -> Option<Self> {
@@ -133,7 +161,38 @@ impl Live {
         let usual = "[cap]\nlifecycle_mails = 1000\ndays = 7\n";
         std::fs::write(folder.path().join("bespoke.toml"), format!("{CONFIG}{usual}{config}")).unwrap();
         database.store.migrate(bespoke::clock::Clock::System.now()).await.unwrap();
-        Some(Self { database, folder, tools, server: None, port: 0 })
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        let host = "127.0.0.1".to_owned();
+        Some(Self { database, folder, tools, server: None, port, host, relay: Relay::Usual })
+    }
+
+    /// Its workers know their relays by these sections of the configuration, and by nothing else.
+    pub(crate) fn state_relays(&mut self, sections: &str) {
+        let path = self.path("bespoke.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        let before = before.split("[[relay]]").next().unwrap();
+        std::fs::write(path, format!("{before}{sections}")).unwrap();
+        self.relay = Relay::Stated;
+    }
+
+    /// What was deferred is due now.
+    pub(crate) async fn hurry(&self) {
+        self.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
+    }
+
+    /// Hurries what was deferred, until all sends are in one of these states.
+    pub(crate) async fn hurries_until_all_are(&self, states: &[&str]) {
+        let begun = Instant::now();
+        loop {
+            let found = self.states();
+            if found.keys().all(|state| states.contains(&state.as_str())) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not all are {states:?}: {found:?}");
+            self.hurry().await;
+            std::thread::park_timeout(Duration::from_millis(300));
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -156,16 +215,19 @@ impl Live {
 
     /// Starts the server, or starts it anew with other rules; what it took before stays written down.
     pub(crate) fn serve(&mut self, delay_s: f64, rules: &[&str]) {
+        self.serve_with(delay_s, rules, &[]);
+    }
+
+    /// The same with more arguments, such as `--auth`.
+    pub(crate) fn serve_with(&mut self, delay_s: f64, rules: &[&str], arguments: &[&str]) {
         self.server = None;
-        if self.port == 0 {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            self.port = free.local_addr().unwrap().port();
-        }
         let mut command = Command::new("python3");
         command
             .arg(self.tools.join("faultsmtpd.py"))
             .args(["--port", &self.port.to_string(), "--delay", &delay_s.to_string(), "--journal"])
-            .arg(self.path("journal.jsonl"));
+            .arg(self.path("journal.jsonl"))
+            .args(["--host", &self.host])
+            .args(arguments);
         for rule in rules {
             command.args(["--rule", rule]);
         }
@@ -200,11 +262,21 @@ impl Live {
 
     /// The program, here.
     pub(crate) fn bespoke(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bespoke"));
+        self.bespoke_behind(&[])
+    }
+
+    /// The program behind another one, such as `ip netns exec`.
+    pub(crate) fn bespoke_behind(&self, before: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_bespoke");
+        let all = [before, &[program]].concat();
+        let mut command = Command::new(all[0]);
+        if self.relay == Relay::Usual {
+            command.env("BESPOKE_SMTP_URL", format!("smtp://{}:{}", self.host, self.port));
+        }
         command
+            .args(&all[1..])
             .current_dir(self.folder.path())
             .args(["--database", &self.database.url])
-            .env("BESPOKE_SMTP_URL", format!("smtp://127.0.0.1:{}", self.port))
             // What is to be sent is given; nothing is added at ten o'clock.
             .env("BESPOKE_WORKER__PLAN_EVERY_SECONDS", "0")
             .env("BESPOKE_WORKER__LEARN_EVERY_MINUTES", "0")
@@ -217,6 +289,11 @@ impl Live {
     /// A worker that goes on until somebody ends it.
     pub(crate) fn worker(&self) -> Running {
         Running(self.bespoke().arg("work").spawn().unwrap())
+    }
+
+    /// The same behind another program.
+    pub(crate) fn worker_behind(&self, before: &[&str]) -> Running {
+        Running(self.bespoke_behind(before).arg("work").spawn().unwrap())
     }
 
     /// Whether a rule of the server has struck in this phase.

@@ -6,10 +6,12 @@
 
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
+use std::process::ChildStdout;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::OnceLock;
@@ -19,7 +21,9 @@ use super::FSYNC;
 /// Where a database for tests comes from when there is no server to start: `postgres://…`.
 pub(crate) const URL_VARIABLE: &str = "BESPOKE_TEST_DATABASE_URL";
 
-/// Arguments: folder of the programs, folder for what is temporary, whether the disk is waited for. Says `ready FOLDER`, or says on standard error what failed.
+/// Arguments: folder of the programs, folder for what is temporary, whether the disk is waited for, a TCP address or
+/// nothing, and its port. Says `ready FOLDER`, or says on standard error what failed. Then it does what it reads, and
+/// says `done`.
 const SCRIPT: &str = r#"
 set -eu
 bin=$1
@@ -33,7 +37,8 @@ trap stop EXIT
 "$bin/initdb" -D "$dir/data" -U bespoke -A trust -E UTF8 --no-locale -N >"$dir/log" 2>&1 </dev/null \
   || { cat "$dir/log" >&2; exit 1; }
 cat >>"$dir/data/postgresql.conf" <<CONF
-listen_addresses = ''
+listen_addresses = '$4'
+port = $5
 unix_socket_directories = '$dir'
 fsync = $3
 full_page_writes = $3
@@ -41,15 +46,66 @@ max_connections = 400
 shared_buffers = 64MB
 autovacuum_naptime = 5s
 CONF
-"$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null 2>&1 </dev/null || { cat "$dir/log" >&2; exit 1; }
+[ -z "$4" ] || echo "host all all samenet trust" >>"$dir/data/pg_hba.conf"
+start() { "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null 2>&1 </dev/null; }
+start || { cat "$dir/log" >&2; exit 1; }
 echo "ready $dir"
-while read -r line; do :; done
+while read -r line; do
+  case $line in
+    restart) "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -m immediate -w restart >/dev/null 2>&1 </dev/null ;;
+    kill)
+      kill -9 "$(head -n 1 "$dir/data/postmaster.pid")"
+      # What the dead one left in memory is still used by its children, until they notice.
+      until start; do :; done
+      ;;
+  esac
+  echo done
+done
 "#;
 
-struct Server {
-    url: String,
-    /// Held for the length of the run: its standard input is the pipe.
-    _guard: Child,
+/// A server, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    /// The socket that it listens on.
+    pub(crate) socket: PathBuf,
+    /// Its standard input is the pipe.
+    guard: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // It stops the server and clears up; a failure shows in the folder that stays.
+        let _ = self.guard.wait();
+    }
+}
+
+impl Server {
+    /// A server of a test's own, which may be killed; on this TCP address too, where one is given. `None` when this
+    /// machine has no PostgreSQL.
+    pub(crate) fn own(address: &str) -> Option<Self> {
+        start(address)
+    }
+
+    /// Stops it as a crash does and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.does("restart");
+    }
+
+    /// `kill -9`, and starts it again.
+    pub(crate) fn kill(&mut self) {
+        self.does("kill");
+    }
+
+    fn does(&mut self, what: &str) {
+        let input = self.guard.stdin.as_mut().expect("it is piped");
+        writeln!(input, "{what}").expect("sh reads");
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("sh says when it is done");
+        assert_eq!(line.trim(), "done", "{what}");
+    }
 }
 
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
@@ -60,10 +116,10 @@ pub(crate) fn url() -> Option<String> {
     if let Ok(url) = std::env::var(URL_VARIABLE) {
         return Some(url);
     }
-    SERVER.get_or_init(start).as_ref().map(|server| server.url.clone())
+    SERVER.get_or_init(|| start("")).as_ref().map(|server| server.url.clone())
 }
 
-fn start() -> Option<Server> {
+fn start(address: &str) -> Option<Server> {
     let Some(programs) = programs() else {
         eprintln!(
             "\n*** PostgreSQL is not installed here: NOTHING IS TESTED ON POSTGRESQL. Install Debian's `postgresql`, \
@@ -71,12 +127,14 @@ fn start() -> Option<Server> {
         );
         return None;
     };
+    let port = if address.is_empty() { 5_432 } else { free_port(address) };
     let mut command = Command::new("sh");
     command
         .args(["-c", SCRIPT, "sh"])
         .arg(&programs)
         .arg(std::env::temp_dir())
         .arg(FSYNC)
+        .args([address, &port.to_string()])
         .env_remove("PGDATA");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     // A process group of its own, so that ^C reaches only the tests, and then the pipe.
@@ -86,12 +144,22 @@ fn start() -> Option<Server> {
     }
     let mut guard = command.spawn().expect("sh can be started");
     let mut line = String::new();
-    let output = guard.stdout.take().expect("it is piped");
-    BufReader::new(output).read_line(&mut line).expect("the output of sh can be read");
+    let mut said = BufReader::new(guard.stdout.take().expect("it is piped"));
+    said.read_line(&mut line).expect("the output of sh can be read");
     let folder =
         line.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("PostgreSQL did not start: {line}"));
-    let socket = folder.replace('/', "%2F");
-    Some(Server { url: format!("postgres://bespoke@{socket}/postgres"), _guard: guard })
+    let place = if address.is_empty() { folder.replace('/', "%2F") } else { format!("{address}:{port}") };
+    let url = format!("postgres://bespoke@{place}/postgres");
+    let socket = Path::new(folder).join(format!(".s.PGSQL.{port}"));
+    Some(Server { url, socket, guard, said })
+}
+
+fn free_port(address: &str) -> u16 {
+    std::net::TcpListener::bind((address, 0))
+        .expect("the address is here")
+        .local_addr()
+        .expect("it is bound")
+        .port()
 }
 
 /// The folder with `initdb` and `pg_ctl`: Debian's newest, or wherever `PATH` leads to.
