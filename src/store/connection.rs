@@ -74,6 +74,19 @@ macro_rules! bound {
     }};
 }
 
+/// SQLite ends a transaction by itself when the disk is full or fails. The driver does not notice, and would refuse every
+/// transaction after that: such a connection is replaced.
+async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    match writer.begin_with("begin immediate").await {
+        Err(sqlx::Error::InvalidSavePointStatement) => {
+            // It goes, whether or not it can say farewell.
+            let _ = writer.acquire().await?.close().await;
+            writer.begin_with("begin immediate").await
+        }
+        begun => begun,
+    }
+}
+
 /// Expands one query for a reader of either database.
 macro_rules! on_pool {
     ($pools:expr, $pool:ident => $query:expr) => {
@@ -135,7 +148,7 @@ impl Pools {
     /// reading and writes later fails at once when another wrote in between, whatever the busy timeout.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(begin_sqlite(writer).await?),
             Self::Postgres(pool) => Tx::Postgres(answered(TRANSACTION_TIMEOUT, pool.begin()).await?),
         })
     }

@@ -12,6 +12,7 @@ pub mod guard;
 pub mod in_use;
 pub mod in_work;
 pub mod journal;
+mod jump;
 pub mod lead;
 pub mod links;
 pub mod load;

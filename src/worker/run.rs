@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::deliver::domain::DomainGroups;
@@ -37,6 +38,8 @@ use crate::worker::in_work::InWork;
 use crate::worker::in_work::left_behind;
 use crate::worker::journal::Journal;
 use crate::worker::journal::JournalSettings;
+use crate::worker::jump::Look;
+use crate::worker::jump::Watch;
 use crate::worker::lead;
 use crate::worker::lead::Duties;
 use crate::worker::rates::Rates;
@@ -46,6 +49,9 @@ use crate::worker::tally::Tally;
 
 /// A database that does not answer is asked again after this long.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
+
+/// A clock that was moved is looked at again after this long.
+const CLOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// When a worker stops by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,10 +224,25 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
     let most = shared.settings.in_flight * 2;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and capped")]
     let hands = shared.limiter.global_rate().map_or(most, |rate| most.min((rate * 2.0) as usize + 4));
+    let mut watch = Watch::new(shared.clock.now(), Instant::now());
     loop {
         while tasks.try_join_next().is_some() {}
         if *stopping.borrow() {
             return Ok(());
+        }
+        let look = watch.look(shared.clock.now(), Instant::now());
+        if let Look::Moved(by) = look {
+            tracing::error!(
+                "the clock of this machine was moved by {by:#}: nothing is claimed for a minute, or until it is right \
+                 again"
+            );
+        }
+        if look != Look::Right {
+            tokio::select! {
+                () = tokio::time::sleep(CLOCK_RETRY) => {}
+                _ = stopping.changed() => {}
+            }
+            continue;
         }
         let free = hands.saturating_sub(shared.in_hands());
         if free < hands.div_ceil(4) {
@@ -320,20 +341,23 @@ async fn work(shared: Arc<Shared>, job: Arc<Job>) {
 
 /// Prolongs what is held, well before it ends.
 async fn renew(shared: Arc<Shared>) {
-    let lease_ms = i64::from(shared.settings.lease_seconds) * 1_000;
     let mut tick = tokio::time::interval(Duration::from_secs(u64::from(shared.settings.lease_seconds)) / 3);
     tick.tick().await;
     loop {
         tick.tick().await;
-        let mut by_token: HashMap<LeaseToken, Vec<SendId>> = HashMap::new();
-        for (send, token) in shared.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            by_token.entry(token.clone()).or_default().push(send.clone());
-        }
-        for (token, sends) in by_token {
-            if let Err(error) = shared.store.renew_leases(&sends, &token, shared.clock.now(), lease_ms).await
-            {
-                tracing::error!("cannot renew the lease of {} sends: {error}", sends.len());
-            }
+        renew_all(&shared).await;
+    }
+}
+
+async fn renew_all(shared: &Shared) {
+    let lease_ms = i64::from(shared.settings.lease_seconds) * 1_000;
+    let mut by_token: HashMap<LeaseToken, Vec<SendId>> = HashMap::new();
+    for (send, token) in shared.held.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        by_token.entry(token.clone()).or_default().push(send.clone());
+    }
+    for (token, sends) in by_token {
+        if let Err(error) = shared.store.renew_leases(&sends, &token, shared.clock.now(), lease_ms).await {
+            tracing::error!("cannot renew the lease of {} sends: {error}", sends.len());
         }
     }
 }
@@ -344,6 +368,8 @@ async fn reap(shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(Duration::from_secs(u64::from(shared.settings.lease_seconds)) / 2);
     loop {
         tick.tick().await;
+        // On SQLite our own clock decides. If it was moved, what we hold must not seem to have ended.
+        renew_all(&shared).await;
         let orphans = Orphans::LeaseEnded { margin_ms };
         match shared.store.reap(orphans, shared.clock.now()).await {
             Ok(reaped) if !reaped.unknown.is_empty() => {

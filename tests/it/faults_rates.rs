@@ -2,22 +2,10 @@
 
 use bespoke::campaign::Guarantee;
 
+use crate::support::journal::accepted_at;
+use crate::support::journal::busiest_second;
 use crate::support::live::Live;
 use crate::support::live::Running;
-
-/// When the server took each mail, in seconds.
-fn taken_at(live: &Live) -> Vec<f64> {
-    let accepts = live.journal().into_iter().filter(|line| line["ev"] == "accept");
-    let mut times: Vec<f64> = accepts.map(|line| line["t"].as_f64().unwrap()).collect();
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-/// The most mails within any second.
-fn busiest_second(times: &[f64]) -> usize {
-    let within = |(index, begin): (usize, &f64)| times[index..].partition_point(|time| *time < begin + 1.0);
-    times.iter().enumerate().map(within).max().unwrap_or(0)
-}
 
 async fn work(live: &mut Live, workers: usize, mails: usize, kill: bool) {
     live.given_sends(Guarantee::AtMostOnce, mails * 4).await;
@@ -37,7 +25,7 @@ async fn workers_together_keep_the_stated_rate_and_a_restart_gives_none_away() {
     for mut live in Live::on_each_database(config).await {
         let workers = if live.database.name() == "postgres" { 3 } else { 1 };
         work(&mut live, workers, 120, true).await;
-        let times = taken_at(&live);
+        let times = accepted_at(&live);
         // The slots of one second, and those that were late by half a second at most.
         assert!(busiest_second(&times) <= 60, "{} on {}", busiest_second(&times), live.database.name());
         let longest = times[119] - times[0];
@@ -77,11 +65,77 @@ async fn a_stated_rate_is_met_within_two_percent() {
         for mut live in Live::on_each_database(&config).await {
             let workers = if live.database.name() == "postgres" { 2 } else { 1 };
             work(&mut live, workers, mails, false).await;
-            let times = taken_at(&live);
+            let times = accepted_at(&live);
             #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
             let found = (mails - 1) as f64 / (times[mails - 1] - times[0]);
             eprintln!("{rate}/s stated, {found:.2}/s on {}, {workers} workers", live.database.name());
             assert!((found / rate - 1.0).abs() < 0.02, "{found} of {rate} on {}", live.database.name());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_is_slow_uses_up_nobody_elses_rate() {
+    let config = "[worker]\nin_flight = 30\npoll_ms = 50\n[rates]\nper_second = 40\n";
+    let Some(mut live) = Live::on_sqlite(config).await else { return };
+    let Some(mut slow) = Live::on_sqlite(config).await else { return };
+    live.given_sends(Guarantee::AtMostOnce, 300).await;
+    live.serve(0.0, &[]);
+    slow.serve(30.0, &[]);
+    let relay = |name: &str, port: u16, connections: u32| {
+        format!(
+            "[[relay]]\nname = \"{name}\"\nurl = \"smtp://127.0.0.1:{port}\"\nmax_connections = {connections}\n"
+        )
+    };
+    live.state_relays(&(relay("fast", live.port, 20) + &relay("slow", slow.port, 5)));
+    let _worker = live.worker();
+    live.waits_until("mails go out", || live.count("accept") >= 200);
+    let times = accepted_at(&live);
+    // Without the first second, in which connections are made and the slow relay takes its five.
+    let begin = times.partition_point(|time| *time < times[0] + 1.0);
+    let found = 0.99 * count(199 - begin) / (times[199] - times[begin]);
+    assert!(found > 36.0, "{found:.1} a second");
+    assert!(slow.count("accept") <= 5, "each of its connections waits for its reply");
+}
+
+fn count(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap())
+}
+
+/// Mails to one domain, of which the host wants fewer after a while: `421` once, 4.7.x otherwise.
+#[tokio::test]
+async fn a_host_that_asks_for_patience_gets_it_from_all_workers_and_from_those_that_begin_anew() {
+    let config = "[worker]\nin_flight = 8\npoll_ms = 50\nlease_seconds = 5\n";
+    for mut live in Live::on_each_database(config).await {
+        let name = live.database.name();
+        live.given_sends(Guarantee::AtMostOnce, 600).await;
+        live.serve(0.05, &["rcpt#60=450 4.7.1 you are too fast"]);
+        let workers = if name == "postgres" { 2 } else { 1 };
+        let mut running: Vec<Running> = (0..workers).map(|_| live.worker()).collect();
+        live.waits_until("the host asks for patience", || live.struck("rcpt"));
+        let throttled = loop {
+            let now = bespoke::clock::Clock::System.now();
+            if let Some(throttled) = live.store().throttled(now).await.unwrap().pop() {
+                break throttled;
+            }
+        };
+        assert_eq!(throttled.group, "example.test");
+        assert!((throttled.rate * 2.0 - throttled.usual).abs() < 1e-6, "half: {throttled:?}");
+        // What was under way may still arrive; then all know of it, those that begin now too.
+        running[0].kill();
+        running[0] = live.worker();
+        let known = std::time::Instant::now();
+        live.waits_until("all know", || known.elapsed().as_secs() >= 4);
+        let (before, from) = (live.count("accept"), std::time::Instant::now());
+        live.waits_until("time passes", || from.elapsed().as_secs() >= 5);
+        let found = count(live.count("accept") - before) / from.elapsed().as_secs_f64();
+        eprintln!(
+            "{:.1}/s, then {:.1}/s allowed and {found:.1}/s taken on {name}",
+            throttled.usual, throttled.rate
+        );
+        assert!(
+            found <= throttled.rate * 1.1 + 1.0 && found > throttled.rate * 0.5,
+            "{found} of {throttled:?}"
+        );
     }
 }

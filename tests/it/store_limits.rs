@@ -1,11 +1,22 @@
 //! What live workers share: rates, hosts that ask for patience, and who sends.
 
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
+
+use bespoke::clock::Clock;
+use bespoke::config::Rates;
+use bespoke::deliver::limit::Limiter;
 use bespoke::rate::Granted;
 use bespoke::rate::Refusal;
 use bespoke::rate::Reserve;
 use bespoke::rate::Window;
+use bespoke::store::Store;
 use jiff::ToSpan as _;
+use tokio::task::JoinSet;
 
+use crate::support::Database;
 use crate::support::database::start;
 use crate::support::stores;
 
@@ -98,5 +109,74 @@ async fn workers_that_are_heard_of_are_counted() {
         let later = start() + 20.seconds();
         database.set_now(later).await;
         assert_eq!(heard("w2", later).await, 1, "{}", database.name());
+    }
+}
+
+/// The limiter with the database behind it and no mail: what it gives out in three seconds.
+#[tokio::test]
+#[ignore = "real time and all of a core: tests/run --faults"]
+async fn five_thousand_a_second_are_met_within_two_percent() {
+    const SECONDS: u32 = 4;
+    for (rate, workers) in [(1.0, 1), (50.0, 2), (1_000.0, 2), (5_000.0, 1), (5_000.0, 2)] {
+        for database in stores_by_their_own_clocks().await {
+            let rates: Rates = toml::from_str(&format!("per_second = {rate}")).unwrap();
+            let limiters: Vec<_> = (0..workers).map(|_| Arc::new(Limiter::new(&rates, []))).collect();
+            let mut tasks = JoinSet::new();
+            let turns = Arc::new(Mutex::new(Vec::new()));
+            for limiter in &limiters {
+                tasks.spawn(reserve(Arc::clone(limiter), database.store.clone()));
+                for _ in 0..200 {
+                    let (limiter, turns) = (Arc::clone(limiter), Arc::clone(&turns));
+                    tasks.spawn(async move {
+                        loop {
+                            limiter.global_turn().await;
+                            turns.lock().unwrap().push(Instant::now());
+                            tokio::task::yield_now().await;
+                        }
+                    });
+                }
+            }
+            let begun = Instant::now();
+            let enough = || {
+                turns
+                    .lock()
+                    .unwrap()
+                    .first()
+                    .is_some_and(|first| first.elapsed().as_secs() > u64::from(SECONDS))
+            };
+            while !enough() && begun.elapsed().as_secs() < 60 {
+                tokio::task::yield_now().await;
+            }
+            tasks.shutdown().await;
+            let mut turns = turns.lock().unwrap().clone();
+            turns.sort();
+            // Of whole seconds after the first.
+            let from = turns[0] + Duration::from_secs(1);
+            let until = from + Duration::from_secs(u64::from(SECONDS) - 1);
+            let found = turns.iter().filter(|at| (from..until).contains(*at)).count();
+            let found = f64::from(u32::try_from(found).unwrap()) / f64::from(SECONDS - 1);
+            eprintln!("{rate}/s stated, {found:.1}/s on {}, {workers} workers", database.name());
+            assert!((found / rate - 1.0).abs() < 0.02, "{found} of {rate} on {}", database.name());
+        }
+    }
+}
+
+async fn stores_by_their_own_clocks() -> Vec<Database> {
+    let all = Database::empty_of_each_kind().await;
+    for database in &all {
+        database.store.migrate(Clock::System.now()).await.unwrap();
+    }
+    all
+}
+
+/// What a worker does to have slots.
+async fn reserve(limiter: Arc<Limiter>, store: Store) {
+    loop {
+        let round = tokio::time::timeout(Duration::from_millis(100), limiter.asked());
+        let _ = round.await;
+        let wants = limiter.wants();
+        let granted = store.reserve(&wants, Clock::System.now()).await.unwrap();
+        wants.iter().zip(&granted).for_each(|(want, granted)| limiter.grant(&want.key, granted));
+        let _ = tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
     }
 }

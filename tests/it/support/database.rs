@@ -90,6 +90,21 @@ impl Database {
         })
     }
 
+    /// A SQLite file in this folder, such as a small disk.
+    pub(crate) async fn empty_sqlite_in(disk: &std::path::Path) -> Self {
+        let folder = tempfile::tempdir_in(disk).unwrap();
+        let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());
+        Self { store: Store::open(&url).await.unwrap(), url, place: Place::Sqlite { folder } }
+    }
+
+    /// Whether SQLite finds nothing wrong with the file.
+    pub(crate) async fn is_whole(&self) {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        let (verdict,): (String,) =
+            sqlx::query_as("pragma integrity_check").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(verdict, "ok");
+    }
+
     /// On a server of a test's own.
     pub(crate) async fn empty_on(server: &postgres::Server) -> Self {
         let url = server.url.clone();
@@ -122,9 +137,7 @@ impl Database {
     }
 
     async fn empty_sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("bespoke.db").display());
-        Self { store: Store::open(&url).await.unwrap(), url, place: Place::Sqlite { folder } }
+        Self::empty_sqlite_in(&std::env::temp_dir()).await
     }
 
     async fn empty_postgres() -> Option<Self> {

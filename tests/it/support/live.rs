@@ -7,7 +7,6 @@ use std::io::BufRead as _;
 use std::io::BufReader;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
@@ -31,11 +30,12 @@ use super::app::CONFIG;
 use super::app::SHOP;
 use super::given;
 use super::postgres::Server;
+pub(crate) use super::running::Running;
 
 /// Sends that one worker has in work at most, where a test says nothing else.
 pub(crate) const IN_FLIGHT: usize = 8;
 /// Nothing here takes longer; a test that waits for ever says so.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Whether the long faults are asked for: `tests/run --faults`.
 pub(crate) fn is_long() -> bool {
@@ -47,7 +47,7 @@ pub(crate) fn is_long() -> bool {
 pub(crate) struct Live {
     pub(crate) database: Database,
     folder: tempfile::TempDir,
-    tools: PathBuf,
+    pub(crate) tools: PathBuf,
     server: Option<Running>,
     pub(crate) port: u16,
     /// Where the server listens.
@@ -62,43 +62,6 @@ enum Relay {
     Usual,
     /// By sections of the configuration.
     Stated,
-}
-
-/// Dropped, the process ends.
-#[derive(Debug)]
-pub(crate) struct Running(pub(crate) Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    /// `TERM`, `STOP`, `CONT`.
-    pub(crate) fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status();
-        assert!(kill.unwrap().success(), "SIG{name} to the worker");
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Waits until it has ended by itself; returns its exit code.
-    pub(crate) fn ends(&mut self) -> Option<i32> {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(begun.elapsed() < PATIENCE, "the worker does not end");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-    }
 }
 
 /// The scripted server and the judge lie beside the project.
@@ -118,28 +81,32 @@ impl Live {
     pub(crate) async fn on_each_database(config: &str) -> Vec<Self> {
         let mut all = Vec::new();
         for database in Database::empty_of_each_kind().await {
-            all.extend(Self::new(database, config).await);
+            all.extend(Self::on(database, config).await);
         }
         all
     }
 
     /// One on each kind of database where the long faults are asked for; else on SQLite.
     pub(crate) async fn on_each_database_if_long(config: &str) -> Vec<Self> {
-        if is_long() { Self::on_each_database(config).await } else { Self::on_sqlite(config).await.into_iter().collect() }
+        if is_long() {
+            Self::on_each_database(config).await
+        } else {
+            Self::on_sqlite(config).await.into_iter().collect()
+        }
     }
 
     pub(crate) async fn on_sqlite(config: &str) -> Option<Self> {
-        Self::new(Database::empty_of_each_kind().await.swap_remove(0), config).await
+        Self::on(Database::empty_of_each_kind().await.swap_remove(0), config).await
     }
 
     /// On a PostgreSQL database of its own.
     pub(crate) async fn on_its_own_postgres(config: &str) -> Option<Self> {
-        Self::new(Database::empty_in_its_own_postgres().await?, config).await
+        Self::on(Database::empty_in_its_own_postgres().await?, config).await
     }
 
     /// On a server of the test's own.
     pub(crate) async fn on_server(server: &Server, config: &str) -> Option<Self> {
-        Self::new(Database::empty_on(server).await, config).await
+        Self::on(Database::empty_on(server).await, config).await
     }
 
     pub(crate) async fn on_postgres(config: &str) -> Option<Self> {
@@ -147,10 +114,10 @@ impl Live {
         if all.len() < 2 {
             return None;
         }
-        Self::new(all.swap_remove(1), config).await
+        Self::on(all.swap_remove(1), config).await
     }
 
-    async fn new(database: Database, config: &str) -> Option<Self> {
+    pub(crate) async fn on(database: Database, config: &str) -> Option<Self> {
         let tools = tools()?;
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in SHOP {

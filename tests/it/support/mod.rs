@@ -4,11 +4,13 @@ pub(crate) mod app;
 pub(crate) mod authority;
 pub(crate) mod database;
 pub(crate) mod given;
+pub(crate) mod journal;
 pub(crate) mod judge;
 pub(crate) mod live;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod running;
 pub(crate) mod service;
 
 pub(crate) use app::TestApp;

@@ -1,0 +1,100 @@
+//! Clocks that are moved while mails are on the wire: nobody gets a mail twice, and no lease ends by it.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use bespoke::campaign::CampaignId;
+use bespoke::campaign::Guarantee;
+use bespoke::campaign::Kind;
+use bespoke::deliver::catcher::Catcher;
+use bespoke::deliver::catcher::CatcherOptions;
+use bespoke::deliver::smtp::Pool;
+use bespoke::deliver::smtp::PoolSettings;
+use bespoke::deliver::smtp::Relay;
+use bespoke::deliver::smtp::Security;
+use bespoke::deliver::transport::Transport;
+use bespoke::send::ScheduledSend;
+use bespoke::send::SendId;
+use bespoke::send::State;
+use bespoke::worker::run::Until;
+use jiff::SignedDuration;
+
+use crate::support::TestApp;
+use crate::support::app::CONFIG;
+use crate::support::given;
+use crate::support::stores;
+
+const SENDS: usize = 120;
+
+async fn given_sends(app: &TestApp) {
+    let people: Vec<_> = (0..SENDS).map(|i| given::profile(&format!("p{i}"))).collect();
+    app.database.store.upsert_profiles(&people, app.now()).await.unwrap();
+    let campaign = CampaignId("news".to_owned());
+    let sends: Vec<_> = people
+        .iter()
+        .map(|person| ScheduledSend {
+            id: SendId::derive(app.now(), &campaign, &person.id, "once"),
+            campaign: campaign.clone(),
+            kind: Kind::Lifecycle,
+            guarantee: Guarantee::AtMostOnce,
+            profile: person.id.clone(),
+            occurrence: "once".to_owned(),
+            due_at: app.now(),
+            expires_at: app.now() + SignedDuration::from_hours(24 * 60),
+            state: State::Scheduled,
+            attempt: 0,
+            orphaned: 0,
+            data: serde_json::Map::new(),
+            to: None,
+        })
+        .collect();
+    app.database.store.plan(&sends).await.unwrap();
+}
+
+/// Waits for what other tasks bring about.
+async fn until(mut so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not happen");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_moved_while_mails_go_out_doubles_and_loses_nobody() {
+    let jumps =
+        [SignedDuration::from_hours(-1), SignedDuration::from_hours(1), SignedDuration::from_hours(24 * 30)];
+    for jump in jumps {
+        for database in stores().await {
+            // Orphans are looked for every few seconds.
+            let mut app = TestApp::new(database, &format!("{CONFIG}[worker]\nlease_seconds = 5\n"), &[]);
+            given_sends(&app).await;
+            let rules = vec!["reply=delay:0.3".parse().unwrap()];
+            let catcher =
+                Catcher::start_with(CatcherOptions { rules, ..CatcherOptions::default() }).await.unwrap();
+            let relay = Relay::new("test", "127.0.0.1", catcher.port(), Security::None);
+            let relay = Relay { max_connections: 4, ..relay };
+            app.over(Transport::Smtp(Pool::new(vec![relay], PoolSettings::default()).unwrap()));
+            let worker = app.worker().await;
+            let stop = worker.stop_handle();
+            let working = tokio::spawn(async move { worker.run(Until::Stopped).await.map(drop) });
+            until(|| catcher.accepted_count() >= 10).await;
+            let on = format!("{jump:#} on {}", app.database.name());
+            let before = app.clock.now();
+            // The worker's clock; that of PostgreSQL stays, and decides leases there.
+            app.clock.set(before + jump);
+            let later = catcher.accepted_count() + 50;
+            if jump.is_positive() {
+                until(|| catcher.accepted_count() >= later).await;
+            }
+            app.clock.set(before);
+            until(|| catcher.accepted_count() >= SENDS as u64).await;
+            stop.stop();
+            working.await.unwrap().unwrap();
+            app.runs_until_idle().await;
+            assert_eq!(catcher.accepted_count(), SENDS as u64, "{on}");
+            let states = app.states().await;
+            assert!(states.iter().all(|(state, _)| *state == State::Sent), "{on}: {states:?}");
+        }
+    }
+}
