@@ -1,5 +1,6 @@
 //! What every role needs: the configuration, the clock, and from them the store and the catalogue.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -123,8 +124,9 @@ pub async fn on_signal(stop: impl Fn() + Send) {
         if round > 0 {
             std::process::exit(130);
         }
-        eprintln!("stopping: waiting for what is in work, once more to end at once");
         stop();
+        // Whether anybody can read it or not.
+        let _ = writeln!(std::io::stderr(), "stopping: waiting for what is in work, once more to end at once");
     }
 }
 
@@ -135,6 +137,8 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         .with_context(|| format!("log.level {:?} cannot be read", config.log.level))?;
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A line that finds no room is lost. Told where there is no room either, it would take the send down that it is about.
+    let log = log.log_internal_errors(false);
     let started = match config.log.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

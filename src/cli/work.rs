@@ -72,7 +72,8 @@ impl Work {
             let tally = worker.run(until).await;
             progress.abort();
             drop(telling);
-            print_summary(&*tally?);
+            // What was done is done, whether anybody can read it or not.
+            let _ = print_summary(&*tally?, std::io::stdout());
             store.close().await;
             Ok(ExitCode::SUCCESS)
         })
@@ -125,13 +126,14 @@ async fn show_progress(tally: Arc<Tally>, pool: Option<Pool>) {
     }
 }
 
-fn print_summary(tally: &Tally) {
+fn print_summary(tally: &Tally, mut to: impl std::io::Write) -> std::io::Result<()> {
     let counts = tally.counts();
     if counts.is_empty() {
-        return println!("nothing was due");
+        return writeln!(to, "nothing was due");
     }
     for ((state, reason), count) in counts {
         let reason = if reason == state.as_str() { String::new() } else { format!("  ({reason})") };
-        println!("{count:>8} {state}{reason}");
+        writeln!(to, "{count:>8} {state}{reason}")?;
     }
+    Ok(())
 }

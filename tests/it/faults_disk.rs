@@ -141,6 +141,8 @@ async fn without_room_for_the_log_mails_go_out_all_the_same() {
     let mut worker = Running(command.arg("work").spawn().unwrap());
     live.hurries_until_all_are(&["sent"]).await;
     assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
+    worker.signal("TERM");
+    assert_eq!(worker.ends(), Some(0), "and hears when it is told to stop");
     live.is_judged(0, 8);
 }
 
