@@ -38,6 +38,7 @@ use jiff::Timestamp;
 use jiff::ToSpan as _;
 use sqlx::Connection as _;
 
+#[expect(dead_code, reason = "tests restart and kill it too")]
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 

@@ -25,6 +25,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use sqlx::Connection as _;
 
+#[expect(dead_code, reason = "tests restart and kill it too")]
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 

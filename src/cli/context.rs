@@ -126,7 +126,8 @@ pub async fn on_signal(stop: impl Fn() + Send) {
         }
         stop();
         // Whether anybody can read it or not.
-        let _ = writeln!(std::io::stderr(), "stopping: waiting for what is in work, once more to end at once");
+        let _ =
+            writeln!(std::io::stderr(), "stopping: waiting for what is in work, once more to end at once");
     }
 }
 

@@ -177,8 +177,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
         let id = "0123456789abcdef0123456789abcdef";
-        let [young, old] =
-            [6, 8].map(|days| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - days * DAY);
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let [young, old] = [6, 8].map(|days| now.checked_sub(days * DAY).unwrap());
         for (name, age) in [
             (format!("other.db.work.{id}"), young),
             (format!("other.work.db.work.{id}"), old),

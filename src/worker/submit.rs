@@ -223,7 +223,7 @@ async fn connected(shared: &Shared, job: &Job, group: &str, pool: &Pool) -> Resu
     shared.metrics.phase(Phase::Checkout, held_after + connected_after);
     let session = session.map_err(no_relay)?;
     if connected_after > TURN_KEPT
-        && let Err(outcome) = turn(shared, job, group, Some(&session.relay_name().to_owned())).await
+        && let Err(outcome) = turn(shared, job, group, Some(session.relay_name())).await
     {
         session.give_back();
         return Err(outcome);

@@ -50,7 +50,7 @@ async fn what_other_workers_learnt_holds_here_too_and_is_given_back_step_by_step
     // A refusal here halves what it is by now, and says which one it knew of.
     limiter.slow_down("gmail");
     let expected = Refusal { group: "gmail".to_owned(), rate: 3.125, usual: 20.0, known_at_ms: Some(7) };
-    assert_eq!(limiter.refusals(), [expected.clone()]);
+    assert_eq!(limiter.refusals(), std::slice::from_ref(&expected));
     limiter.know(vec![throttled(5.0, 62)], 2);
     assert_eq!(limiter.group_rate("gmail"), Some(3.125), "what is not told yet is not forgotten");
     limiter.told(&expected);
