@@ -107,7 +107,7 @@ macro_rules! on_transaction {
             }
             Tx::Postgres(tx) => {
                 let $connection = &mut **tx;
-                answered(TRANSACTION_TIMEOUT, $query).await?
+                answered(TRANSACTION_TIMEOUT, Box::pin($query)).await?
             }
         }
     };
@@ -125,10 +125,10 @@ impl Pools {
     /// Reads all rows, outside of any transaction.
     pub(super) async fn all<T: Record>(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        answered(READ_TIMEOUT, async {
+        let answer = async {
             on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)
-        })
-        .await
+        };
+        answered(READ_TIMEOUT, Box::pin(answer)).await
     }
 
     /// Reads the first row, if there is one, outside of any transaction.
@@ -138,18 +138,20 @@ impl Pools {
         args: Vec<Arg>,
     ) -> Result<Option<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        answered(READ_TIMEOUT, async {
+        let answer = async {
             on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)
-        })
-        .await
+        };
+        answered(READ_TIMEOUT, Box::pin(answer)).await
     }
 
     /// Opens a transaction that writes. On SQLite it takes the write lock at once: a transaction that begins by
     /// reading and writes later fails at once when another wrote in between, whatever the busy timeout.
     pub(super) async fn begin(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(begin_sqlite(writer).await?),
-            Self::Postgres(pool) => Tx::Postgres(answered(TRANSACTION_TIMEOUT, pool.begin()).await?),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(Box::pin(begin_sqlite(writer)).await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(answered(TRANSACTION_TIMEOUT, Box::pin(pool.begin())).await?)
+            }
         })
     }
 
@@ -161,7 +163,7 @@ impl Pools {
                 bound!(sqlx::query(text), args).execute(writer).await?.rows_affected()
             }
             Self::Postgres(pool) => {
-                answered(TRANSACTION_TIMEOUT, bound!(sqlx::query(text), args).execute(pool))
+                answered(TRANSACTION_TIMEOUT, Box::pin(bound!(sqlx::query(text), args).execute(pool)))
                     .await?
                     .rows_affected()
             }
@@ -249,7 +251,7 @@ impl Tx {
         let changed: u64 = match self {
             Self::Sqlite(tx) => bound!(sqlx::query(text), args).execute(&mut **tx).await?.rows_affected(),
             Self::Postgres(tx) => {
-                answered(TRANSACTION_TIMEOUT, bound!(sqlx::query(text), args).execute(&mut **tx))
+                answered(TRANSACTION_TIMEOUT, Box::pin(bound!(sqlx::query(text), args).execute(&mut **tx)))
                     .await?
                     .rows_affected()
             }
@@ -285,7 +287,7 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => answered(TRANSACTION_TIMEOUT, tx.commit()).await?,
+            Self::Postgres(tx) => answered(TRANSACTION_TIMEOUT, Box::pin(tx.commit())).await?,
         }
         Ok(())
     }

@@ -179,7 +179,7 @@ impl Worker {
         background.spawn(reap(Arc::clone(shared)));
         let mut rates = Rates::new(Arc::clone(shared));
         // A worker that begins anew spares those hosts that the one before it was told to spare.
-        rates.tell_and_learn().await?;
+        Box::pin(rates.tell_and_learn()).await?;
         background.spawn(rates.reserve());
         if let (Until::Stopped, Some(duties)) = (until, self.duties.take()) {
             lead::spawn(shared, duties, &mut background);

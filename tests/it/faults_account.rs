@@ -58,11 +58,11 @@ fn state(live: &mut Live, authority: &Authority, password: &str) {
     ));
 }
 
-fn serve(live: &mut Live, tls: Option<(String, String)>, rule: Option<&str>) {
+fn serve(live: &mut Live, tls: Option<&(String, String)>, rule: Option<&str>) {
     let rules: Vec<&str> = rule.into_iter().collect();
     let auth = format!("shop:{RIGHT}");
     let mut arguments = vec!["--auth", auth.as_str()];
-    if let Some((certificate, key)) = &tls {
+    if let Some((certificate, key)) = tls {
         arguments.extend(["--starttls", certificate, key]);
     }
     live.serve_with(0.0, &rules, &arguments);
@@ -77,7 +77,7 @@ async fn a_relay_at_fault_is_tried_once_and_gets_neither_password_nor_mail() {
             live.given_sends(Guarantee::AtMostOnce, SENDS).await;
             let signer = if fault.stranger { &stranger } else { &authority };
             let tls = fault.certificate.map(|(name, year)| signer.files(name, year));
-            serve(&mut live, tls, fault.rule);
+            serve(&mut live, tls.as_ref(), fault.rule);
             state(&mut live, &authority, fault.password);
             let worked = live.bespoke().args(["work", "--until-idle"]).output().unwrap();
             assert!(worked.status.success(), "{on}");
@@ -103,7 +103,7 @@ async fn a_relay_at_fault_is_tried_once_and_gets_neither_password_nor_mail() {
             assert!(said("AUTH") <= usize::from(fault.password != RIGHT), "{on}");
             assert_eq!(live.count("connect"), 1, "{on}: tried once, not once a recipient");
             // Somebody puts it right.
-            serve(&mut live, Some(authority.files("localhost", 2100)), None);
+            serve(&mut live, Some(&authority.files("localhost", 2100)), None);
             state(&mut live, &authority, RIGHT);
             live.hurry().await;
             live.drains();

@@ -121,7 +121,7 @@ async fn without_room_for_previews_mails_wait_and_with_room_again_each_is_writte
         names.sort();
         names
     };
-    assert_eq!(whole(&mails), [PathBuf::new(); 0], "no mail is half written");
+    assert_eq!(whole(&mails), Vec::<PathBuf>::new(), "no mail is half written");
     std::fs::remove_file(filler).unwrap();
     live.hurries_until_all_are(&["sent"]).await;
     assert_eq!(whole(&mails).len(), 40);

@@ -54,7 +54,7 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let proxy = accepting.clone();
                 let socket = socket.clone();
-                std::thread::spawn(move || proxy.serve(client, socket));
+                std::thread::spawn(move || proxy.serve(&client, socket));
             }
         });
         proxy
@@ -75,7 +75,7 @@ impl Proxy {
         if number <= state.lost { Network::Silent } else { state.network }
     }
 
-    fn serve(&self, client: TcpStream, socket: PathBuf) {
+    fn serve(&self, client: &TcpStream, socket: PathBuf) {
         let number = {
             let mut state = self.state.lock().unwrap();
             state.opened += 1;
@@ -102,7 +102,7 @@ impl Proxy {
                 back.pump(number, &server, to_client, Network::Deaf);
                 ended();
             });
-            self.pump(number, &client, to_server, Network::Cut);
+            self.pump(number, client, to_server, Network::Cut);
             ended();
         });
     }
