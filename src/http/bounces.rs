@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -49,7 +50,11 @@ const CERTIFICATES_MAX: usize = 16;
 
 /// Certificates of Amazon that were fetched, by their address: what is there does not change.
 #[derive(Debug, Default)]
-pub(super) struct Certificates(Mutex<HashMap<Url, Bytes>>);
+pub(super) struct Certificates {
+    known: Mutex<HashMap<Url, Bytes>>,
+    /// Made once, since that reads the system's own certificates.
+    outward: OnceLock<Outward>,
+}
 
 /// What became of the reports of one mail or call.
 #[derive(Debug, Serialize, ToSchema)]
@@ -226,12 +231,12 @@ async fn read_ses(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
     let reach = if webhooks.allow_private { Reach::Anywhere } else { Reach::Public };
     let call = SnsCall::read(body, &engine.config.feedback.ses_topics)?;
     let certificate_url = call.certificate_url(reach)?;
-    // Not before the call is one of our topics: this reads the system's certificates.
-    let outward = Outward::new(reach, Duration::from_secs(webhooks.timeout_seconds));
-    let certificate = service.certificates().of(&certificate_url, &outward).await?;
+    let outward = || Outward::new(reach, Duration::from_secs(webhooks.timeout_seconds));
+    let outward = service.certificates().outward.get_or_init(outward);
+    let certificate = service.certificates().of(&certificate_url, outward).await?;
     call.verify(&certificate, service.now())?;
     if let Some(url) = call.confirmation_url(reach)? {
-        fetch(&outward, &url).await?;
+        fetch(outward, &url).await?;
         tracing::info!("a subscription of Amazon SNS was confirmed");
     }
     let returned = if call.r#type == "Notification" { vec![call.returned()?] } else { Vec::new() };
@@ -240,12 +245,12 @@ async fn read_ses(service: &Service, _: &HeaderMap, body: &[u8]) -> Calls {
 
 impl Certificates {
     async fn of(&self, url: &Url, outward: &Outward) -> Result<Bytes, Problem> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(url).cloned();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(url).cloned();
         if let Some(certificate) = known {
             return Ok(certificate);
         }
         let certificate = fetch(outward, url).await?;
-        let mut certificates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut certificates = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if certificates.len() >= CERTIFICATES_MAX {
             certificates.clear();
         }

@@ -34,6 +34,7 @@ pub(super) fn docs(description: &Value) -> String {
          <code>bespoke keys create</code> makes one. The same as JSON: <a href=\"/openapi.json\">openapi.json</a>.</p>",
     );
     let mut text = String::new();
+    body.push_str("<nav>");
     for (tag, title) in PARTS {
         let _ = write!(body, "<p>{title}<br>");
         let _ = write!(text, "<h2>{title}</h2>");
@@ -44,6 +45,7 @@ pub(super) fn docs(description: &Value) -> String {
         }
         body.push_str("</p>");
     }
+    body.push_str("</nav>");
     body.push_str(&text);
     body.push_str("<h2>Shapes</h2>");
     let none = serde_json::Map::new();

@@ -24,6 +24,7 @@ mod client;
 mod consent;
 mod decide;
 mod docs;
+mod drain;
 mod intake;
 pub mod key;
 mod mailed;
@@ -115,6 +116,7 @@ pub fn router(service: Service) -> Router {
         .layer(RequestDecompressionLayer::new())
         .layer(middleware::from_fn_with_state(service.clone(), server::deadline))
         .layer(middleware::from_fn_with_state(service.clone(), measure::count))
+        .layer(middleware::from_fn(drain::drain))
         .layer(fixed_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed_header(header::REFERRER_POLICY, "no-referrer"))
         .layer(fixed_header(header::CONTENT_SECURITY_POLICY, POLICY))

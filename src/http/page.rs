@@ -7,7 +7,7 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}\
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.5rem}h3{font-size:1.05rem;margin-top:2rem}\
 code,pre{font-family:ui-monospace,monospace;font-size:.9em}pre{overflow-x:auto}\
-table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}\
+table{border-collapse:collapse;width:100%}td,th{border:1px solid #8886;padding:.3rem .5rem;text-align:left;vertical-align:top}td{overflow-wrap:anywhere}nav a{display:inline-block;margin-right:.8rem}\
 button{font:inherit;padding:.6rem 1.2rem;border:0;border-radius:.5rem;background:#1a5fb4;color:#fff;cursor:pointer}\
 button.quiet{background:transparent;color:inherit;border:1px solid #888}\
 label{display:flex;gap:.6rem;padding:.5rem 0}.note{opacity:.75}form{margin:1rem 0}\
