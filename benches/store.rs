@@ -205,6 +205,8 @@ fn decision(send: &ScheduledSend) -> Decision {
         policy_version: "7".to_owned(),
         catalog_version: "c".to_owned(),
         seed: 1,
+        drawn_at: Some(0.25),
+        withdrawn: Vec::new(),
         scoring: None,
         inputs: json!({"profile": {"first_name": "Ana"}, "text": "a believable kilobyte of facts … ".repeat(110)}),
     }

@@ -256,14 +256,19 @@ fn default_at() -> String {
     "09:00".to_owned()
 }
 
-/// What the policy learns from.
+/// What the policy learns from. All windows begin when the mail goes out.
+///
+/// A purchase is a mail's reward where the person clicked in it before, and in none later. One that no click came before
+/// teaches nothing: whether it would have come without the mail is what the holdout tells, not the policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reward {
     /// A human click within this many hours counts.
     pub click_hours: u32,
-    /// A purchase within this many days counts.
+    /// A purchase after a click, within this many days, counts.
     pub purchase_days: u32,
+    /// An unsubscribe or a complaint within this many days counts.
+    pub unsubscribe_days: u32,
     /// Share of revenue that is margin.
     pub margin: f64,
     /// Cost of a send, in minor units.
@@ -277,6 +282,7 @@ impl Default for Reward {
         Self {
             click_hours: 72,
             purchase_days: 7,
+            unsubscribe_days: 7,
             margin: 0.3,
             cost_minor: 0.1,
             unsubscribe_cost_minor: 300.0,

@@ -50,7 +50,7 @@ pub struct Decision {
     pub stage_reason: String,
     /// What was chosen.
     pub choice: Choice,
-    /// The exact probability with which it was chosen.
+    /// The exact probability with which it was chosen, by the last draw from what was left then.
     pub propensity: f64,
     /// Which slice of the traffic this profile is in.
     pub slice: Slice,
@@ -68,11 +68,34 @@ pub struct Decision {
     pub catalog_version: String,
     /// The seed from which the draw came.
     pub seed: u64,
+    /// The number in [0, 1) that chose: the candidates share the line from 0 to 1 in their order, each as much of it as
+    /// its probability, and this number lies in the part of the chosen one. Absent where nothing was drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_at: Option<f64>,
+    /// Draws that were made before, and came to nothing: each has a seed of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<Withdrawn>,
     /// What the learning policy knew; absent for policies that do not learn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scoring: Option<Scoring>,
     /// The facts that were used, exactly as the templates see them.
     pub inputs: Value,
+}
+
+/// A draw that came to nothing: the coupons of what was drawn had just run out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// What was drawn.
+    pub variant: VariantId,
+    /// With which probability.
+    pub propensity: f64,
+    /// As in [`Decision::seed`].
+    pub seed: u64,
+    /// As in [`Decision::drawn_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_at: Option<f64>,
+    /// The offer that had no coupon left; the next draw was made without its variants.
+    pub offer: String,
 }
 
 /// What the learning policy knew when it decided, so that it can learn from the decision, and anybody can score it again.

@@ -17,6 +17,7 @@ use crate::store::Error;
 use crate::store::Store;
 use crate::store::StoredSend;
 
+mod draw;
 mod facts;
 mod text;
 mod wrap;

@@ -139,6 +139,7 @@ impl Checker<'_> {
             (&["deadline_hours"][..], campaign.deadline_hours, DAYS_MAX * 24),
             (&["reward", "click_hours"], reward.click_hours, DAYS_MAX * 24),
             (&["reward", "purchase_days"], reward.purchase_days, DAYS_MAX),
+            (&["reward", "unsubscribe_days"], reward.unsubscribe_days, DAYS_MAX),
             (
                 &["pilot", "step_hours"],
                 campaign.pilot.as_ref().map_or(1, |pilot| pilot.step_hours),

@@ -2,22 +2,19 @@
 
 use super::Content;
 use super::Explanation;
+use super::draw;
 use super::facts;
 use super::wrap::harmless;
-use super::wrap::line;
 use super::wrap::paragraph;
 use crate::campaign::Guarantee;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::RuledOut;
-use crate::decision::Slice;
 use crate::send::State;
 use crate::store::StoredSend;
 
 /// Width of the first column.
 const LABEL: usize = 12;
-/// Candidates that are told, at most.
-const CANDIDATES_MAX: usize = 15;
 /// Names that are told of one rule, at most.
 const NAMES_MAX: usize = 6;
 
@@ -107,7 +104,9 @@ fn decided(out: &mut String, explanation: &Explanation, decision: &Decision) {
     for reason in decision.reasons.iter().filter(|reason| **reason != decision.stage_reason) {
         tell("", reason);
     }
-    tell("draw", &draw(decision));
+    for (label, sentence) in draw::sentences(decision) {
+        tell(label, &sentence);
+    }
     if let Some(code) = explanation.coupon() {
         tell("coupon", &format!("{code}, this person's own"));
     }
@@ -115,7 +114,7 @@ fn decided(out: &mut String, explanation: &Explanation, decision: &Decision) {
         tell("products", &explanation.send.products.join(", "));
     }
     tell("versions", &versions(decision, explanation.content));
-    candidates(out, decision);
+    draw::candidates(out, decision);
     ruled_out(out, &decision.ruled_out);
     let facts = facts::lines(&decision.inputs);
     if !facts.is_empty() {
@@ -133,27 +132,6 @@ fn chosen(decision: &Decision) -> String {
     }
 }
 
-fn draw(decision: &Decision) -> String {
-    let slice = match decision.slice {
-        Slice::Policy => "the policy decides for this person",
-        Slice::Uniform => "this person is in the learning slice: an even draw over the eligible",
-        Slice::Holdout => "this person is kept without mail",
-    };
-    let list = match decision.scoring.as_ref().and_then(|scoring| scoring.draw.as_ref()) {
-        Some(draw) if draw.inclusion < 1.0 => format!(
-            "; it was one of {} of {} eligible that came into the shortlist by lot",
-            draw.arms.len(),
-            draw.eligible
-        ),
-        Some(draw) => format!("; {} of {} eligible were in the shortlist", draw.arms.len(), draw.eligible),
-        None => String::new(),
-    };
-    format!(
-        "policy {}, probability {:.4}, seed {}, at {}; {slice}{list}",
-        decision.policy, decision.propensity, decision.seed, decision.at
-    )
-}
-
 fn versions(decision: &Decision, content: Content) -> String {
     let catalog: String = decision.catalog_version.chars().take(12).collect();
     let policy = match decision.policy_version.as_str() {
@@ -166,27 +144,6 @@ fn versions(decision: &Decision, content: Content) -> String {
     };
     let kept = if content == Content::Kept { "kept as it was sent" } else { "not kept" };
     format!("catalogue {catalog}, {policy}, template {template} ({kept})")
-}
-
-fn candidates(out: &mut String, decision: &Decision) {
-    let mut candidates = decision.candidates.clone();
-    candidates.sort_by(|left, right| right.probability.total_cmp(&left.probability));
-    let chosen = chosen(decision);
-    let at = candidates.iter().position(|candidate| candidate.variant.as_str() == chosen);
-    line(out, &format!("\ncandidates  {} could have been chosen", candidates.len()));
-    out.push_str("   probability     score  variant\n");
-    for (index, candidate) in candidates.iter().enumerate() {
-        if index >= CANDIDATES_MAX && Some(index) != at {
-            continue;
-        }
-        let mark = if Some(index) == at { ">" } else { " " };
-        let numbers = format!("{mark} {:>10.2} %  {:>8.3}  ", candidate.probability * 100.0, candidate.score);
-        paragraph(out, 0, &numbers, numbers.len(), candidate.variant.as_str());
-    }
-    let shown = CANDIDATES_MAX + usize::from(at.is_some_and(|at| at >= CANDIDATES_MAX));
-    if candidates.len() > shown {
-        line(out, &format!("   and {} more; --format json has them all", candidates.len() - shown));
-    }
 }
 
 fn ruled_out(out: &mut String, ruled_out: &[RuledOut]) {

@@ -36,6 +36,7 @@ use crate::worker::decide::Plan;
 use crate::worker::decide::Subject;
 use crate::worker::decide::Verdict;
 use crate::worker::engine::Engine;
+use crate::worker::exhausted::Exhausted;
 use crate::worker::load::load;
 pub(super) use log::DecisionLog;
 
@@ -254,9 +255,9 @@ async fn choose(
     slice: Slice,
     now: Timestamp,
 ) -> Result<Choosing, Problem> {
-    let mut empty_offers = Vec::new();
+    let mut exhausted = Exhausted::default();
     loop {
-        let mut plan = match engine.choose(subject, entry, slice, &empty_offers, now) {
+        let mut plan = match engine.choose(subject, entry, slice, &exhausted, now) {
             Verdict::Go(plan) => plan,
             Verdict::Stop { decision: Some(decision), .. } => return Ok(Choosing::Nothing(decision)),
             Verdict::Stop { outcome, .. } => return Ok(Choosing::None(outcome.reason)),
@@ -272,7 +273,7 @@ async fn choose(
                 plan.decision.inputs["offer"]["code"] = Value::from(code);
                 return Ok(Choosing::Chosen(plan));
             }
-            None => empty_offers.push(offer),
+            None => exhausted.withdraw(&plan, &offer),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! From decided sends, and what became of them, to the next version of the policy's model.
 //!
 //! Pure: the caller reads the sends and keeps the model. What makes a fit applied twice change nothing is in
-//! [`crate::select::model::head`]: each head remembers up to which decision it has learnt for good.
+//! [`crate::select::model::head`]: each head remembers up to which time it has learnt for good.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::select::model::head::{Batch, FitReport};
+use crate::select::model::head::{Course, FitReport};
+use crate::select::model::heads::Windows;
 use crate::select::model::vector::NamedFeatures;
 use crate::select::model::{Heads, Observation, SparseVector};
 
@@ -15,8 +16,10 @@ use crate::select::model::{Heads, Observation, SparseVector};
 pub struct DecidedSend {
     /// The send's id: it is learnt from once.
     pub send_id: String,
-    /// When the decision was frozen.
-    pub decided_at: Timestamp,
+    /// When the mail went out: its windows begin.
+    pub submitted_at: Timestamp,
+    /// How long it waits for each answer, by its campaign.
+    pub windows: Windows,
     /// The features of the customer and of the chosen variant together, by name.
     pub features: NamedFeatures,
     /// The first click of a human; those of scanners and privacy proxies teach nothing.
@@ -42,33 +45,70 @@ pub struct ModelFit {
     pub unusable_sends: usize,
 }
 
-/// The decision time after which sends are needed for the next fit: everything before has been learnt by every head.
-/// `None`: all of them.
+/// The time after which mails that went out are needed for the next fit: everything before has been learnt by every
+/// head. `None`: all of them.
 pub fn needed_after(model: &Heads) -> Option<Timestamp> {
     let watermarks = [model.click.watermark(), model.purchase.watermark(), model.unsubscribe.watermark()];
     // One head without a watermark needs everything.
     watermarks.into_iter().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min())
 }
 
-/// Learns from `sends`, which hold every send decided after [`needed_after`] and at or before `complete_until`.
+/// A fit under way, fed page by page: its memory does not grow with what it is given.
+#[derive(Debug)]
+pub struct Lesson {
+    model: Heads,
+    /// Click, purchase, unsubscribe.
+    courses: [Course; 3],
+    unknown_features: usize,
+    unusable_sends: usize,
+}
+
+impl Lesson {
+    /// Begins to teach `model`: with every mail that went out after [`needed_after`] and at or before `complete_until`.
+    pub fn begin(mut model: Heads, complete_until: Timestamp, now: Timestamp) -> Self {
+        let (space, heads) = model.parts();
+        let courses = heads.map(|head| head.begin(space, complete_until, now));
+        Self { model, courses, unknown_features: 0, unusable_sends: 0 }
+    }
+
+    /// Takes a mail, none twice.
+    pub fn take(&mut self, send: &DecidedSend) {
+        let Some(features) = resolve(&self.model, &send.features, &mut self.unknown_features) else {
+            self.unusable_sends += 1;
+            return;
+        };
+        let observations = observations(send, &features);
+        let (space, heads) = self.model.parts();
+        for ((head, course), observation) in heads.into_iter().zip(&mut self.courses).zip(observations) {
+            if let Some(observation) = observation {
+                head.take(space, course, &observation);
+            }
+        }
+    }
+
+    /// Ends: the next version of the model, and what was done.
+    pub fn finish(mut self) -> (Heads, ModelFit) {
+        let (space, heads) = self.model.parts();
+        let mut reports = [FitReport::default(); 3];
+        for ((head, course), report) in heads.into_iter().zip(self.courses).zip(&mut reports) {
+            *report = head.finish(space, course);
+        }
+        let [click, purchase, unsubscribe] = reports;
+        let Self { unknown_features, unusable_sends, .. } = self;
+        (self.model, ModelFit { click, purchase, unsubscribe, unknown_features, unusable_sends })
+    }
+}
+
+/// Learns from `sends` at once, in the order in which their mails went out.
 pub fn fit(model: &mut Heads, sends: &[DecidedSend], complete_until: Timestamp, now: Timestamp) -> ModelFit {
-    let mut report = ModelFit::default();
-    let resolved: Vec<(&DecidedSend, SparseVector)> = sends
-        .iter()
-        .filter_map(|send| {
-            let known = resolve(model, &send.features, &mut report.unknown_features);
-            report.unusable_sends += usize::from(known.is_none());
-            Some((send, known?))
-        })
-        .collect();
-    let clicks = observe(&resolved, |_| true, |send| send.clicked_at);
-    let purchases = observe(&resolved, |send| send.clicked_at.is_some(), |send| send.purchased_at);
-    let unsubscribes = observe(&resolved, |_| true, |send| send.unsubscribed_at);
-    let space = model.space().clone();
-    let batch = |observations| Batch { observations, complete_until, now };
-    report.click = model.click.fit(&space, batch(&clicks));
-    report.purchase = model.purchase.fit(&space, batch(&purchases));
-    report.unsubscribe = model.unsubscribe.fit(&space, batch(&unsubscribes));
+    let mut sends: Vec<&DecidedSend> = sends.iter().collect();
+    sends.sort_by_key(|send| (send.submitted_at, &send.send_id));
+    let mut lesson = Lesson::begin(model.clone(), complete_until, now);
+    for send in sends {
+        lesson.take(send);
+    }
+    let (taught, report) = lesson.finish();
+    *model = taught;
     report
 }
 
@@ -84,20 +124,29 @@ fn resolve(model: &Heads, features: &NamedFeatures, unknown: &mut usize) -> Opti
     SparseVector::new(pairs).ok()
 }
 
-/// The sends that one head learns from, with the answer that it waits for.
-fn observe<'a>(
-    sends: &'a [(&'a DecidedSend, SparseVector)],
-    wanted: impl Fn(&DecidedSend) -> bool,
-    answer: impl Fn(&DecidedSend) -> Option<Timestamp>,
-) -> Vec<Observation<'a>> {
-    let observation = |(send, features): &'a (&'a DecidedSend, SparseVector)| Observation {
+/// What the heads learn of a send: click, purchase, unsubscribe. Whether somebody buys is asked of those who clicked,
+/// and from their click on: a purchase that no click came before is nobody's reward.
+fn observations<'a>(send: &'a DecidedSend, features: &'a SparseVector) -> [Option<Observation<'a>>; 3] {
+    let at = send.submitted_at;
+    let until = |window| at.saturating_add(window).unwrap_or(Timestamp::MAX);
+    let observe = |since, until, answered_at| Observation {
         send_id: &send.send_id,
-        decided_at: send.decided_at,
+        at,
+        since,
+        until,
         features,
-        answered_at: answer(send),
+        answered_at,
         weight: 1.0,
     };
-    sends.iter().filter(|(send, _)| wanted(send)).map(observation).collect()
+    let purchase_until = until(send.windows.purchase);
+    let clicked_at = send.clicked_at.filter(|clicked| *clicked <= until(send.windows.click));
+    [
+        Some(observe(at, until(send.windows.click), clicked_at)),
+        clicked_at
+            .filter(|clicked| *clicked < purchase_until)
+            .map(|clicked| observe(clicked.max(at), purchase_until, send.purchased_at)),
+        Some(observe(at, until(send.windows.unsubscribe), send.unsubscribed_at)),
+    ]
 }
 
 #[cfg(test)]
@@ -119,7 +168,8 @@ mod tests {
             let clicked_at = (hour % 3 == 0).then(|| at(hour + 1));
             DecidedSend {
                 send_id: format!("send-{hour}"),
-                decided_at: at(hour),
+                submitted_at: at(hour),
+                windows: Windows::default(),
                 features: NamedFeatures(vec![("1".to_owned(), 1.0), (format!("tone={}", hour % 2), 1.0)]),
                 clicked_at,
                 purchased_at: clicked_at
@@ -164,5 +214,70 @@ mod tests {
         let mut model = model();
         let report = fit(&mut model, &sends, at(900), at(900));
         assert_eq!((report.unknown_features, report.unusable_sends, report.click.absorbed), (1, 1, 299));
+    }
+
+    #[test]
+    fn a_window_runs_from_the_mail_and_a_purchase_waits_from_the_click() {
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        let windows = Windows { click: days(10), purchase: days(14), unsubscribe: days(7) };
+        let send = |clicked: Option<i64>, purchased: Option<i64>| DecidedSend {
+            send_id: "a".to_owned(),
+            submitted_at: at(0),
+            windows,
+            features: NamedFeatures::default(),
+            clicked_at: clicked.map(at),
+            purchased_at: purchased.map(at),
+            unsubscribed_at: None,
+        };
+        let check = |send: &DecidedSend, clicked: Option<i64>, purchase: Option<[Option<i64>; 3]>| {
+            let features = SparseVector::EMPTY;
+            let [click, bought, _] = observations(send, &features);
+            assert_eq!(click.unwrap().answered_at, clicked.map(at));
+            let found = bought.map(|seen| [Some(seen.since), Some(seen.until), seen.answered_at]);
+            assert_eq!(found, purchase.map(|times| times.map(|time| time.map(at))));
+        };
+        let fortnight = 24 * 14;
+        check(&send(Some(239), Some(300)), Some(239), Some([Some(239), Some(fortnight), Some(300)]));
+        check(&send(Some(241), Some(300)), None, None);
+        check(&send(None, Some(2)), None, None);
+        let short =
+            DecidedSend { windows: Windows { purchase: days(5), ..windows }, ..send(Some(24 * 6), None) };
+        check(&short, Some(24 * 6), None);
+    }
+
+    #[test]
+    fn longer_windows_keep_sends_open_and_count_what_comes_late() {
+        let windows = Windows { click: SignedDuration::from_hours(200), ..Windows::default() };
+        let mut late = sends(300);
+        for send in &mut late {
+            send.windows = windows;
+            send.clicked_at = send.clicked_at.map(|clicked| clicked + SignedDuration::from_hours(150));
+            send.purchased_at = None;
+        }
+        let mut model = model();
+        model.set_windows(windows);
+        let report = fit(&mut model, &late, at(500), at(500));
+        assert_eq!((report.click.absorbed, report.click.open), (300, 0));
+        let shared = SparseVector::new(vec![(crate::select::model::FeatureId::INTERCEPT, 1.0)]).unwrap();
+        let found = model.click_probability(&shared);
+        assert!((0.2..0.45).contains(&found), "{found}: a third of the mails were clicked after 151 hours");
+    }
+
+    #[test]
+    fn the_model_does_not_depend_on_how_the_reading_was_cut() {
+        let sends = sends(400);
+        let (mut at_once, now) = (model(), at(450));
+        let report = fit(&mut at_once, &sends, now, now);
+        let taught = |from: &Heads, pages: &[DecidedSend]| {
+            let mut lesson = Lesson::begin(from.clone(), now, now);
+            pages.iter().for_each(|send| lesson.take(send));
+            lesson.finish()
+        };
+        let (by_page, same) = taught(&model(), &sends);
+        assert_eq!((&by_page, same), (&at_once, report));
+        let needed = needed_after(&by_page).unwrap();
+        let rest: Vec<DecidedSend> =
+            sends.iter().filter(|send| send.submitted_at > needed).cloned().collect();
+        assert_eq!(taught(&by_page, &rest).0, at_once);
     }
 }

@@ -13,6 +13,7 @@ pub mod log;
 pub mod ope;
 pub mod orders;
 pub mod policy;
+pub mod reading;
 pub mod recommend;
 pub mod replay;
 pub mod rewards;

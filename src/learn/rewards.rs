@@ -13,9 +13,14 @@ use crate::select::features;
 use crate::select::features::ArmTraits;
 use crate::select::features::FEATURES_VERSION;
 use crate::select::learnt::Calibration;
-use crate::select::model::Heads;
+use crate::select::model::delay::DelayCurve;
+use crate::select::model::heads::Windows;
 use crate::send::SendId;
+use crate::store::ClickedSend;
 use crate::store::RewardedSend;
+
+/// Predictions of so many days are compared with what came.
+const CALIBRATION: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A mail with its campaign, the variant as it was, and what counts as its reward.
 #[derive(Debug, Clone, Copy)]
@@ -30,50 +35,69 @@ pub struct Reading<'a> {
     pub arm: &'a ArmTraits,
 }
 
-/// Mails as the heads learn from them. An order belongs to the mail of the same person that was clicked last before it,
-/// within that campaign's days; each mail keeps its first order.
-pub fn decided(
-    readings: &[Reading<'_>],
-    orders: impl Fn(&ProfileId) -> Vec<Timestamp>,
-    departures: &HashMap<SendId, Timestamp>,
-) -> Vec<DecidedSend> {
-    let clicked_at: Vec<Option<Timestamp>> = readings.iter().map(clicked_in_time).collect();
-    let mut purchased_at: Vec<Option<Timestamp>> = vec![None; readings.len()];
-    let mut clicked_by: HashMap<&ProfileId, Vec<usize>> = HashMap::new();
-    for (index, reading) in readings.iter().enumerate().filter(|(index, _)| clicked_at[*index].is_some()) {
-        clicked_by.entry(&reading.send.profile).or_default().push(index);
+/// How long the mails of a campaign wait for each answer.
+pub fn windows(reward: &Reward) -> Windows {
+    let days = |days: u32| SignedDuration::from_hours(24 * i64::from(days));
+    Windows {
+        click: SignedDuration::from_hours(i64::from(reward.click_hours)),
+        purchase: days(reward.purchase_days),
+        unsubscribe: days(reward.unsubscribe_days),
     }
-    for (profile, mails) in clicked_by {
-        for order in &orders(profile) {
-            let may = |index: &&usize| {
-                let reading = &readings[**index];
-                let days = SignedDuration::from_hours(24 * i64::from(reading.reward.purchase_days));
-                clicked_at[**index].is_some_and(|at| at <= *order)
-                    && order.duration_since(reading.send.decided_at) <= days
-            };
-            let last = mails.iter().filter(may).max_by_key(|index| (clicked_at[**index], **index));
-            if let Some(index) = last {
-                let known = &mut purchased_at[*index];
-                *known = Some(known.map_or(*order, |known| known.min(*order)));
+}
+
+/// Whose orders are: by mail, the first that is its own. An order belongs to the mail of the same person that was
+/// clicked last before it, within that campaign's days; without a click it is nobody's.
+pub fn purchases(
+    clicked: &[(&Reward, Vec<ClickedSend>)],
+    orders: impl Fn(&ProfileId) -> Vec<Timestamp>,
+) -> HashMap<SendId, Timestamp> {
+    /// A mail that may have led to an order, until when.
+    struct Claimant<'a> {
+        send: &'a SendId,
+        clicked_at: Timestamp,
+        until: Timestamp,
+    }
+    let mut by_person: HashMap<&ProfileId, Vec<Claimant<'_>>> = HashMap::new();
+    for (reward, sends) in clicked {
+        let windows = windows(reward);
+        for ClickedSend { send, profile, submitted_at, clicked_at, .. } in sends {
+            if clicked_at.duration_since(*submitted_at) <= windows.click {
+                let until = submitted_at.saturating_add(windows.purchase).unwrap_or(Timestamp::MAX);
+                let claimant = Claimant { send, clicked_at: *clicked_at, until };
+                by_person.entry(profile).or_default().push(claimant);
             }
         }
     }
-    let all = readings.iter().zip(clicked_at).zip(purchased_at);
-    all.map(|((reading, clicked_at), purchased_at)| DecidedSend {
-        send_id: reading.send.send.as_str().to_owned(),
-        decided_at: reading.send.decided_at,
-        features: features::named(
-            reading.campaign,
-            reading.arm,
-            reading.send.stage,
-            &reading.send.scoring.customer,
-            reading.send.scoring.recency,
-        ),
-        clicked_at,
+    let mut purchases: HashMap<SendId, Timestamp> = HashMap::new();
+    for (profile, claimants) in by_person {
+        for order in orders(profile) {
+            let may = |claimant: &&Claimant<'_>| claimant.clicked_at <= order && order <= claimant.until;
+            let last = claimants.iter().filter(may);
+            if let Some(owner) = last.max_by_key(|one| (one.clicked_at, one.send.as_str())) {
+                let first = purchases.entry(owner.send.clone()).or_insert(order);
+                *first = order.min(*first);
+            }
+        }
+    }
+    purchases
+}
+
+/// A mail as the heads learn from it.
+pub fn decided(
+    reading: &Reading<'_>,
+    purchased_at: Option<Timestamp>,
+    unsubscribed_at: Option<Timestamp>,
+) -> DecidedSend {
+    let Reading { send, campaign, reward, arm } = *reading;
+    DecidedSend {
+        send_id: send.send.as_str().to_owned(),
+        submitted_at: send.submitted_at,
+        windows: windows(reward),
+        features: features::named(campaign, arm, send.stage, &send.scoring.customer, send.scoring.recency),
+        clicked_at: send.clicked_at,
         purchased_at,
-        unsubscribed_at: departures.get(&reading.send.send).copied(),
-    })
-    .collect()
+        unsubscribed_at,
+    }
 }
 
 /// Whether the features of a mail mean today what they meant then.
@@ -81,83 +105,93 @@ pub fn usable(send: &RewardedSend) -> bool {
     send.scoring.features_version == FEATURES_VERSION
 }
 
-fn clicked_in_time(reading: &Reading<'_>) -> Option<Timestamp> {
-    let hours = SignedDuration::from_hours(i64::from(reading.reward.click_hours));
-    reading.send.clicked_at.filter(|at| at.duration_since(reading.send.decided_at) <= hours)
+/// Counts how many of the clicks that a model predicted over the last seven days came: clicks of which only a part can
+/// have come yet count by that part.
+#[derive(Debug)]
+pub struct Calibrating {
+    /// How late clicks come, as it was known when the mails went out.
+    delay: DelayCurve,
+    now: Timestamp,
+    found: Calibration,
 }
 
-/// How many of the clicks that a model predicted over the last seven days came: clicks of which only a part can have
-/// come yet count by that part.
-pub fn calibration(readings: &[Reading<'_>], heads: &Heads, now: Timestamp) -> Option<Calibration> {
-    let week = SignedDuration::from_hours(7 * 24);
-    let mut found = Calibration { sends: 0, clicks: 0, expected: 0.0 };
-    for reading in readings {
-        let age = now.duration_since(reading.send.decided_at);
-        let Some(draw) = reading.send.scoring.draw.as_ref().filter(|_| age <= week) else { continue };
-        found.sends += 1;
-        found.clicks += u64::from(clicked_in_time(reading).is_some_and(|at| at <= now));
-        found.expected += draw.click_probability * heads.click.arrived(age);
+impl Calibrating {
+    /// Nothing is counted yet.
+    pub fn new(delay: DelayCurve, now: Timestamp) -> Self {
+        Self { delay, now, found: Calibration { sends: 0, clicks: 0, expected: 0.0 } }
     }
-    (found.sends > 0).then_some(found)
+
+    /// Counts a mail, if it is of the last days and a model chose it.
+    pub fn take(&mut self, send: &RewardedSend, reward: &Reward) {
+        let age = self.now.duration_since(send.submitted_at);
+        let in_time = !age.is_negative() && age <= CALIBRATION;
+        let Some(draw) = send.scoring.draw.as_ref().filter(|_| in_time) else { return };
+        let window = windows(reward).click;
+        let counts = |at: Timestamp| at <= self.now && at.duration_since(send.submitted_at) <= window;
+        self.found.sends += 1;
+        self.found.clicks += u64::from(send.clicked_at.is_some_and(counts));
+        self.found.expected += draw.click_probability * self.delay.arrived_of(age, window);
+    }
+
+    /// What was counted; `None` where it was nothing.
+    pub fn found(self) -> Option<Calibration> {
+        (self.found.sends > 0).then_some(self.found)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::decision::Scoring;
-    use crate::decision::VariantId;
-    use crate::stage::Stage;
 
     fn at(hours: i64) -> Timestamp {
         let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         start + SignedDuration::from_hours(hours)
     }
 
-    fn send(campaign: &CampaignId, hours: i64, clicked_at: Option<i64>) -> RewardedSend {
+    /// A mail to ana that went out and was clicked at these hours.
+    fn clicked(submitted: i64, clicked: i64) -> ClickedSend {
         let profile = ProfileId::parse("ana").unwrap();
-        RewardedSend {
-            send: SendId::derive(at(hours), campaign, &profile, "1"),
+        ClickedSend {
+            send: SendId::derive(at(submitted), &CampaignId("news".to_owned()), &profile, "1"),
             profile,
-            decided_at: at(hours),
-            stage: Stage::Compare,
-            variant: VariantId("news/any/a".to_owned()),
-            catalog_version: "c".to_owned(),
-            scoring: Scoring { features_version: 1, customer: vec![0.0; 9], recency: [0.0; 2], draw: None },
-            clicked_at: clicked_at.map(at),
+            // Decided long before: it was deferred.
+            decided_at: at(submitted - 100),
+            submitted_at: at(submitted),
+            clicked_at: at(clicked),
         }
+    }
+
+    fn check(mails: &[(i64, i64)], reward: &Reward, orders: &[i64], expected: &[Option<i64>]) {
+        let sends: Vec<ClickedSend> =
+            mails.iter().map(|(submitted, time)| clicked(*submitted, *time)).collect();
+        let ids: Vec<SendId> = sends.iter().map(|send| send.send.clone()).collect();
+        let found = purchases(&[(reward, sends)], |_| orders.iter().map(|hour| at(*hour)).collect());
+        let found: Vec<_> = ids.iter().map(|id| found.get(id).copied()).collect();
+        assert_eq!(
+            found,
+            expected.iter().map(|hour| hour.map(at)).collect::<Vec<_>>(),
+            "{mails:?} {orders:?}"
+        );
     }
 
     #[test]
     fn an_order_belongs_to_the_mail_that_was_clicked_last_before_it() {
-        let campaign = CampaignId("news".to_owned());
-        let arm = ArmTraits {
-            id: VariantId("news/any/a".to_owned()),
-            stage: None,
-            options: BTreeMap::new(),
-            offer: None,
-            tone: None,
-            category: None,
-            discount_percent: None,
-        };
-        let reward = Reward::default();
-        // Clicked, clicked later, not clicked, clicked too late, and one whose seven days are over.
-        let sends = [(100, Some(101)), (110, Some(150)), (120, None), (121, Some(194)), (0, Some(1))]
-            .map(|(decided, clicked)| send(&campaign, decided, clicked));
-        let readings: Vec<Reading<'_>> = sends
-            .iter()
-            .map(|send| Reading { send, campaign: &campaign, reward: &reward, arm: &arm })
-            .collect();
-        let ana = sends[0].profile.clone();
-        let orders =
-            |who: &ProfileId| if *who == ana { vec![at(99), at(200), at(120), at(250)] } else { vec![] };
-        let departures = HashMap::from([(sends[2].send.clone(), at(130))]);
-        let found = decided(&readings, orders, &departures);
-        let purchased: Vec<_> = found.iter().map(|send| send.purchased_at).collect();
-        assert_eq!(purchased, [Some(at(120)), Some(at(200)), None, None, Some(at(99))]);
-        let clicked: Vec<_> = found.iter().map(|send| send.clicked_at).collect();
-        assert_eq!(clicked, [Some(at(101)), Some(at(150)), None, None, Some(at(1))]);
-        assert_eq!(found[2].unsubscribed_at, Some(at(130)));
+        let usual = Reward::default();
+        // Clicked, clicked later, clicked too late, and one whose seven days are over.
+        let mails = [(100, 101), (110, 150), (121, 194), (0, 1)];
+        check(&mails, &usual, &[99, 200, 120, 250], &[Some(120), Some(200), None, Some(99)]);
+        check(&[(0, 1)], &usual, &[0], &[None]);
+        check(&[(0, 1)], &usual, &[168, 20], &[Some(20)]);
+        check(&[(0, 1)], &usual, &[169], &[None]);
+    }
+
+    #[test]
+    fn windows_are_the_campaigns_own() {
+        let slow = Reward { click_hours: 240, purchase_days: 30, ..Reward::default() };
+        check(&[(0, 200)], &slow, &[700], &[Some(700)]);
+        check(&[(0, 241)], &slow, &[700], &[None]);
+        check(&[(0, 200)], &slow, &[721], &[None]);
+        let quick = Reward { click_hours: 1, purchase_days: 1, ..Reward::default() };
+        check(&[(0, 1), (0, 2)], &quick, &[3], &[Some(3), None]);
     }
 }

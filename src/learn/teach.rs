@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::mem;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
+use super::fit::DecidedSend;
+use super::fit::Lesson;
 use super::fit::ModelFit;
-use super::fit::fit;
 use super::fit::needed_after;
 use super::orders::OrderBook;
+use super::reading;
+use super::reading::Mails;
+use super::reading::PAGE_ROWS;
 use super::rewards;
+use super::rewards::Calibrating;
 use super::rewards::Reading;
 use crate::campaign::Campaign;
-use crate::campaign::CampaignId;
 use crate::campaign::PolicyKind;
 use crate::catalog::Catalog;
 use crate::decision::VariantId;
@@ -26,17 +31,16 @@ use crate::select::learnt::POLICY_MODEL;
 use crate::select::learnt::PolicyBody;
 use crate::select::learnt::UnusableModel;
 use crate::select::model::heads::BaseRates;
+use crate::select::model::heads::Windows;
 use crate::send::SendId;
-use crate::store::DecisionPlace;
-use crate::store::RewardedSend;
 use crate::store::Store;
 use crate::store::StoredModel;
 
-/// Decisions of one page.
-const PAGE_ROWS: usize = 5_000;
-/// Decisions older than three half-lives are not read: they would count for an eighth, and there may be many.
-const MEMORY_DAYS: i64 = 180;
-
+/// Mails older than three half-lives, behind the longest window, are not read: they would count for an eighth, and there
+/// may be many.
+const MEMORY: SignedDuration = SignedDuration::from_hours(24 * 180);
+/// Earlier catalogues that are held in memory while mails are read.
+const CATALOGS_MAX: usize = 32;
 /// Versions that are kept, the newest: of decisions by older ones the probabilities stay as they were logged.
 const VERSIONS_MAX: usize = 100;
 
@@ -108,33 +112,37 @@ pub async fn teach(
         None => PolicyBody::new(BaseRates::default()),
     };
     body.cover(&traits)?;
-    let oldest = now.saturating_sub(SignedDuration::from_hours(24 * MEMORY_DAYS)).unwrap_or(Timestamp::MIN);
+    let windows = campaigns
+        .iter()
+        .map(|campaign| rewards::windows(&campaign.reward))
+        .reduce(Windows::longest)
+        .unwrap_or_default();
+    body.heads.set_windows(windows);
+    let longest = windows.click.max(windows.purchase).max(windows.unsubscribe);
+    let oldest = now.saturating_sub(MEMORY + longest).unwrap_or(Timestamp::MIN);
     let after = needed_after(&body.heads).map_or(oldest, |needed| needed.max(oldest));
-    let (sends, unreadable) = read(store, &campaigns, &catalog.version, traits, after).await?;
-    let departures: HashMap<SendId, Timestamp> = store.departures_since(after).await?.into_iter().collect();
-    let open = store.earliest_open_decision().await?;
-    let complete_until = open.map_or(now, |open| (open - SignedDuration::from_millis(1)).min(now));
-
-    let readings: Vec<Reading<'_>> = sends.iter().map(Known::reading).collect();
-    let decided = rewards::decided(&readings, |profile| orders.times(profile.as_str()), &departures);
-    // Seconds of arithmetic for many mails: not on a thread that mails wait for.
-    let (heads, fit) = tokio::task::spawn_blocking({
-        let mut heads = body.heads;
-        move || {
-            let report = fit(&mut heads, &decided, complete_until, now);
-            (heads, report)
-        }
-    })
-    .await?;
-    body.heads = heads;
-    body.calibration = rewards::calibration(&readings, &body.heads, now);
+    // Asked before anything is read: what comes to its end meanwhile is read by the next fit.
+    let in_flight = store.earliest_in_flight().await?;
+    let complete_until = in_flight.map_or(now, |first| (first - SignedDuration::from_millis(1)).min(now));
+    let answers = Answers {
+        purchases: purchases(store, &campaigns, orders, after).await?,
+        departures: store.departures_since(after).await?.into_iter().collect(),
+    };
+    let catalogs = Catalogs::new(store, &catalog.version, traits);
+    let calibrating = Calibrating::new(body.heads.click.delay().clone(), now);
+    let mut class = Class { catalogs, answers, calibrating, sends: 0, unreadable: 0 };
+    let lesson = Lesson::begin(body.heads, complete_until, now);
+    let lesson = class.attend(lesson, Mails::new(store, &campaigns, after)).await?;
+    let fit;
+    (body.heads, fit) = tokio::task::spawn_blocking(move || lesson.finish()).await?;
+    body.calibration = class.calibrating.found();
     count(&mut body, store.sends_by_variant().await?, &campaigns);
     body.order_value_minor = orders.mean_minor(now);
     let mut taught = Taught {
         published: None,
         fit,
-        sends: sends.len(),
-        unreadable,
+        sends: class.sends,
+        unreadable: class.unreadable,
         account_sends: body.account_sends,
         calibration: body.calibration,
     };
@@ -164,80 +172,93 @@ fn count(body: &mut PolicyBody, sends: BTreeMap<VariantId, u64>, campaigns: &[&C
     body.account_sends = body.variant_sends.values().sum();
 }
 
-/// A mail with what its reading needs.
-struct Known<'a> {
-    send: RewardedSend,
-    campaign: &'a Campaign,
-    arm: ArmTraits,
+/// What answers are known that are not kept with the mail itself.
+struct Answers {
+    purchases: HashMap<SendId, Timestamp>,
+    departures: HashMap<SendId, Timestamp>,
 }
 
-impl Known<'_> {
-    fn reading(&self) -> Reading<'_> {
-        Reading {
-            send: &self.send,
-            campaign: &self.campaign.id,
-            reward: &self.campaign.reward,
-            arm: &self.arm,
-        }
-    }
-}
-
-/// Where something that was chosen is shown.
-#[derive(Clone, Copy)]
-enum Shown {
-    ByMail,
-    OnPage,
-}
-
-impl Shown {
-    const ALL: [Self; 2] = [Self::ByMail, Self::OnPage];
-
-    async fn page(
-        self,
-        store: &Store,
-        campaign: &CampaignId,
-        place: &DecisionPlace,
-    ) -> Result<Vec<RewardedSend>, crate::store::Error> {
-        match self {
-            Self::ByMail => store.rewarded_sends(campaign, place, PAGE_ROWS).await,
-            Self::OnPage => store.rewarded_visits(campaign, place, PAGE_ROWS).await,
-        }
-    }
-}
-
-/// Every mail, and everything that a page showed, that was decided after `after`, and how many could not be understood.
-async fn read<'a>(
+/// Whose orders are, of all mails that were clicked.
+async fn purchases(
     store: &Store,
-    campaigns: &[&'a Campaign],
-    version: &str,
-    traits: Vec<CampaignTraits>,
+    campaigns: &[&Campaign],
+    orders: &OrderBook,
     after: Timestamp,
-) -> Result<(Vec<Known<'a>>, usize), TeachError> {
-    let mut catalogs: HashMap<String, HashMap<VariantId, ArmTraits>> = HashMap::new();
-    catalogs.insert(version.to_owned(), by_variant(traits));
-    let (mut found, mut unreadable) = (Vec::new(), 0);
-    for (campaign, shown) in campaigns.iter().flat_map(|campaign| Shown::ALL.map(|shown| (campaign, shown))) {
-        // Behind everything of that millisecond: ids are hexadecimal.
-        let mut place = (after, "~".to_owned());
+) -> Result<HashMap<SendId, Timestamp>, TeachError> {
+    let mut clicked = Vec::with_capacity(campaigns.len());
+    for campaign in campaigns {
+        clicked.push((&campaign.reward, reading::clicked(store, campaign, after).await?));
+    }
+    Ok(rewards::purchases(&clicked, |profile| orders.times(profile.as_str())))
+}
+
+/// A lesson with what it needs to understand the mails.
+struct Class<'a> {
+    catalogs: Catalogs<'a>,
+    answers: Answers,
+    calibrating: Calibrating,
+    sends: usize,
+    unreadable: usize,
+}
+
+impl Class<'_> {
+    /// Teaches all the mails, a page at a time.
+    async fn attend(&mut self, mut lesson: Lesson, mut mails: Mails<'_>) -> Result<Lesson, TeachError> {
+        let mut page: Vec<DecidedSend> = Vec::with_capacity(PAGE_ROWS);
         loop {
-            let page = shown.page(store, &campaign.id, &place).await?;
-            let Some(last) = page.last() else { break };
-            place = (last.decided_at, last.send.as_str().to_owned());
-            for send in page {
-                if !catalogs.contains_key(&send.catalog_version) {
-                    let kept = kept_traits(store, &send.catalog_version).await?;
-                    catalogs.insert(send.catalog_version.clone(), kept);
-                }
-                let arm =
-                    catalogs.get(&send.catalog_version).and_then(|arms| arms.get(&send.variant)).cloned();
-                match arm.filter(|_| rewards::usable(&send)) {
-                    Some(arm) => found.push(Known { send, campaign, arm }),
-                    None => unreadable += 1,
-                }
+            let next = mails.next().await?;
+            let ended = next.is_none();
+            if let Some((campaign, send)) = next {
+                let arm = self.catalogs.arm(&send.catalog_version, &send.variant).await?;
+                let Some(arm) = arm.filter(|_| rewards::usable(&send)) else {
+                    self.unreadable += 1;
+                    continue;
+                };
+                self.sends += 1;
+                self.calibrating.take(&send, &campaign.reward);
+                let reading = Reading { send: &send, campaign: &campaign.id, reward: &campaign.reward, arm };
+                let purchased_at = self.answers.purchases.get(&send.send).copied();
+                let unsubscribed_at = self.answers.departures.get(&send.send).copied();
+                page.push(rewards::decided(&reading, purchased_at, unsubscribed_at));
+            }
+            if page.len() == PAGE_ROWS || ended {
+                let full = mem::take(&mut page);
+                // Seconds of arithmetic for many mails: not on a thread that mails wait for.
+                lesson = tokio::task::spawn_blocking(move || {
+                    full.iter().for_each(|send| lesson.take(send));
+                    lesson
+                })
+                .await?;
+            }
+            if ended {
+                return Ok(lesson);
             }
         }
     }
-    Ok((found, unreadable))
+}
+
+/// What variants were, by the catalogue of their time.
+struct Catalogs<'a> {
+    store: &'a Store,
+    known: HashMap<String, HashMap<VariantId, ArmTraits>>,
+}
+
+impl<'a> Catalogs<'a> {
+    fn new(store: &'a Store, version: &str, traits: Vec<CampaignTraits>) -> Self {
+        Self { store, known: HashMap::from([(version.to_owned(), by_variant(traits))]) }
+    }
+
+    /// What a variant was; `None` where its catalogue was not kept.
+    async fn arm(&mut self, version: &str, variant: &VariantId) -> Result<Option<&ArmTraits>, TeachError> {
+        if !self.known.contains_key(version) {
+            if self.known.len() == CATALOGS_MAX {
+                self.known.clear();
+            }
+            let kept = kept_traits(self.store, version).await?;
+            self.known.insert(version.to_owned(), kept);
+        }
+        Ok(self.known.get(version).and_then(|arms| arms.get(variant)))
+    }
 }
 
 /// The variants of an earlier catalogue; none where it was not kept.

@@ -205,6 +205,8 @@ fn decision(
         policy_version: selection.policy_version.clone(),
         catalog_version: engine.catalog.version.clone(),
         seed: seed(&ruling.send),
+        drawn_at: None,
+        withdrawn: Vec::new(),
         scoring: None,
         inputs,
     }

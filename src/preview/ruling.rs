@@ -18,6 +18,7 @@ use crate::stage::Stage;
 use crate::store::Store;
 use crate::worker::decide::Verdict;
 use crate::worker::engine::Engine;
+use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
 
 /// Stands for a code that nobody has claimed yet: a preview claims none.
@@ -72,18 +73,18 @@ pub(super) async fn rule(
     let subject = &candidate.subject;
     let mut notes: Vec<String> = candidate.start.note().into_iter().collect();
     let mut warnings = Vec::new();
-    let mut verdict = engine.decide(subject, &[], now);
+    let mut verdict = engine.decide(subject, &Exhausted::default(), now);
     if let Verdict::Stop { outcome, .. } = &verdict
         && let ("quiet_hours", Some(end)) = (outcome.reason.as_str(), outcome.retry_at)
     {
         notes.push(format!("{}; it would wait until {end}, and is shown as of then", outcome.detail));
-        verdict = engine.decide(subject, &[], end);
+        verdict = engine.decide(subject, &Exhausted::default(), end);
     }
     if let (Gate::Ignored, Verdict::Stop { outcome, placement: None, decision: None }) = (gate, &verdict) {
         notes.push(format!("the gate would stop it ({}): {}", outcome.reason, outcome.detail));
         let slice = slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent);
         let slice = if slice == Slice::Holdout { Slice::Policy } else { slice };
-        verdict = engine.choose(subject, entry, slice, &[], now);
+        verdict = engine.choose(subject, entry, slice, &Exhausted::default(), now);
     }
     let (stage, answer) = match verdict {
         Verdict::Go(plan) => {

@@ -73,6 +73,8 @@ pub struct Selection<'a> {
     pub variant: Option<&'a Variant>,
     /// The exact probability with which it was drawn.
     pub propensity: f64,
+    /// The number in [0, 1) that chose; see [`crate::decision::Decision::drawn_at`].
+    pub drawn_at: f64,
     /// What could have been drawn.
     pub candidates: Vec<Candidate>,
     /// What could not, and by which rule.
@@ -111,6 +113,7 @@ pub fn select<'e>(situation: &Situation<'e, '_>) -> Selection<'e> {
         let selection = Selection {
             variant: variants.get(drawn.index).copied(),
             propensity: drawn.propensity,
+            drawn_at: drawn.at,
             candidates: drawn.candidates,
             policy_version: learnt.map_or_else(no_version, |model| model.version.clone()),
             reasons: drawn.reasons,
@@ -167,6 +170,7 @@ fn drawn_by_shares<'e>(situation: &Situation<'e, '_>, variants: &[&'e Variant]) 
     Selection {
         variant: variants.get(drawn).copied(),
         propensity: distribution.probabilities[drawn],
+        drawn_at: at,
         candidates,
         ruled_out: Vec::new(),
         policy_version: no_version(),

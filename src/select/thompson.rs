@@ -37,6 +37,8 @@ pub(super) struct Drawn {
     pub(super) index: usize,
     /// The probability of the choice among all that was eligible.
     pub(super) propensity: f64,
+    /// The number that chose.
+    pub(super) at: f64,
     /// The shortlist.
     pub(super) candidates: Vec<Candidate>,
     /// The record.
@@ -144,6 +146,7 @@ pub(super) fn draw(
     Some(Drawn {
         index: indexes.get(choice.index).copied().unwrap_or(variants.len()),
         propensity: choice.propensity(),
+        at: choice.at,
         candidates: candidates.collect(),
         draw,
         reasons,

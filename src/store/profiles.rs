@@ -167,6 +167,47 @@ impl Store {
         rows.into_iter().map(Profile::try_from).collect()
     }
 
+    /// The zones that profiles name, and `None` where some name none. Reads one row of the index a zone, not the people.
+    pub async fn time_zones(&self) -> Result<Vec<Option<String>>, Error> {
+        let rows: Vec<(Option<String>,)> = self
+            .pools
+            .all(
+                "with recursive zones (zone) as (
+                   select min(time_zone) from profiles
+                   union all
+                   select (select min(p.time_zone) from profiles as p where p.time_zone > zones.zone) from zones
+                   where zones.zone is not null
+                 )
+                 select zone from zones where zone is not null
+                 union all
+                 select null where exists (select 1 from profiles where time_zone is null)",
+                args![],
+            )
+            .await?;
+        Ok(rows.into_iter().map(|(zone,)| zone).collect())
+    }
+
+    /// The next `limit` profiles of a zone behind `after`, by id in byte order; `None`: those who name none.
+    pub async fn profiles_in_zone(
+        &self,
+        zone: Option<&str>,
+        after: Option<&ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<Profile>, Error> {
+        let after = after.map_or("", ProfileId::as_str);
+        let rows: Vec<ProfileRow> = match zone {
+            Some(zone) => {
+                let sql = format!("{COLUMNS} where time_zone = $1 and id > $2 order by id limit $3");
+                self.pools.all(sql, args![zone, after, limit]).await?
+            }
+            None => {
+                let sql = format!("{COLUMNS} where time_zone is null and id > $1 order by id limit $2");
+                self.pools.all(sql, args![after, limit]).await?
+            }
+        };
+        rows.into_iter().map(Profile::try_from).collect()
+    }
+
     /// Profiles that have this address, whatever its case.
     pub async fn profiles_by_address(&self, address: &EmailAddress) -> Result<Vec<Profile>, Error> {
         let sql = format!("{COLUMNS} where address_key = $1 order by id");

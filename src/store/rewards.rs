@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::Error;
 use super::Store;
 use super::batch::args;
-use super::web_decisions::DECISION_ID;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::decision::Scoring;
@@ -16,15 +15,17 @@ use crate::profile::ProfileId;
 use crate::send::SendId;
 use crate::stage::Stage;
 
-/// A mail that went out, or what a web page showed, with what the policy knew and what a person did with it.
+/// A mail that went out, with what the policy knew and what a person did with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewardedSend {
-    /// The send; of what a page showed, the decision.
+    /// The send.
     pub send: SendId,
     /// To whom.
     pub profile: ProfileId,
     /// When it was decided.
     pub decided_at: Timestamp,
+    /// When the mail went out.
+    pub submitted_at: Timestamp,
     /// Where the person stood.
     pub stage: Stage,
     /// What they got.
@@ -35,6 +36,21 @@ pub struct RewardedSend {
     pub scoring: Scoring,
     /// First click by a person.
     pub clicked_at: Option<Timestamp>,
+}
+
+/// A mail in which a person clicked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClickedSend {
+    /// The send.
+    pub send: SendId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// When the mail went out.
+    pub submitted_at: Timestamp,
+    /// First click by a person.
+    pub clicked_at: Timestamp,
 }
 
 /// What a campaign's mails met with.
@@ -50,9 +66,6 @@ pub struct Reception {
     pub unsubscribes: u64,
 }
 
-/// A decision's body as JSON. PostgreSQL reads nothing from JSON that holds a NUL anywhere, and what clients send may.
-const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
-
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);
 
@@ -61,6 +74,7 @@ struct Row {
     send_id: String,
     profile_id: String,
     at: i64,
+    submitted_at: i64,
     stage: String,
     variant: String,
     catalog_version: String,
@@ -76,6 +90,7 @@ impl Row {
                 .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
             profile: ProfileId::parse(&self.profile_id).map_err(|fault| wrong(fault.to_string()))?,
             decided_at: from_millisecond(self.at),
+            submitted_at: from_millisecond(self.submitted_at),
             stage: Stage::parse(&self.stage).ok_or_else(|| wrong(format!("no stage {:?}", self.stage)))?,
             scoring: serde_json::from_str(&self.scoring).map_err(|fault| wrong(fault.to_string()))?,
             variant: VariantId(self.variant),
@@ -86,68 +101,76 @@ impl Row {
 }
 
 impl Store {
-    /// Mails of a campaign that went out, or may have, decided by a policy that learns, in the order of their decisions
-    /// from behind `after` on.
+    /// Mails of a campaign that went out, by all that is known, decided by a policy that learns, in the order of their
+    /// decisions from behind `after` on; those that went out after `submitted_after`.
+    ///
+    /// What is `unknown` is left out: sent again it goes out at another time, and it must not teach twice.
     pub async fn rewarded_sends(
         &self,
         campaign: &CampaignId,
         after: &DecisionPlace,
+        submitted_after: Timestamp,
         limit: usize,
     ) -> Result<Vec<RewardedSend>, Error> {
         let rows: Vec<Row> = self
             .pools
             .all(
-                format!(
-                    "select d.send_id, d.profile_id, d.at, d.stage, d.variant,
-                   {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
+                "select d.send_id, d.profile_id, d.at, s.submitted_at, d.stage, d.variant,
+                   d.body{json}->>'catalog_version' as catalog_version, d.body{json}->>'scoring' as scoring,
                    s.clicked_at
                  from decisions as d join sends as s on s.seq = d.send_seq
                  where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
                    and d.policy = 'thompson' and d.variant is not null
-                   and {BODY}->>'scoring' is not null
-                   and s.submitted_at is not null and s.state in ('sent', 'unknown')
-                 order by d.at, d.send_id limit $4"
-                ),
-                args![campaign.as_str(), after.0, after.1.as_str(), limit],
+                   and s.submitted_at > $4 and s.state = 'sent'
+                   and d.body{json}->>'scoring' is not null
+                 order by d.at, d.send_id limit $5",
+                args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit],
             )
             .await?;
         rows.into_iter().map(Row::read).collect()
     }
 
-    /// The same of what was chosen for web pages: each is clicked by the first event that names it by its
-    /// [`DECISION_ID`]. Every one of them was shown.
-    pub async fn rewarded_visits(
+    /// Those of [`Store::rewarded_sends`] in which a person clicked, without what the policy knew.
+    pub async fn clicked_sends(
         &self,
         campaign: &CampaignId,
         after: &DecisionPlace,
+        submitted_after: Timestamp,
         limit: usize,
-    ) -> Result<Vec<RewardedSend>, Error> {
-        let sql = format!(
-            "select d.id as send_id, d.profile_id, d.at, {BODY}->>'stage' as stage, d.variant,
-               {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
-               (select min(e.at) from events as e
-                where e.profile_id = d.profile_id and e.at >= d.at
-                  and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%') as clicked_at
-             from web_decisions as d
-             where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3))
-               and d.variant is not null and {BODY}->>'policy' = 'thompson'
-               and {BODY}->>'scoring' is not null
-             order by d.at, d.id limit $4"
-        );
-        let rows: Vec<Row> =
-            self.pools.all(sql, args![campaign.as_str(), after.0, after.1.as_str(), limit]).await?;
-        rows.into_iter().map(Row::read).collect()
+    ) -> Result<Vec<ClickedSend>, Error> {
+        let rows: Vec<(String, String, i64, i64, i64)> = self
+            .pools
+            .all(
+                "select d.send_id, d.profile_id, d.at, s.submitted_at, s.clicked_at
+                 from decisions as d join sends as s on s.seq = d.send_seq
+                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+                   and d.policy = 'thompson' and d.variant is not null
+                   and s.submitted_at > $4 and s.state = 'sent' and s.clicked_at is not null
+                 order by d.at, d.send_id limit $5",
+                args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit],
+            )
+            .await?;
+        let read =
+            |(send, profile, decided_at, submitted_at, clicked_at): (String, String, i64, i64, i64)| {
+                let wrong = |fault: String| Error::unreadable("decisions", &send, fault);
+                Ok(ClickedSend {
+                    send: SendId::parse(&send)
+                        .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
+                    profile: ProfileId::parse(&profile).map_err(|fault| wrong(fault.to_string()))?,
+                    decided_at: from_millisecond(decided_at),
+                    submitted_at: from_millisecond(submitted_at),
+                    clicked_at: from_millisecond(clicked_at),
+                })
+            };
+        rows.into_iter().map(read).collect()
     }
 
-    /// The earliest decision whose mail may still go out. Everything decided before has come to its end.
-    pub async fn earliest_open_decision(&self) -> Result<Option<Timestamp>, Error> {
+    /// When the earliest mail went out of which it is not written down yet what became of it. Of what went out before,
+    /// everything is known.
+    pub async fn earliest_in_flight(&self) -> Result<Option<Timestamp>, Error> {
         let row: Option<(Option<i64>,)> = self
             .pools
-            .first(
-                "select min(d.at) from sends as s join decisions as d on d.send_seq = s.seq
-                 where s.state in ('scheduled', 'deferred', 'leased', 'submitting') and s.attempt > 0",
-                args![],
-            )
+            .first("select min(submitted_at) from sends where state = 'submitting'", args![])
             .await?;
         Ok(row.and_then(|(at,)| at).map(from_millisecond))
     }
@@ -168,17 +191,14 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// How often each variant was shown: by mails that went out, or may have, and by web pages.
+    /// How many mails of each variant went out, or may have.
     pub async fn sends_by_variant(&self) -> Result<BTreeMap<VariantId, u64>, Error> {
         let rows: Vec<(String, i64)> = self
             .pools
             .all(
-                "select variant, count(*) from (
-                   select variant from sends
-                   where variant is not null and submitted_at is not null and state in ('sent', 'unknown')
-                   union all
-                   select variant from web_decisions where variant is not null
-                 ) as shown group by variant",
+                "select variant, count(*) from sends
+                 where variant is not null and submitted_at is not null and state in ('sent', 'unknown')
+                 group by variant",
                 args![],
             )
             .await?;

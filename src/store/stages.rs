@@ -129,6 +129,23 @@ impl Store {
             .collect()
     }
 
+    /// The next `limit` profiles behind `after`, by id in byte order, whose place can change although they do nothing:
+    /// all that were placed, but for those at [`Stage::Discover`], where nothing can decay any further.
+    pub async fn placed_after(
+        &self,
+        after: Option<&ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<ProfileId>, Error> {
+        let rows: Vec<(String,)> = self
+            .pools
+            .all(
+                "select profile_id from stages where profile_id > $1 and stage <> $2 order by profile_id limit $3",
+                args![after.map_or("", ProfileId::as_str), Stage::Discover.as_str(), limit],
+            )
+            .await?;
+        rows.into_iter().map(|(profile,)| read_profile(&profile)).collect()
+    }
+
     /// The place behind all steps recorded so far.
     pub async fn transitions_end(&self) -> Result<Arrival, Error> {
         let row: Option<(i64,)> =

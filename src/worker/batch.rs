@@ -27,6 +27,7 @@ use crate::worker::decide::Plan;
 use crate::worker::decide::Subject;
 use crate::worker::decide::Verdict;
 use crate::worker::engine::Engine;
+use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
 use crate::worker::load::load;
 use crate::worker::shared::Shared;
@@ -146,10 +147,10 @@ async fn first(
     token: &LeaseToken,
     now: Timestamp,
 ) -> Result<(), Error> {
+    let mut exhausted = Exhausted::new(shared.empty_offers());
     loop {
-        let empty_offers = shared.empty_offers();
         // A bug that one person's data brings out must not take the others with it.
-        let verdict = catch_unwind(AssertUnwindSafe(|| engine.decide(&subject, &empty_offers, now)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| engine.decide(&subject, &exhausted, now)));
         match verdict {
             Err(_) => {
                 let detail = format!("deciding {} panicked; please report it", subject.send.id);
@@ -163,7 +164,8 @@ async fn first(
             }
             Ok(Verdict::Go(plan)) => {
                 let mut plan = *plan;
-                if !claim_coupon(shared, &mut plan, &subject, now).await? {
+                if let Some(offer) = claim_coupon(shared, &mut plan, &subject, now).await? {
+                    exhausted.withdraw(&plan, &offer);
                     continue;
                 }
                 decided.go(engine, subject, plan, token);
@@ -173,24 +175,24 @@ async fn first(
     }
 }
 
-/// Writes this person's own code into the decision. False when the pool is empty: somebody must decide again.
+/// Writes this person's own code into the decision. The offer, when its pool is empty: it must be decided again.
 async fn claim_coupon(
     shared: &Shared,
     plan: &mut Plan,
     subject: &Subject,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let Some(offer) = &plan.coupon else { return Ok(true) };
+) -> Result<Option<String>, Error> {
+    let Some(offer) = &plan.coupon else { return Ok(None) };
     let Some(code) = shared.store.claim_coupon(offer, &subject.profile.id, now).await? else {
         tracing::warn!(
             offer,
             "no coupon is left for offer {offer}: import more with `bespoke import coupons`"
         );
         shared.offer_is_empty(offer);
-        return Ok(false);
+        return Ok(Some(offer.clone()));
     };
     plan.decision.inputs["offer"]["code"] = Value::from(code);
-    Ok(true)
+    Ok(None)
 }
 
 impl Decided {

@@ -16,6 +16,7 @@ use crate::catalog::variant::CampaignEntry;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::Slice;
+use crate::decision::Withdrawn;
 use crate::event::Event;
 use crate::facts;
 use crate::history;
@@ -37,6 +38,7 @@ use crate::stage;
 use crate::stage::Placement;
 use crate::stage::StageRecord;
 use crate::worker::engine::Engine;
+use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
 use crate::worker::gate::OptIn;
 use crate::worker::guard;
@@ -104,15 +106,32 @@ pub struct Plan {
     pub products: Vec<String>,
 }
 
-/// The seed of a send's draw: the same send, the same draw.
+/// The seed of a send's first draw: the same send, the same draw.
 pub fn seed(send: &SendId) -> u64 {
-    let digest = Sha256::digest(send.as_str().as_bytes());
+    seed_of_draw(send, 0)
+}
+
+/// The seed of a send's draw by its number: draws of one send are as independent as those of two.
+fn seed_of_draw(send: &SendId, draw: usize) -> u64 {
+    let mut hash = Sha256::new_with_prefix(send.as_str().as_bytes());
+    if draw > 0 {
+        hash.update(format!("/draw/{draw}"));
+    }
+    let digest = hash.finalize();
     u64::from_be_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
+/// The experiment by which a person has their place in an A/B test: another for each draw, and sticky all the same.
+fn split(campaign: &Campaign, draw: usize) -> String {
+    match draw {
+        0 => format!("ab/{}", campaign.id),
+        draw => format!("ab/{}/draw/{draw}", campaign.id),
+    }
+}
+
 impl Engine {
-    /// Decides one send at `now`. `empty_offers` are those whose coupons have run out.
-    pub fn decide(&self, subject: &Subject, empty_offers: &[String], now: Timestamp) -> Verdict {
+    /// Decides one send at `now`. `exhausted`: what has no coupon left, and draws that fell on such a thing before.
+    pub fn decide(&self, subject: &Subject, exhausted: &Exhausted, now: Timestamp) -> Verdict {
         let Some(entry) = self.catalog.campaign(&subject.send.campaign) else {
             let detail = format!("there is no campaign {} among the templates", subject.send.campaign);
             return Verdict::stop(Outcome::terminal(State::Failed, "no_campaign", detail));
@@ -133,7 +152,7 @@ impl Engine {
         if let Some(outcome) = canceled(&entry.campaign, subject) {
             return Verdict::stop(outcome);
         }
-        self.choose(subject, entry, slice, empty_offers, now)
+        self.choose(subject, entry, slice, exhausted, now)
     }
 
     /// Decides what somebody would get whom the gate lets pass: the second half of [`Engine::decide`].
@@ -142,7 +161,7 @@ impl Engine {
         subject: &Subject,
         entry: &CampaignEntry,
         slice: Slice,
-        empty_offers: &[String],
+        exhausted: &Exhausted,
         now: Timestamp,
     ) -> Verdict {
         let history = self.history(subject, now);
@@ -155,6 +174,7 @@ impl Engine {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
         let model = self.policy.current();
+        let draw = exhausted.withdrawn().len();
         let selection = select::select(&Situation {
             entry,
             facts: &facts,
@@ -164,19 +184,29 @@ impl Engine {
             stage: placement.stage,
             locale: subject.profile.locale.as_deref(),
             slice,
-            position: slices::position(&subject.profile.id, &format!("ab/{}", entry.campaign.id)),
-            empty_offers,
+            position: slices::position(&subject.profile.id, &split(&entry.campaign, draw)),
+            empty_offers: exhausted.offers(),
             now,
-            seed: seed(&subject.send.id),
+            seed: seed_of_draw(&subject.send.id, draw),
         });
-        self.conclude(subject, &selection, placement, facts, slice, now)
+        let drawn = Drawn { selection: &selection, withdrawn: exhausted.withdrawn(), slice };
+        self.conclude(subject, &drawn, placement, facts, now)
     }
 
     /// The history of a subject at `now`.
     pub fn history(&self, subject: &Subject, now: Timestamp) -> History {
-        let created_at = subject.profile.created_at;
-        let mut history =
-            history::fold(&self.fold, &self.products, created_at, &subject.events, &subject.mails, now);
+        self.history_of(subject.profile.created_at, &subject.events, &subject.mails, now)
+    }
+
+    /// The history of somebody known since `created_at`, at `now`.
+    pub fn history_of(
+        &self,
+        created_at: Timestamp,
+        events: &[Event],
+        mails: &[Mail],
+        now: Timestamp,
+    ) -> History {
+        let mut history = history::fold(&self.fold, &self.products, created_at, events, mails, now);
         history.value = self.value.as_ref().and_then(|model| model.of(&history.order_days, now));
         history
     }
@@ -209,12 +239,12 @@ impl Engine {
     fn conclude(
         &self,
         subject: &Subject,
-        selection: &Selection<'_>,
+        drawn: &Drawn<'_>,
         placement: Placement,
         mut facts: Value,
-        slice: Slice,
         now: Timestamp,
     ) -> Verdict {
+        let Drawn { selection, withdrawn, slice } = *drawn;
         let mut coupon = None;
         if let Some(offer) =
             selection.variant.and_then(|variant| self.catalog.offer(variant.offer.as_deref()?))
@@ -246,11 +276,13 @@ impl Engine {
             slice,
             candidates: selection.candidates.clone(),
             ruled_out: selection.ruled_out.clone(),
-            reasons: reasons(selection, &placement, slice),
+            reasons: reasons(drawn, &placement),
             policy: self.policy_word(subject).to_owned(),
             policy_version: selection.policy_version.clone(),
             catalog_version: self.catalog.version.clone(),
-            seed: seed(&subject.send.id),
+            seed: seed_of_draw(&subject.send.id, withdrawn.len()),
+            drawn_at: Some(selection.drawn_at),
+            withdrawn: withdrawn.to_vec(),
             scoring: selection.scoring.clone(),
             inputs,
             choice,
@@ -291,8 +323,24 @@ fn no_send(decision: &Decision) -> (&'static str, String) {
     ("no_variant", format!("no variant may be shown; {}", rules.join("; ")))
 }
 
-fn reasons(selection: &Selection<'_>, placement: &Placement, slice: Slice) -> Vec<String> {
+/// A selection with what led to it.
+struct Drawn<'a> {
+    selection: &'a Selection<'a>,
+    /// Draws before it.
+    withdrawn: &'a [Withdrawn],
+    slice: Slice,
+}
+
+fn reasons(drawn: &Drawn<'_>, placement: &Placement) -> Vec<String> {
+    let Drawn { selection, withdrawn, slice } = *drawn;
     let mut reasons = vec![placement.reason.clone()];
+    reasons.extend(withdrawn.iter().map(|draw| {
+        format!(
+            "{} was drawn first, but no coupon was left for offer {}: drawn again without it",
+            draw.variant.as_str(),
+            draw.offer
+        )
+    }));
     let candidates = selection.candidates.len();
     match (selection.variant, slice) {
         (Some(variant), Slice::Uniform) => {

@@ -7,6 +7,7 @@ pub mod assemble;
 mod batch;
 pub mod decide;
 pub mod engine;
+pub mod exhausted;
 pub mod gate;
 pub mod guard;
 pub mod in_use;

@@ -1,9 +1,5 @@
 //! campaign × audience → scheduled sends. Planning twice adds nothing: every occurrence has a name.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::civil::Time;
@@ -32,6 +28,7 @@ use crate::worker::schedule::date_of;
 use crate::worker::schedule::yearly;
 
 mod audience;
+mod journey;
 mod triggers;
 
 pub(crate) use triggers::starting_data;
@@ -79,6 +76,9 @@ pub async fn plan(
         .filter(|state| state.running == Running::Canceled)
         .map(|state| state.campaign.0)
         .collect();
+    if engine.catalog.campaigns().any(starts_by_stage) {
+        journey::place_everybody(store, engine, horizon.now).await?;
+    }
     let mut done = Vec::new();
     for entry in engine.catalog.campaigns() {
         let name = entry.campaign.id.as_str();
@@ -91,6 +91,10 @@ pub async fn plan(
         done.push(planned);
     }
     Ok(done)
+}
+
+fn starts_by_stage(entry: &CampaignEntry) -> bool {
+    matches!(entry.campaign.trigger, Trigger::StageEntry { .. })
 }
 
 struct Planner<'a> {
@@ -108,30 +112,54 @@ struct Wanted {
     data: Map<String, Value>,
 }
 
+/// When a campaign that goes by the calendar is due.
+enum Calendar<'a> {
+    /// By a cron pattern.
+    Cron(Schedule),
+    /// By a date of the person, which comes round every year.
+    Yearly {
+        /// Every day at `time`: on other times nobody can be due.
+        daily: Schedule,
+        /// The trait that holds the date.
+        name: &'a str,
+        time: Time,
+        days_before: u32,
+    },
+}
+
+impl Calendar<'_> {
+    fn daily(&self) -> &Schedule {
+        match self {
+            Self::Cron(schedule) => schedule,
+            Self::Yearly { daily, .. } => daily,
+        }
+    }
+
+    /// When it is due for a person, in whose zone `daily` strikes at these times.
+    fn due(&self, profile: &Profile, zone: &TimeZone, strikes: &[Due], window: Window) -> Vec<Due> {
+        match self {
+            Self::Cron(_) => strikes.to_vec(),
+            Self::Yearly { name, time, days_before, .. } => {
+                let date = profile.traits.get(*name).and_then(Value::as_str).and_then(date_of);
+                date.map_or_else(Vec::new, |date| yearly(date, *time, *days_before, zone, window))
+            }
+        }
+    }
+}
+
 impl Planner<'_> {
     async fn run(&self) -> Result<Planned, Error> {
         match &self.entry.campaign.trigger {
             Trigger::Api {} => Ok(Planned::default()),
             Trigger::Cron { schedule } => match Schedule::parse(schedule) {
-                Ok(schedule) => {
-                    let by_zone: Mutex<HashMap<Option<String>, Vec<Due>>> = Mutex::default();
-                    self.all_profiles(&schedule, &|profile, zone, window| {
-                        let mut by_zone = by_zone.lock().unwrap_or_else(PoisonError::into_inner);
-                        let known = by_zone.entry(profile.time_zone.clone());
-                        known.or_insert_with(|| schedule.occurrences(zone, window)).clone()
-                    })
-                    .await
-                }
+                Ok(schedule) => self.by_calendar(&Calendar::Cron(schedule)).await,
                 // The catalogue has checked it.
                 Err(_) => Ok(Planned::default()),
             },
             Trigger::DateTrait { name, at, days_before } => {
                 let time: Time = at.parse().unwrap_or(Time::midnight());
-                self.all_profiles(&Schedule::daily(time), &|profile, zone, window| {
-                    let date = profile.traits.get(name).and_then(Value::as_str).and_then(date_of);
-                    date.map_or_else(Vec::new, |date| yearly(date, time, *days_before, zone, window))
-                })
-                .await
+                let daily = Schedule::daily(time);
+                self.by_calendar(&Calendar::Yearly { daily, name, time, days_before: *days_before }).await
             }
             Trigger::Event { name, delay_minutes, once_per_hours, .. } => {
                 self.events(name, *delay_minutes, *once_per_hours).await
@@ -151,34 +179,33 @@ impl Planner<'_> {
         Ok(Window { from, until: now + ahead })
     }
 
-    /// Goes through all profiles, page by page; `occurrences` says when each is due. Where `daily` strikes nowhere on
-    /// earth within the window, nobody is due, and nobody is read.
-    async fn all_profiles(
-        &self,
-        daily: &Schedule,
-        occurrences: &(dyn Fn(&Profile, &TimeZone, Window) -> Vec<Due> + Send + Sync),
-    ) -> Result<Planned, Error> {
+    /// Goes through the people of each zone in which it is due within the window, page by page. Of other zones nobody is
+    /// read.
+    async fn by_calendar(&self, calendar: &Calendar<'_>) -> Result<Planned, Error> {
         let window = self.window().await?;
-        let mut zones = Zones::default();
         let mut planned = Planned::default();
-        let mut after: Option<ProfileId> = None;
-        let mut left = daily.strikes_somewhere(window);
-        while left {
-            let page = self.store.profiles_after(after.as_ref(), PAGE_ROWS).await?;
-            left = page.len() == PAGE_ROWS;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id.clone());
-            let looked_at = page.len() as u64;
-            let mut wanted = Vec::new();
-            for profile in page.into_iter().filter(|profile| self.may_get_mail(profile)) {
-                let zone = zones.of(&profile, &self.engine.rules.default_zone);
-                for due in occurrences(&profile, zone, window) {
-                    wanted.push(Wanted { profile: profile.clone(), due, data: Map::new() });
+        for name in self.store.time_zones().await? {
+            let default = &self.engine.rules.default_zone;
+            let zone = name.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or(default.clone());
+            let strikes = calendar.daily().occurrences(&zone, window);
+            let mut after: Option<ProfileId> = None;
+            let mut left = !strikes.is_empty();
+            while left {
+                let page = self.store.profiles_in_zone(name.as_deref(), after.as_ref(), PAGE_ROWS).await?;
+                left = page.len() == PAGE_ROWS;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id.clone());
+                let looked_at = page.len() as u64;
+                let mut wanted = Vec::new();
+                for profile in page.into_iter().filter(|profile| self.may_get_mail(profile)) {
+                    for due in calendar.due(&profile, &zone, &strikes, window) {
+                        wanted.push(Wanted { profile: profile.clone(), due, data: Map::new() });
+                    }
                 }
+                planned.looked_at += looked_at;
+                planned.scheduled += self.schedule(wanted).await?;
+                (self.progress)(&self.entry.campaign, looked_at);
             }
-            planned.looked_at += looked_at;
-            planned.scheduled += self.schedule(wanted).await?;
-            (self.progress)(&self.entry.campaign, looked_at);
         }
         let until = window.until.to_string();
         self.store.set_plan_cursor(&self.entry.campaign.id, "until", &until).await?;
@@ -198,38 +225,31 @@ impl Planner<'_> {
         }
         let audience = Audience::new(self.store, self.engine, self.entry, self.horizon.now);
         let wanted = audience.keep(wanted).await?;
-        let sends: Vec<ScheduledSend> = wanted.into_iter().map(|wanted| self.send(wanted)).collect();
+        let campaign = &self.entry.campaign;
+        let sends: Vec<ScheduledSend> = wanted.iter().map(|wanted| wanted.send(campaign)).collect();
         self.store.plan(&sends).await
     }
+}
 
-    fn send(&self, wanted: Wanted) -> ScheduledSend {
-        let campaign = &self.entry.campaign;
+impl Wanted {
+    /// The send as it is planned.
+    fn send(&self, campaign: &Campaign) -> ScheduledSend {
+        let Self { profile, due, data } = self;
         let deadline = SignedDuration::from_hours(i64::from(campaign.deadline_hours));
-        let due = wanted.due;
         ScheduledSend {
-            id: SendId::derive(due.at, &campaign.id, &wanted.profile.id, &due.occurrence),
+            id: SendId::derive(due.at, &campaign.id, &profile.id, &due.occurrence),
             campaign: campaign.id.clone(),
             kind: campaign.kind,
             guarantee: campaign.guarantee(),
-            profile: wanted.profile.id,
-            occurrence: due.occurrence,
+            profile: profile.id.clone(),
+            occurrence: due.occurrence.clone(),
             due_at: due.at,
             expires_at: due.at + deadline,
             state: State::Scheduled,
             attempt: 0,
             orphaned: 0,
-            data: wanted.data,
+            data: data.clone(),
             to: None,
         }
-    }
-}
-
-/// Zones by name: a shop has few, and its customers many.
-#[derive(Default)]
-struct Zones(HashMap<Option<String>, TimeZone>);
-
-impl Zones {
-    fn of(&mut self, profile: &Profile, default: &TimeZone) -> &TimeZone {
-        self.0.entry(profile.time_zone.clone()).or_insert_with(|| profile.zone(default))
     }
 }

@@ -7,7 +7,6 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::civil::Time;
-use jiff::tz::Offset;
 use jiff::tz::TimeZone;
 
 /// Occurrences of one campaign for one zone in one planning run, at most.
@@ -51,14 +50,6 @@ impl Schedule {
     /// Every day at this time.
     pub fn daily(time: Time) -> Self {
         Self::parse(&format!("{} {} * * *", time.minute(), time.hour())).expect("a minute and an hour")
-    }
-
-    /// Whether there is an hour of the world by which it is due in the window: zones are quarters of an hour apart.
-    pub fn strikes_somewhere(&self, window: Window) -> bool {
-        (-48..=56).any(|quarters| {
-            let offset = Offset::from_seconds(quarters * 900).unwrap_or(Offset::UTC);
-            !self.occurrences(&TimeZone::fixed(offset), window).is_empty()
-        })
     }
 
     /// All times in the window, by the wall clock of `zone`. The local time is what names an occurrence, so that a
@@ -154,20 +145,6 @@ mod tests {
         assert_eq!(
             autumn,
             ["2026-10-25T02:30 2026-10-25T00:30:00Z", "2026-10-26T02:30 2026-10-26T01:30:00Z"]
-        );
-    }
-
-    #[test]
-    fn a_pattern_strikes_somewhere_only_at_quarters_of_an_hour() {
-        let strikes =
-            |from, until| Schedule::parse("0 10 * * *").unwrap().strikes_somewhere(window(from, until));
-        assert!(strikes("2026-06-01T09:59:00Z", "2026-06-01T10:01:00Z"), "in London, winter");
-        assert!(strikes("2026-06-01T04:14:00Z", "2026-06-01T04:16:00Z"), "in Kathmandu");
-        assert!(!strikes("2026-06-01T04:16:00Z", "2026-06-01T04:29:00Z"));
-        let daily = Schedule::daily("23:59".parse().unwrap());
-        assert!(
-            daily.strikes_somewhere(window("2026-06-01T09:58:00Z", "2026-06-01T10:00:00Z")),
-            "Kiritimati"
         );
     }
 

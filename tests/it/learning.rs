@@ -2,6 +2,7 @@
 
 use bespoke::learn::fit::{DecidedSend, fit, needed_after};
 use bespoke::select::model::heads::BaseRates;
+use bespoke::select::model::heads::Windows;
 use bespoke::select::model::vector::NamedFeatures;
 use bespoke::select::model::{
     Arm, Chooser, FeatureId, FeatureSpace, Heads, Kind, SparseVector, Values, choose::ChoiceOptions,
@@ -95,7 +96,8 @@ fn simulate(seed: u64) -> (Clicks, Heads) {
             let features = world.stages[stage].plus(&world.variants[stage][choice.index]);
             sends.push(DecidedSend {
                 send_id: format!("{day}-{number}"),
-                decided_at,
+                submitted_at: decided_at,
+                windows: Windows::default(),
                 features: features.named(world.model.space()),
                 clicked_at: clicks.then(|| decided_at + SignedDuration::from_mins(minutes)),
                 purchased_at: None,
@@ -106,7 +108,7 @@ fn simulate(seed: u64) -> (Clicks, Heads) {
         let needed = needed_after(&world.model);
         let known: Vec<DecidedSend> = sends
             .iter()
-            .filter(|send| needed.is_none_or(|after| send.decided_at > after))
+            .filter(|send| needed.is_none_or(|after| send.submitted_at > after))
             .map(|send| DecidedSend { clicked_at: send.clicked_at.filter(|at| *at <= now), ..send.clone() })
             .collect();
         fit(&mut world.model, &known, now, now);

@@ -37,6 +37,7 @@ mod policy;
 mod preview;
 mod privacy;
 mod process;
+mod redraws;
 mod render;
 mod replay;
 mod reports;

@@ -61,6 +61,8 @@ fn decision(name: &str, choice: Choice) -> Decision {
         policy_version: "-".to_owned(),
         catalog_version: "c1".to_owned(),
         seed: u64::MAX,
+        drawn_at: Some(0.25),
+        withdrawn: Vec::new(),
         scoring: None,
         inputs: json!({"profile": {"first_name": "A\u{0}na {{ 7*7 }}"}, "n": 1.5}),
     }

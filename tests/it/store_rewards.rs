@@ -13,7 +13,8 @@ use bespoke::decision::VariantId;
 use bespoke::send::ScheduledSend;
 use bespoke::send::Suppression;
 use bespoke::stage::Stage;
-use bespoke::store::DECISION_ID;
+use bespoke::store::ClickedSend;
+use bespoke::store::Engagement;
 use bespoke::store::StoredModel;
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -23,8 +24,6 @@ use crate::support::Database;
 use crate::support::database::start;
 use crate::support::given::SOFT_MAX;
 use crate::support::given::claim;
-use crate::support::given::clicks;
-use crate::support::given::event;
 use crate::support::given::given_people;
 use crate::support::given::mark;
 use crate::support::given::send;
@@ -53,13 +52,15 @@ fn decision(send: &ScheduledSend, at: Timestamp, policy: &str) -> Decision {
         policy_version: "-".to_owned(),
         catalog_version: "c1".to_owned(),
         seed: 1,
+        drawn_at: Some(0.25),
+        withdrawn: Vec::new(),
         scoring: (policy == "thompson").then(|| Scoring {
             features_version: 1,
             customer: vec![0.1 + 0.2, 1e-17],
             recency: [0.5, 0.25],
             draw: None,
         }),
-        inputs: json!({"scoring": "not this", "data": "\u{0} \\u0000"}),
+        inputs: json!({"scoring": "not this"}),
     }
 }
 
@@ -91,52 +92,35 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         let store = &database.store;
         let sends = given_mails(&database).await;
         let at = start() + 1.hour();
-        clicks(&database, &sends[1].id, at).await;
+        store.record_engagement(&[(sends[1].id.clone(), Engagement::Clicked, at)]).await.unwrap();
         let campaign = CampaignId("picks".to_owned());
-        let all = store.rewarded_sends(&campaign, &(start() - 1.minute(), "~".to_owned()), 10).await.unwrap();
+        let (early, ever) = ((start() - 1.minute(), "~".to_owned()), start() - 1.minute());
+        let all = store.rewarded_sends(&campaign, &early, ever, 10).await.unwrap();
         let ids: Vec<_> = all.iter().map(|send| send.send.clone()).collect();
         assert_eq!(ids, [sends[0].id.clone(), sends[1].id.clone()]);
         assert_eq!(all.iter().map(|send| send.clicked_at).collect::<Vec<_>>(), [None, Some(at)]);
         assert_eq!(Some(&all[0].scoring), decision(&sends[0], start(), "thompson").scoring.as_ref());
         assert_eq!((all[0].catalog_version.as_str(), all[0].stage), ("c1", Stage::Educate));
+        assert_eq!(all[1].decided_at, start() + 2.minutes());
         let place = (all[0].decided_at, all[0].send.as_str().to_owned());
-        assert_eq!(store.rewarded_sends(&campaign, &place, 10).await.unwrap(), all[1..]);
-        assert_eq!(store.rewarded_sends(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
-        assert_eq!(store.earliest_open_decision().await.unwrap(), Some(start() + 5.minutes()));
-        let counts = store.sends_by_variant().await.unwrap();
-        assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
-    }
-}
-
-#[tokio::test]
-async fn what_pages_showed_is_read_with_the_first_event_that_names_it() {
-    for database in stores().await {
-        let store = &database.store;
-        given_people(&database, &["ana"]).await;
-        let shown: Vec<_> = ["1", "2", "3"]
-            .iter()
-            .zip([("thompson", 0), ("thompson", 2), ("weighted", 3)])
-            .map(|(name, (policy, minutes))| {
-                let visit = send("ana", name, Kind::Lifecycle, start());
-                decision(&visit, start() + i64::from(minutes).minutes(), policy)
-            })
-            .collect();
-        assert_eq!(store.save_web_decisions(&shown).await.unwrap(), 3);
-        let named = |minutes: i64, decision: &Decision| {
-            let mut event = event("ana", &format!("e{minutes}"), "Clicked", start() + minutes.minutes());
-            event.properties.insert(DECISION_ID.to_owned(), json!(decision.send));
-            event
+        assert_eq!(store.rewarded_sends(&campaign, &place, ever, 10).await.unwrap(), all[1..]);
+        let behind = (start(), "~".to_owned());
+        assert_eq!(store.rewarded_sends(&campaign, &behind, ever, 10).await.unwrap(), all[1..]);
+        // What went out at that time or before is not asked for.
+        let out = all[0].submitted_at;
+        assert_eq!(store.rewarded_sends(&campaign, &early, out, 10).await.unwrap(), []);
+        let clicked = store.clicked_sends(&campaign, &early, ever, 10).await.unwrap();
+        let expected = ClickedSend {
+            send: sends[1].id.clone(),
+            profile: sends[1].profile.clone(),
+            decided_at: all[1].decided_at,
+            submitted_at: all[1].submitted_at,
+            clicked_at: at,
         };
-        // Another page's, one from before it was shown, and two that count, the later one first.
-        let events = [named(5, &shown[2]), named(1, &shown[1]), named(9, &shown[1]), named(4, &shown[1])];
-        store.insert_events(&events).await.unwrap();
-        let campaign = CampaignId("picks".to_owned());
-        let all =
-            store.rewarded_visits(&campaign, &(start() - 1.minute(), "~".to_owned()), 10).await.unwrap();
-        let found: Vec<_> = all.iter().map(|one| (&one.send, one.clicked_at)).collect();
-        let expected = [(&shown[0].send, None), (&shown[1].send, Some(start() + 4.minutes()))];
-        assert_eq!(found, expected, "{}", database.name());
-        assert_eq!(store.rewarded_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
+        assert_eq!(clicked, [expected]);
+        assert_eq!(store.clicked_sends(&campaign, &early, out, 10).await.unwrap(), []);
+        // The fourth mail has not been put on the wire.
+        assert_eq!(store.earliest_in_flight().await.unwrap(), None);
         let counts = store.sends_by_variant().await.unwrap();
         assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
     }
@@ -193,5 +177,26 @@ async fn what_variants_were_is_kept_by_catalogue_and_the_newest_version_of_a_mod
         assert_eq!(store.prune_models("policy", 1).await.unwrap(), 1);
         assert_eq!(store.model("policy", "b").await.unwrap(), None);
         assert!(store.model("policy", "a").await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_mail_on_the_wire_is_in_flight_until_its_outcome_is_known() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana"]).await;
+        store.plan(&[send("ana", "1", Kind::Lifecycle, start())]).await.unwrap();
+        let claimed = claim(&database, start(), 10, "w").await;
+        store.save_decisions(&[decision(&claimed[0].send, start(), "thompson")]).await.unwrap();
+        assert_eq!(store.earliest_in_flight().await.unwrap(), None);
+        store.mark_submitting(&[mark(&claimed[0])], &[], start()).await.unwrap();
+        let first = store.earliest_in_flight().await.unwrap().unwrap();
+        let campaign = CampaignId("picks".to_owned());
+        let early = (start() - 1.minute(), "~".to_owned());
+        let read = async || store.rewarded_sends(&campaign, &early, start() - 1.minute(), 10).await.unwrap();
+        assert_eq!(read().await, []);
+        store.record_outcomes(&[settlement(&claimed[0], sent())], SOFT_MAX, start()).await.unwrap();
+        assert_eq!(store.earliest_in_flight().await.unwrap(), None);
+        assert_eq!(read().await[0].submitted_at, first);
     }
 }

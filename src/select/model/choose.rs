@@ -76,6 +76,8 @@ impl ChoiceOptions {
 pub struct Choice {
     /// The chosen arm.
     pub index: usize,
+    /// The number in [0, 1) that chose it.
+    pub at: f64,
     /// By arm: its probability given the shortlist; 0 for arms outside of it. Sums to one.
     pub probabilities: Vec<f64>,
     /// By arm: its expected value; 0 for NO SEND.
@@ -138,13 +140,14 @@ impl Chooser {
         let caps: Vec<Option<f64>> = shortlist.iter().map(|index| arms[*index].share_max()).collect();
         let no_send = shortlist.iter().position(|index| matches!(arms[*index], Arm::NoSend));
         cap_sends(&mut candidates, &caps, no_send);
-        let index = shortlist[pick(&candidates, unit(&mut generator(seed, STREAM_CHOICE)))];
+        let at = unit(&mut generator(seed, STREAM_CHOICE));
+        let index = shortlist[pick(&candidates, at)];
         let mut probabilities = vec![0.0; arms.len()];
         for (arm, p) in shortlist.iter().zip(&candidates) {
             probabilities[*arm] = *p;
         }
         let inclusion = if by_lot.contains(&index) { lot_share } else { 1.0 };
-        Choice { index, probabilities, scores, shortlist, inclusion }
+        Choice { index, at, probabilities, scores, shortlist, inclusion }
     }
 
     /// One row of value draws for each arm of the shortlist, into `self.values`.

@@ -59,6 +59,27 @@ impl DelayCurve {
         }
     }
 
+    /// The share of the answers within `window`, which may be shorter than this curve's, that have arrived by `age`.
+    pub fn arrived_of(&self, age: SignedDuration, window: SignedDuration) -> f64 {
+        let all = self.arrived(window);
+        if age >= window || all <= 0.0 { 1.0 } else { (self.arrived(age) / all).min(1.0) }
+    }
+
+    /// What was counted, for another window: what took longer than it is left out.
+    #[must_use]
+    pub fn with_window(&self, window: SignedDuration) -> Self {
+        let before = Self::new(SignedDuration::from_secs(self.window_s));
+        let mut curve = Self::new(window);
+        let mut start_s = 0;
+        for stretch in 0..curve.answers.len() {
+            if start_s < curve.window_s {
+                curve.answers[stretch] += self.answers[stretch] - before.answers[stretch];
+            }
+            start_s = EDGES_S.get(stretch).copied().unwrap_or(i64::MAX);
+        }
+        curve
+    }
+
     /// F(s): 0 at age 0, 1 from the end of the window on, never falling.
     #[expect(clippy::cast_precision_loss, reason = "ages of days are far below 2^52 seconds")]
     pub fn arrived(&self, age: SignedDuration) -> f64 {
@@ -94,6 +115,31 @@ mod tests {
         assert!(at[0].abs() < 1e-12 && at.windows(2).all(|pair| pair[0] <= pair[1]));
         assert!((at[9] - 0.5).abs() < 0.06, "{}", at[9]);
         assert!(at[72..].iter().all(|share| (share - 1.0).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_shorter_window_is_over_sooner_and_counts_what_it_sees() {
+        let curve = DelayCurve::new(WINDOW);
+        let (hour, day) = (SignedDuration::from_hours(1), SignedDuration::from_hours(24));
+        assert!(curve.arrived_of(hour, day) > curve.arrived_of(hour, WINDOW));
+        assert_eq!((curve.arrived_of(day, day), curve.arrived_of(-hour, day)), (1.0, 0.0));
+        assert_eq!(curve.arrived_of(hour, SignedDuration::ZERO), 1.0);
+    }
+
+    #[test]
+    fn what_was_counted_stays_when_the_window_changes() {
+        let mut curve = DelayCurve::new(WINDOW);
+        for _ in 0..200 {
+            curve.count(SignedDuration::from_mins(10), 1.0);
+            curve.count(SignedDuration::from_hours(60), 1.0);
+        }
+        let longer = curve.with_window(SignedDuration::from_hours(240));
+        assert!((longer.arrived(SignedDuration::from_hours(1)) - 0.5).abs() < 0.05);
+        assert!(longer.arrived(WINDOW) > 0.95 && longer.arrived(WINDOW) < 1.0);
+        let shorter = curve.with_window(SignedDuration::from_hours(24));
+        assert!(shorter.arrived(SignedDuration::from_hours(1)) > 0.95);
+        assert!((shorter.arrived(SignedDuration::from_hours(24)) - 1.0).abs() < 1e-12);
+        assert_eq!(curve.with_window(WINDOW), curve);
     }
 
     #[test]

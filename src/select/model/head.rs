@@ -1,16 +1,18 @@
 //! A posterior that learns from sends, from each of them once, and forgets.
 //!
 //! # Why a fit applied twice changes nothing
-//! A send is *closed* when its reward window has passed. Closed sends are absorbed for good and the head remembers up
-//! to which decision time it did so: the watermark. Whatever was decided at or before the watermark is skipped, so a
-//! send is absorbed at most once whichever batches it comes in. Sends that are still open are not absorbed: at every fit
-//! the published posterior is made afresh from the absorbed evidence plus the open sends of that batch, each with the
-//! likelihood of its age. Forgetting and the re-estimation of the priors happen only when the watermark moves.
+//! A send is *closed* when the longest reward window has passed since its mail went out. Closed sends are absorbed for
+//! good and the head remembers up to which time it did so: the watermark. Whatever went out at or before the watermark
+//! is skipped, so a send is absorbed at most once whichever batches it comes in. Sends that are still open are not
+//! absorbed: at every fit the published posterior is made afresh from the absorbed evidence plus the open sends, each
+//! with the likelihood of its age. Forgetting and the re-estimation of the priors happen only when the watermark moves.
 //!
-//! What this asks of the caller: a batch holds *every* send decided after the watermark and at or before
-//! [`Batch::complete_until`], and the decision time of a send never changes (it is frozen at the first claim).
-
-use std::collections::HashSet;
+//! What this asks of the caller: a fit is given *every* send that went out after the watermark and at or before its
+//! `complete_until`, and the time at which a mail went out never changes once it is given.
+//!
+//! # Why a fit may be fed page by page
+//! A [`Course`] keeps at most [`ABSORBED_AT_ONCE`] sends of each sort and counts them from the first on, so the model
+//! does not depend on how the reading was cut, and memory does not grow with what is read.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -25,13 +27,20 @@ use super::vector::SparseVector;
 /// What was learnt is worth half after this time.
 pub const HALF_LIFE: SignedDuration = SignedDuration::from_hours(60 * 24);
 
+/// Sends that are absorbed in one step.
+pub const ABSORBED_AT_ONCE: usize = 20_000;
+
 /// One send, for one head.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
     /// The send: each is learnt from once.
     pub send_id: &'a str,
-    /// When its decision was made.
-    pub decided_at: Timestamp,
+    /// When its mail went out.
+    pub at: Timestamp,
+    /// When the wait for the answer began: not before `at`.
+    pub since: Timestamp,
+    /// When the answer is too late to count; at most the head's window after `at`.
+    pub until: Timestamp,
     /// The features of the customer and the chosen arm together.
     pub features: &'a SparseVector,
     /// When the answer came, if it did.
@@ -45,7 +54,7 @@ pub struct Observation<'a> {
 pub struct Batch<'a> {
     /// The sends.
     pub observations: &'a [Observation<'a>],
-    /// No send decided up to this time, and after the watermark, is missing.
+    /// No send that went out up to this time, and after the watermark, is missing.
     pub complete_until: Timestamp,
     /// When this is.
     pub now: Timestamp,
@@ -60,7 +69,7 @@ pub struct FitReport {
     pub open: usize,
     /// Sends that had been absorbed before.
     pub known: usize,
-    /// Sends that came twice in the batch, or that were decided after `now`.
+    /// Sends that came twice in the batch, or whose mail went out after `now`.
     pub refused: usize,
 }
 
@@ -73,7 +82,7 @@ pub struct Head {
     priors: Vec<GroupPrior>,
     evidence: Evidence,
     delay: DelayCurve,
-    /// Everything decided at or before this has been absorbed.
+    /// Everything that went out at or before this has been absorbed.
     watermark: Option<Timestamp>,
     published: Posterior,
 }
@@ -100,6 +109,14 @@ impl Head {
     #[must_use]
     pub fn with_half_life(self, half_life: SignedDuration) -> Self {
         Self { half_life, ..self }
+    }
+
+    /// How long an answer may take from now on; what was learnt stays. Whatever the watermark passed stays closed.
+    pub fn set_window(&mut self, window: SignedDuration) {
+        if window != self.window {
+            self.delay = self.delay.with_window(window);
+            self.window = window;
+        }
     }
 
     /// Makes room for features that `space` learnt since: they start at their priors, and nothing else changes.
@@ -141,90 +158,158 @@ impl Head {
         self.window
     }
 
-    /// Decisions up to here are learnt for good; a batch need not hold them.
+    /// What went out up to here is learnt for good; a batch need not hold it.
     pub fn watermark(&self) -> Option<Timestamp> {
         self.watermark
     }
 
-    /// The share of answers that arrive by an age.
-    pub fn arrived(&self, age: SignedDuration) -> f64 {
-        self.delay.arrived(age)
+    /// How late answers come.
+    pub fn delay(&self) -> &DelayCurve {
+        &self.delay
     }
 
-    /// Learns from a batch; see the module about what a batch must hold.
+    /// Learns from a batch; see the module about what a batch must hold. Its order does not matter.
     pub fn fit(&mut self, space: &FeatureSpace, batch: Batch<'_>) -> FitReport {
-        self.cover(space);
-        let closes =
-            batch.now.saturating_sub(self.window).unwrap_or(Timestamp::MIN).min(batch.complete_until);
-        let (closed, open, mut report) = self.sort(batch, closes);
-        if self.watermark.is_none_or(|watermark| closes > watermark) {
-            self.absorb(space, &closed, closes);
+        let mut sends: Vec<&Observation<'_>> = batch.observations.iter().collect();
+        sends.sort_by_key(|send| (send.at, send.send_id));
+        let before = sends.len();
+        sends.dedup_by_key(|send| send.send_id);
+        let mut course = self.begin(space, batch.complete_until, batch.now);
+        course.report.refused += before - sends.len();
+        for send in sends {
+            self.take(space, &mut course, send);
         }
-        report.absorbed = closed.len();
-        report.open = open.len();
-        self.publish(space, &open, batch.now);
-        report
+        self.finish(space, course)
     }
 
-    /// Closed and open sends in an order that does not depend on how the batch was read.
-    fn sort<'a>(
-        &self,
-        batch: Batch<'a>,
-        closes: Timestamp,
-    ) -> (Vec<Observation<'a>>, Vec<Observation<'a>>, FitReport) {
-        let mut report = FitReport::default();
-        let mut fresh: Vec<Observation<'a>> = Vec::with_capacity(batch.observations.len());
-        let mut seen = HashSet::new();
-        for observation in batch.observations {
-            if self.watermark.is_some_and(|watermark| observation.decided_at <= watermark) {
-                report.known += 1;
-            } else if observation.decided_at > batch.now || !seen.insert(observation.send_id) {
-                report.refused += 1;
-            } else {
-                fresh.push(*observation);
+    /// Begins a fit that is fed send by send: to each [`Head::take`], then [`Head::finish`].
+    pub fn begin(&mut self, space: &FeatureSpace, complete_until: Timestamp, now: Timestamp) -> Course {
+        self.cover(space);
+        let closes = now.saturating_sub(self.window).unwrap_or(Timestamp::MIN).min(complete_until);
+        Course {
+            known_until: self.watermark,
+            closes,
+            now,
+            closed: Vec::new(),
+            open: Vec::new(),
+            draft: None,
+            report: FitReport::default(),
+        }
+    }
+
+    /// Takes one send, none twice. Their order should be that in which mails went out; what is somewhat out of order is
+    /// forgotten a little later than it should be.
+    pub fn take(&mut self, space: &FeatureSpace, course: &mut Course, send: &Observation<'_>) {
+        if course.known_until.is_some_and(|watermark| send.at <= watermark) {
+            course.report.known += 1;
+        } else if send.at > course.now {
+            course.report.refused += 1;
+        } else if send.at <= course.closes {
+            course.closed.push(Kept::of(send));
+            course.report.absorbed += 1;
+            if course.closed.len() == ABSORBED_AT_ONCE {
+                self.absorb(space, course, send.at);
+            }
+        } else {
+            course.open.push(Kept::of(send));
+            course.report.open += 1;
+            if course.open.len() == ABSORBED_AT_ONCE {
+                // Open sends are absorbed by a copy, when all the closed ones are in.
+                if !course.closed.is_empty() {
+                    self.absorb(space, course, course.closes);
+                }
+                self.sketch(space, course);
             }
         }
-        fresh.sort_by_key(|observation| (observation.decided_at, observation.send_id));
-        let split = fresh.partition_point(|observation| observation.decided_at <= closes);
-        let open = fresh.split_off(split);
-        (fresh, open, report)
     }
 
-    fn absorb(&mut self, space: &FeatureSpace, closed: &[Observation<'_>], closes: Timestamp) {
-        if let Some(watermark) = self.watermark {
-            let half_lives = closes.duration_since(watermark).as_secs_f64() / self.half_life.as_secs_f64();
-            self.evidence.fade((-half_lives).exp2());
-            self.delay.fade((-half_lives).exp2());
+    /// Ends a fit: publishes what is believed now.
+    pub fn finish(&mut self, space: &FeatureSpace, mut course: Course) -> FitReport {
+        if self.watermark.is_none_or(|watermark| course.closes > watermark) || !course.closed.is_empty() {
+            let closes = course.closes;
+            self.absorb(space, &mut course, closes);
         }
-        self.watermark = Some(closes);
+        self.sketch(space, &mut course);
+        let prior = PriorByFeature::new(space, &self.priors);
+        self.published = course.draft.as_ref().unwrap_or(&self.evidence).posterior(&prior);
+        course.report
+    }
+
+    /// Absorbs the closed sends and moves the watermark to `until`, or leaves it where it is further.
+    fn absorb(&mut self, space: &FeatureSpace, course: &mut Course, until: Timestamp) {
+        let from = self.watermark.unwrap_or(until);
+        let until = until.max(from);
+        let half_lives = until.duration_since(from).as_secs_f64() / self.half_life.as_secs_f64();
+        self.evidence.fade((-half_lives).exp2());
+        self.delay.fade((-half_lives).exp2());
+        self.watermark = Some(until);
         let mut rows = Rows::default();
-        for observation in closed {
-            let in_window = |at: &Timestamp| at.duration_since(observation.decided_at) <= self.window;
-            let answered = observation.answered_at.filter(in_window);
+        for send in course.closed.drain(..) {
+            let answered = send.answered_at.filter(|at| *at <= send.until);
             if let Some(at) = answered {
-                self.delay.count(at.duration_since(observation.decided_at), observation.weight);
+                self.delay.count(at.duration_since(send.since), send.weight);
             }
             let outcome = if answered.is_some() { Outcome::Positive } else { Outcome::Negative };
-            rows.push(&[observation.features], outcome, observation.weight);
+            rows.push(&[&send.features], outcome, send.weight);
         }
         let prior = PriorByFeature::new(space, &self.priors);
         self.evidence.absorb(&prior, &rows, Effort::EXACT);
         self.priors = reestimate(space, &self.priors, &self.evidence);
     }
 
-    fn publish(&mut self, space: &FeatureSpace, open: &[Observation<'_>], now: Timestamp) {
-        let prior = PriorByFeature::new(space, &self.priors);
+    /// Absorbs the open sends into the draft of what is published, each with the likelihood of its age.
+    fn sketch(&self, space: &FeatureSpace, course: &mut Course) {
         let mut rows = Rows::default();
-        for observation in open {
-            let outcome = match observation.answered_at {
-                Some(at) if at <= now => Outcome::Positive,
-                _ => Outcome::Pending(self.delay.arrived(now.duration_since(observation.decided_at))),
+        for send in course.open.drain(..) {
+            let outcome = match send.answered_at {
+                Some(at) if at <= course.now && at <= send.until => Outcome::Positive,
+                _ => Outcome::Pending(self.delay.arrived_of(
+                    course.now.duration_since(send.since),
+                    send.until.duration_since(send.since),
+                )),
             };
-            rows.push(&[observation.features], outcome, observation.weight);
+            rows.push(&[&send.features], outcome, send.weight);
         }
-        let mut evidence = self.evidence.clone();
-        evidence.absorb(&prior, &rows, Effort::EXACT);
-        self.published = evidence.posterior(&prior);
+        let prior = PriorByFeature::new(space, &self.priors);
+        let draft = course.draft.get_or_insert_with(|| self.evidence.clone());
+        draft.absorb(&prior, &rows, Effort::EXACT);
+    }
+}
+
+/// A fit under way: what it was given and has not absorbed yet.
+#[derive(Debug)]
+pub struct Course {
+    /// What went out up to here was learnt by an earlier fit.
+    known_until: Option<Timestamp>,
+    /// What went out up to here is closed.
+    closes: Timestamp,
+    now: Timestamp,
+    closed: Vec<Kept>,
+    open: Vec<Kept>,
+    /// The evidence with the open sends.
+    draft: Option<Evidence>,
+    report: FitReport,
+}
+
+/// An [`Observation`] of its own.
+#[derive(Debug)]
+struct Kept {
+    since: Timestamp,
+    until: Timestamp,
+    features: SparseVector,
+    answered_at: Option<Timestamp>,
+    weight: f64,
+}
+
+impl Kept {
+    fn of(send: &Observation<'_>) -> Self {
+        Self {
+            since: send.since,
+            until: send.until,
+            features: send.features.clone(),
+            answered_at: send.answered_at,
+            weight: send.weight,
+        }
     }
 }
 

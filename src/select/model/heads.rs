@@ -25,12 +25,36 @@ impl Default for BaseRates {
     }
 }
 
-/// How long each answer may take (design §7).
-pub const CLICK_WINDOW: SignedDuration = SignedDuration::from_hours(72);
-/// How long a purchase may take.
-pub const PURCHASE_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// How long an unsubscribe may take.
-pub const UNSUBSCRIBE_WINDOW: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// How long each answer may take at most, from the time that a mail went out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// A click.
+    pub click: SignedDuration,
+    /// A purchase.
+    pub purchase: SignedDuration,
+    /// An unsubscribe or a complaint.
+    pub unsubscribe: SignedDuration,
+}
+
+impl Default for Windows {
+    /// Design §7: 72 hours, seven days, seven days.
+    fn default() -> Self {
+        let week = SignedDuration::from_hours(7 * 24);
+        Self { click: SignedDuration::from_hours(72), purchase: week, unsubscribe: week }
+    }
+}
+
+impl Windows {
+    /// The longer of each.
+    #[must_use]
+    pub fn longest(self, other: Self) -> Self {
+        Self {
+            click: self.click.max(other.click),
+            purchase: self.purchase.max(other.purchase),
+            unsubscribe: self.unsubscribe.max(other.unsubscribe),
+        }
+    }
+}
 
 /// What a margin is earned by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +90,23 @@ pub struct Heads {
 impl Heads {
     /// A model that knows only its priors.
     pub fn new(space: FeatureSpace, rates: BaseRates) -> Self {
-        let click = Head::new(&space, rates.click, CLICK_WINDOW);
-        let purchase = Head::new(&space, rates.purchase, PURCHASE_WINDOW);
-        let unsubscribe = Head::new(&space, rates.unsubscribe, UNSUBSCRIBE_WINDOW);
+        let windows = Windows::default();
+        let click = Head::new(&space, rates.click, windows.click);
+        let purchase = Head::new(&space, rates.purchase, windows.purchase);
+        let unsubscribe = Head::new(&space, rates.unsubscribe, windows.unsubscribe);
         Self { space, click, purchase, unsubscribe }
+    }
+
+    /// How long answers may take from now on.
+    pub fn set_windows(&mut self, windows: Windows) {
+        self.click.set_window(windows.click);
+        self.purchase.set_window(windows.purchase);
+        self.unsubscribe.set_window(windows.unsubscribe);
+    }
+
+    /// The features, and the heads over them: click, purchase, unsubscribe.
+    pub fn parts(&mut self) -> (&FeatureSpace, [&mut Head; 3]) {
+        (&self.space, [&mut self.click, &mut self.purchase, &mut self.unsubscribe])
     }
 
     /// The features that the heads know.

@@ -10,9 +10,6 @@ use crate::catalog::variant::CampaignEntry;
 use crate::facts;
 use crate::profile::ProfileId;
 use crate::select::recommend::Recommendations;
-use crate::send::ScheduledSend;
-use crate::send::SendId;
-use crate::send::State;
 use crate::stage;
 use crate::store::Error;
 use crate::store::Store;
@@ -56,7 +53,7 @@ impl<'a> Audience<'a> {
                 continue;
             }
             let subject = Subject {
-                send: self.send_for(wanted),
+                send: wanted.send(&self.entry.campaign),
                 profile: wanted.profile.clone(),
                 events: events.remove(id).unwrap_or_default(),
                 mails: mails.remove(id).unwrap_or_default(),
@@ -89,24 +86,5 @@ impl<'a> Audience<'a> {
             now: self.now,
         });
         audience.holds(&facts).unwrap_or(false)
-    }
-
-    fn send_for(&self, wanted: &Wanted) -> ScheduledSend {
-        let campaign = &self.entry.campaign;
-        ScheduledSend {
-            id: SendId::derive(wanted.due.at, &campaign.id, &wanted.profile.id, &wanted.due.occurrence),
-            campaign: campaign.id.clone(),
-            kind: campaign.kind,
-            guarantee: campaign.guarantee(),
-            profile: wanted.profile.id.clone(),
-            occurrence: wanted.due.occurrence.clone(),
-            due_at: wanted.due.at,
-            expires_at: wanted.due.at,
-            state: State::Scheduled,
-            attempt: 0,
-            orphaned: 0,
-            data: wanted.data.clone(),
-            to: None,
-        }
     }
 }

@@ -2,7 +2,6 @@
 //! arrives late is not missed.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -14,17 +13,13 @@ use super::PAGE_ROWS;
 use super::Planned;
 use super::Planner;
 use super::Wanted;
-use crate::event;
 use crate::event::Event;
 use crate::product::money;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
-use crate::stage;
 use crate::stage::Stage;
 use crate::store::Arrival;
 use crate::store::Error;
-use crate::worker::decide::Subject;
-use crate::worker::gate::OptIn;
 use crate::worker::schedule::Due;
 
 /// At most one send per profile within a window, wherever it begins.
@@ -106,9 +101,8 @@ impl Planner<'_> {
         due + deadline > self.horizon.now
     }
 
-    /// One send per step into `stage`. People who did something since the last plan are placed first.
+    /// One send per step into `stage`, of those that were recorded by placing and by sending.
     pub(super) async fn transitions(&self, stage: Stage, delay_minutes: u32) -> Result<Planned, Error> {
-        self.place_the_active().await?;
         let mut planned = Planned::default();
         let mut after = self.cursor("transitions").await?;
         loop {
@@ -134,49 +128,6 @@ impl Planner<'_> {
             (self.progress)(&self.entry.campaign, looked_at);
         }
         Ok(planned)
-    }
-
-    /// Places everybody who did something since this was last done, and records their steps.
-    async fn place_the_active(&self) -> Result<(), Error> {
-        let own = self.engine.config.events.known.iter().map(String::as_str);
-        let names: Vec<&str> = event::name::ALL.iter().copied().chain(own).collect();
-        let mut after = self.cursor("placed").await?;
-        loop {
-            let page = self.store.events_after(&names, after, PAGE_ROWS).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
-            after = *last;
-            let ids: HashSet<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
-            self.place(&ids.into_iter().collect::<Vec<_>>()).await?;
-            self.set_cursor("placed", after).await?;
-        }
-    }
-
-    async fn place(&self, ids: &[ProfileId]) -> Result<(), Error> {
-        let (profiles, mut events, mut mails, stages) = tokio::try_join!(
-            self.store.profiles(ids),
-            self.store.events_of(ids),
-            self.store.mails_of(ids),
-            self.store.stages_of(ids)
-        )?;
-        let now = self.horizon.now;
-        let mut steps = Vec::new();
-        for (id, profile) in profiles {
-            let wanted =
-                Wanted { profile, due: Due { at: now, occurrence: String::new() }, data: Map::new() };
-            let subject = Subject {
-                profile: wanted.profile.clone(),
-                events: events.remove(&id).unwrap_or_default(),
-                mails: mails.remove(&id).unwrap_or_default(),
-                stage: stages.get(&id).cloned(),
-                suppressions: Vec::new(),
-                opt_in: OptIn::default(),
-                send: self.send(wanted),
-            };
-            let history = self.engine.history(&subject, now);
-            let placement = stage::place(&history, subject.stage.as_ref(), &self.engine.config.stage, now);
-            steps.extend(placement.transition.map(|step| (id, step)));
-        }
-        self.store.record_transitions(&steps).await
     }
 
     async fn cursor(&self, key: &str) -> Result<Arrival, Error> {

@@ -45,8 +45,9 @@ fn observations(sends: &[Sent], now: Timestamp) -> Vec<Observation<'_>> {
     sends
         .iter()
         .map(|sent| {
-            let (decided_at, answered_at) = observe(sent);
-            Observation { send_id: &sent.id, decided_at, features: &sent.features, answered_at, weight: 1.0 }
+            let (at, answered_at) = observe(sent);
+            let (send_id, features) = (sent.id.as_str(), &sent.features);
+            Observation { send_id, at, since: at, until: at + WINDOW, features, answered_at, weight: 1.0 }
         })
         .collect()
 }
@@ -110,7 +111,7 @@ fn rates_are_found_although_answers_are_late() {
     for half_day in 1..=28 {
         let now = start() + 12 * half_day * HOUR;
         let so_far: Vec<Observation<'_>> =
-            observations(&sends, now).into_iter().filter(|sent| sent.decided_at <= now).collect();
+            observations(&sends, now).into_iter().filter(|sent| sent.at <= now).collect();
         head.fit(&space, Batch { observations: &so_far, complete_until: now, now });
     }
     for (arm, sent) in sends[..4].iter().enumerate() {
@@ -151,4 +152,25 @@ fn features_learnt_later_start_at_their_priors_and_change_nothing_else() {
     let known = head.score(&SparseVector::new(vec![(new, 1.0)]).unwrap());
     assert_eq!((known.mean, before.watermark()), (0.0, head.watermark()));
     assert!(known.variance > 0.0);
+}
+
+#[test]
+fn many_sends_are_absorbed_step_by_step_and_twice_is_as_once() {
+    let (space, ids) = space();
+    let count = u32::try_from(ABSORBED_AT_ONCE).unwrap() * 5 / 2;
+    // Closed and open ones are each more than one step.
+    let sends = sends(&ids, start(), count, 7);
+    let now = sends[sends.len() - 1].at;
+    let mut head = Head::new(&space, 0.1, SignedDuration::from_hours(360));
+    let first = fit(&mut head, &space, &sends, now);
+    assert_eq!((first.absorbed + first.open, first.open), (sends.len(), 360 * 60));
+    let once = head.clone();
+    fit(&mut head, &space, &sends, now);
+    assert_eq!(head, once);
+    for (arm, sent) in sends[..4].iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "four arms")]
+        let truth = 0.05 + 0.10 * arm as f64;
+        let found = head.score(&sent.features).probability();
+        assert!((found - truth).abs() < 0.02, "arm {arm}: {found} for {truth}");
+    }
 }
