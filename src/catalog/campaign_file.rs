@@ -151,6 +151,19 @@ impl Checker<'_> {
                 self.fault(path, message, format!("write a number from 1 to {limit}"));
             }
         }
+        if let Some(pilot) = &campaign.pilot {
+            let rings = u32::try_from(pilot.active_days.len()).unwrap_or(u32::MAX);
+            let hours = rings.saturating_mul(pilot.step_hours);
+            if hours >= campaign.deadline_hours {
+                let message = format!(
+                    "the last ring of the pilot opens after {hours} hours, and its mails expire after {}",
+                    campaign.deadline_hours
+                );
+                let help =
+                    format!("set `deadline_hours` to more than {hours}, or `pilot.step_hours` to less");
+                self.fault(&["pilot", "step_hours"], message, help);
+            }
+        }
         if campaign.kind == Kind::Transactional {
             if campaign.double_opt_in {
                 let message = "transactional mail asks for no consent, so none can be confirmed";

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -76,7 +78,9 @@ impl Learn {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
             let store = context.store().await?;
-            let learnt = learn_all(&store, &context.config, context.clock.now()).await?;
+            let bar = fitting_bar()?;
+            let learnt = learn_watched(&store, &context.config, context.clock.now(), &bar).await?;
+            bar.finish_and_clear();
             println!(
                 "read {} order lines: {} pairs of products go together, {} products have a popularity",
                 learnt.items.order_lines, learnt.items.neighbours, learnt.items.popular
@@ -100,6 +104,15 @@ impl Learn {
 
 /// Everything that can be learnt, from all that happened up to `now`.
 pub async fn learn_all(store: &Store, config: &Config, now: Timestamp) -> anyhow::Result<AllLearnt> {
+    learn_watched(store, config, now, &ProgressBar::hidden()).await
+}
+
+async fn learn_watched(
+    store: &Store,
+    config: &Config,
+    now: Timestamp,
+    bar: &ProgressBar,
+) -> anyhow::Result<AllLearnt> {
     let catalog = assemble::catalog(config)?;
     let sales = read_sales(store, digits(config), now).await?;
     let policy = teach(store, &catalog, &sales.orders, now).await.context("the policy learnt nothing")?;
@@ -107,7 +120,7 @@ pub async fn learn_all(store: &Store, config: &Config, now: Timestamp) -> anyhow
         tracing::error!("{alarm}");
     }
     let value = learn_value(store, sales.orders.days(now), now).await?;
-    let items = learn_items(store, sales, now).await?;
+    let items = learn_items_watched(store, sales, now, bar).await?;
     Ok(AllLearnt { items, policy, value })
 }
 
@@ -176,9 +189,18 @@ pub async fn read_sales(store: &Store, digits: u32, now: Timestamp) -> anyhow::R
 
 /// Fits what recommendations read, and replaces what was there.
 pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow::Result<Learnt> {
-    let purchases = sales.purchases;
+    learn_items_watched(store, sales, now, &ProgressBar::hidden()).await
+}
+
+async fn learn_items_watched(
+    store: &Store,
+    sales: Sales,
+    now: Timestamp,
+    bar: &ProgressBar,
+) -> anyhow::Result<Learnt> {
+    let (purchases, bar) = (sales.purchases, bar.clone());
     // Minutes of arithmetic for thousands of products: not on a thread that mails wait for.
-    let fit = tokio::task::spawn_blocking(move || purchases.fit()).await?;
+    let fit = tokio::task::spawn_blocking(move || purchases.fit(&|done, of| advance(&bar, done, of))).await?;
     let learnt = Learnt {
         order_lines: sales.order_lines,
         neighbours: fit.neighbours.len(),
@@ -199,6 +221,18 @@ pub async fn learn_items(store: &Store, sales: Sales, now: Timestamp) -> anyhow:
     store.put_model(&model).await?;
     store.prune_models(POPULARITY_MODEL, VERSIONS_MAX).await?;
     Ok(learnt)
+}
+
+/// A bar for fitting what goes together, drawn where somebody looks.
+pub(super) fn fitting_bar() -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("fitting what goes together {bar:30} {percent} %, {eta} left")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+/// Moves a bar to `done` of `of`.
+pub(super) fn advance(bar: &ProgressBar, done: usize, of: usize) {
+    bar.set_length(of as u64);
+    bar.set_position(done as u64);
 }
 
 /// The products of an order, whether the event is the whole order or one line of it.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::recommend::Interactions;
 use super::recommend::ItemModel;
+use super::recommend::Progress;
 use super::recommend::fit_ease;
 use super::recommend::fit_neighbours;
 
@@ -87,7 +88,7 @@ impl Purchases {
 
     /// Fits which items go together and decayed popularity. EASE (closed form) for up to about 10,000 people or items;
     /// beyond, and where it has nothing to say, item neighbours (cosine with shrinkage).
-    pub fn fit(mut self) -> ItemFit {
+    pub fn fit(mut self, progress: Progress<'_>) -> ItemFit {
         if self.names.is_empty() {
             return ItemFit::default();
         }
@@ -95,7 +96,7 @@ impl Purchases {
         pairs.sort_unstable();
         let interactions = Interactions::new(self.users.len(), self.names.len(), pairs);
         let common = fit_neighbours(&interactions);
-        let linear = fit_ease(&interactions, REGULARISATION).ok();
+        let linear = fit_ease(&interactions, REGULARISATION, progress).ok();
         let mut neighbours = Vec::new();
         for (index, name) in self.names.iter().enumerate() {
             let mut ranked = linear.as_ref().map_or_else(Vec::new, |model| self.ranked(model, index));
@@ -138,7 +139,7 @@ mod tests {
             );
         }
         purchases.add("later", "future", now + jiff::SignedDuration::from_hours(1));
-        let fit = purchases.fit();
+        let fit = purchases.fit(&|_, _| {});
         assert_eq!(fit.popular.first().map(|(id, share)| (id.as_str(), *share)), Some(("tea", 1.0)));
         let of_tea: Vec<_> = fit
             .neighbours

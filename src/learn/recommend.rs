@@ -15,6 +15,7 @@ mod neighbours;
 pub mod ranking;
 
 pub use ease::{SIDE_MAX, fit_ease};
+pub use inverse::Progress;
 pub use neighbours::fit_neighbours;
 
 /// Of each item so many weights are kept, the strongest. Real catalogues lose nothing measurable by it, and a

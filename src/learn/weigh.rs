@@ -1,5 +1,6 @@
 //! What a policy would have earned, by weighing the rows of a randomised log: values, intervals and differences.
 
+use super::ope::{EFFECTIVE_SAMPLE_SIZE_MIN, ROW_WEIGHT_SHARE_MAX};
 use super::stats::{Interval, as_f64, normal_quantile};
 
 /// A value with what is needed to compare it.
@@ -11,6 +12,8 @@ pub struct Weighed {
     pub interval: Option<Interval>,
     /// (Σ w)² / Σ w².
     pub effective_sample_size: f64,
+    /// The largest part of all weight that lies on one row.
+    pub largest_share: f64,
     /// By row: how much it pulls the value, so that differences of two policies on the same rows are paired.
     influence: Vec<f64>,
 }
@@ -25,16 +28,19 @@ pub fn weigh(weights: &[f64], rewards: &[f64], confidence: f64) -> Weighed {
             value: None,
             interval: None,
             effective_sample_size: 0.0,
+            largest_share: 0.0,
             influence: vec![0.0; weights.len()],
         };
     }
     let value = weights.iter().zip(rewards).map(|(w, r)| w * r).sum::<f64>() / total;
     let influence: Vec<f64> = weights.iter().zip(rewards).map(|(w, r)| w * (r - value) / total).collect();
     let effective_sample_size = total * total / squares;
+    let largest_share = weights.iter().copied().fold(0.0, f64::max) / total;
     let half = normal_quantile(0.5 + confidence / 2.0) * norm(&influence);
-    let interval =
-        (effective_sample_size >= 2.0).then_some(Interval { low: value - half, high: value + half });
-    Weighed { value: Some(value), interval, effective_sample_size, influence }
+    // Where all rewards are alike their spread is not known, and an interval without width would claim that it is none.
+    let interval = (effective_sample_size >= 2.0 && half > 0.0)
+        .then_some(Interval { low: value - half, high: value + half });
+    Weighed { value: Some(value), interval, effective_sample_size, largest_share, influence }
 }
 
 fn norm(values: &[f64]) -> f64 {
@@ -50,9 +56,16 @@ pub struct Difference {
     pub interval: Interval,
     /// Value over standard error.
     pub z: f64,
+    /// Whether enough rows carry both sides for a verdict, by the rule of off-policy evaluation.
+    pub judged: bool,
 }
 
 impl Weighed {
+    /// Whether enough rows carry the value, and none of them too much of it.
+    fn is_carried(&self) -> bool {
+        self.effective_sample_size >= EFFECTIVE_SAMPLE_SIZE_MIN && self.largest_share <= ROW_WEIGHT_SHARE_MAX
+    }
+
     /// This less `other`; `None` when one has no value or nothing varies.
     pub fn less(&self, other: &Self, confidence: f64) -> Option<Difference> {
         let value = self.value? - other.value?;
@@ -63,7 +76,8 @@ impl Weighed {
         }
         let half = normal_quantile(0.5 + confidence / 2.0) * standard_error;
         let interval = Interval { low: value - half, high: value + half };
-        Some(Difference { value, interval, z: value / standard_error })
+        let judged = self.is_carried() && other.is_carried();
+        Some(Difference { value, interval, z: value / standard_error, judged })
     }
 }
 

@@ -160,6 +160,7 @@ impl Cohorts {
             plots: vec![Plot { title: "Bought again, by months since the first".to_owned(), unit: Unit::Share, shape: Shape::Lines(chart) }],
             table,
             readers: Readers::Everybody,
+            missing: "No cohort has a later month yet: this takes two months with orders.",
         }
     }
 
@@ -198,6 +199,7 @@ impl Cohorts {
             plots: vec![Plot { title: "Percent of each cohort who bought again".to_owned(), unit: Unit::Share, shape: Shape::Heat(heat) }],
             table,
             readers: Readers::Programs,
+            missing: "Nobody has bought yet: import orders with `bespoke import events`, or send them to `/v1/track`.",
         }
     }
 }

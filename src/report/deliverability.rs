@@ -230,6 +230,7 @@ impl Findings {
             },
             table,
             readers: Readers::Everybody,
+            missing: "No mail has come to an end in this period.",
         }
     }
 
@@ -251,6 +252,7 @@ impl Findings {
             plots: Vec::new(),
             table,
             readers: Readers::Everybody,
+            missing: "No mail has come to an end in this period.",
         }
     }
 }
@@ -296,6 +298,7 @@ fn over_time(ended: &[EndedSends], sources: &Sources<'_>) -> Section {
         plots: vec![Plot { title: "Mails".to_owned(), unit: Unit::Count, shape: Shape::Stack(chart) }],
         table,
         readers: Readers::Everybody,
+        missing: "No mail has come to an end in this period.",
     }
 }
 
@@ -323,5 +326,6 @@ fn tried(attempts: &[TroubledAttempts]) -> Section {
         plots: Vec::new(),
         table,
         readers: Readers::Everybody,
+        missing: "Every mail of this period went at the first attempt, or none was tried.",
     }
 }

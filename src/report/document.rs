@@ -54,6 +54,8 @@ pub struct Section {
     pub table: Table,
     /// Who wants to see them.
     pub readers: Readers,
+    /// What is missing, and what would bring it, where the table has no row. A sentence.
+    pub missing: &'static str,
 }
 
 /// For whom a table is.

@@ -188,6 +188,7 @@ fn standing_section(grain: Grain, over_time: &BTreeMap<Date, Step>) -> Section {
         ],
         table,
         readers: Readers::Everybody,
+        missing: "Nobody has been placed on the journey yet: a worker places people when it decides, and when it plans campaigns that start by a stage.",
     }
 }
 
@@ -212,6 +213,7 @@ fn moves_section(moves: &Moves) -> Section {
         plots: Vec::new(),
         table,
         readers: Readers::Everybody,
+        missing: "Nobody has moved from one stage to another in this period.",
     }
 }
 
@@ -239,5 +241,6 @@ fn mails_section(mails: &[Mails; 4]) -> Section {
         plots: Vec::new(),
         table,
         readers: Readers::Everybody,
+        missing: "No mail went out in this period.",
     }
 }

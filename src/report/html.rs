@@ -118,7 +118,7 @@ fn part(section: &Section, report: &Report, writer: Writer) -> String {
     for plot in &section.plots {
         out += &figure(plot, writer);
     }
-    let table = table(&section.title, &section.table, report, writer);
+    let table = table(section, report, writer);
     match section.readers {
         Readers::Everybody => out += &table,
         Readers::Programs => {
@@ -141,14 +141,15 @@ fn figure(plot: &Plot, writer: Writer) -> String {
     format!("<figure><figcaption>{}</figcaption>{}{drawn}</figure>\n", escape(&plot.title), svg::legend(plot))
 }
 
-fn table(title: &str, table: &Table, report: &Report, writer: Writer) -> String {
-    if table.rows.is_empty() {
-        return "<p class=\"none\">Nothing to show.</p>\n".to_owned();
+fn table(section: &Section, report: &Report, writer: Writer) -> String {
+    let Table { columns, rows } = &section.table;
+    if rows.is_empty() {
+        return format!("<p class=\"none\">{}</p>\n", prose(section.missing));
     }
     let class = |unit: Unit| if unit == Unit::Text { "" } else { " class=\"n\"" };
-    let mut out = open_scroll(title);
+    let mut out = open_scroll(&section.title);
     out += "<table><thead><tr>";
-    for column in &table.columns {
+    for column in columns {
         let unit = if column.unit == Unit::Money {
             format!(" <small>{}</small>", escape(&report.currency))
         } else {
@@ -157,9 +158,9 @@ fn table(title: &str, table: &Table, report: &Report, writer: Writer) -> String 
         let _ = write!(out, "<th scope=\"col\"{}>{}{unit}</th>", class(column.unit), escape(column.title));
     }
     out += "</tr></thead><tbody>\n";
-    for row in &table.rows {
+    for row in rows {
         out += "<tr>";
-        for (index, (cell, column)) in row.iter().zip(&table.columns).enumerate() {
+        for (index, (cell, column)) in row.iter().zip(columns).enumerate() {
             let (value, interval) = match cell {
                 Cell::Text(text) => (escape(text), String::new()),
                 cell => parts(&writer.cell(cell, column.unit)),

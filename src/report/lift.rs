@@ -3,6 +3,9 @@
 //! A unit is a person whose first send of a campaign in the period came as far as the deal: in time, with an address,
 //! not suppressed. Whether mail then went (consent, cap, audience, nothing to show) does not matter: nobody on the
 //! holdout's side was asked these questions, so asking them on one side only would compare different people.
+//!
+//! Of all campaigns together, the unit is a person whom any of them dealt with, from their first send on, and the sides
+//! are those of the global holdout: people held out of one campaign only belong to the side with mail.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -53,6 +56,8 @@ const TOLD_BY_HASH: [&str; 8] = [
 ];
 /// The outcome that is a share.
 const BOUGHT: &str = "people who bought";
+/// The experiment of all campaigns together: whoever is held out of all against everybody else.
+const ALL: &str = "all campaigns";
 /// The sides.
 const ARMS: [&str; 2] = ["mail", "holdout"];
 
@@ -95,7 +100,11 @@ pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
     })
     .await?;
     let told = trials.into_iter().map(|(campaign, trial)| {
-        let share = campaign_of(catalog.as_ref(), &campaign).map(|campaign| holdout_share(campaign, sources));
+        let share = if campaign == ALL {
+            Some(sources.config.holdout.percent / 100.0)
+        } else {
+            campaign_of(catalog.as_ref(), &campaign).map(|campaign| holdout_share(campaign, sources))
+        };
         let findings = trial.findings(share);
         (campaign, trial, findings)
     });
@@ -109,6 +118,7 @@ fn trials(
     catalog: Option<&Catalog>,
 ) -> BTreeMap<String, Trial> {
     let mut trials: BTreeMap<String, Trial> = BTreeMap::new();
+    let mut whole: HashMap<ProfileId, Timestamp> = HashMap::new();
     let mut last: Option<(ProfileId, String)> = None;
     for send in dealt {
         let key = (send.profile, send.campaign);
@@ -127,12 +137,17 @@ fn trials(
             }
             _ => 0,
         };
-        let trial = trials.entry(key.1).or_default();
-        if send.due_at.as_millisecond() + sources.scope.days_ms() > sources.scope.until.as_millisecond() {
-            trial.too_young += 1;
-            continue;
+        let first = whole.entry(key.0.clone()).or_insert(send.due_at);
+        *first = send.due_at.min(*first);
+        trials.entry(key.1).or_default().deal(key.0, Dealt { since: send.due_at, side }, sources);
+    }
+    let held_out = sources.config.holdout.percent;
+    if sources.scope.campaign.is_none() && held_out > 0.0 && trials.len() > 1 {
+        let trial = trials.entry(ALL.to_owned()).or_default();
+        for (profile, since) in whole {
+            let side = usize::from(slices::is_held_out_of_all(&profile, held_out));
+            trial.deal(profile, Dealt { since, side }, sources);
         }
-        trial.people.insert(key.0, Dealt { since: send.due_at, side });
     }
     trials
 }
@@ -164,6 +179,15 @@ fn holdout_share(campaign: &Campaign, sources: &Sources<'_>) -> f64 {
 }
 
 impl Trial {
+    /// Takes somebody in, unless their days are not over.
+    fn deal(&mut self, profile: ProfileId, dealt: Dealt, sources: &Sources<'_>) {
+        if dealt.since.as_millisecond() + sources.scope.days_ms() > sources.scope.until.as_millisecond() {
+            self.too_young += 1;
+        } else {
+            self.people.insert(profile, dealt);
+        }
+    }
+
     fn sizes(&self) -> [usize; 2] {
         [0, 1].map(|side| self.units.iter().filter(|(dealt, _)| dealt.side == side).count())
     }

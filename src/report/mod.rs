@@ -21,6 +21,7 @@ pub mod scope;
 mod svg;
 pub mod text;
 
+mod ab;
 mod clv;
 mod cohorts;
 mod deliverability;
@@ -68,6 +69,11 @@ pub const REPORTS: &[Kind] = &[
         name: "variants",
         help: "Every variant: its share of the traffic, opened, clicked, bought, with intervals",
         make: |sources| variants::make(sources).boxed(),
+    },
+    Kind {
+        name: "ab",
+        help: "A/B tests: what each has shown, with p-values that stay valid however often one looks",
+        make: |sources| ab::make(sources).boxed(),
     },
     Kind {
         name: "lift",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::report::document::Cell;
 use crate::report::document::Readers;
 use crate::report::document::Report;
-use crate::report::document::Table;
+use crate::report::document::Section;
 use crate::report::document::Unit;
 use crate::report::figures::Writer;
 use crate::report::plot::Heat;
@@ -42,7 +42,7 @@ pub fn text(report: &Report) -> String {
             out += &aligned(&heat_rows(heat, writer));
         }
         if section.readers == Readers::Everybody {
-            out += &table(&section.table, report, writer);
+            out += &table(section, report, writer);
         }
     }
     if !report.notes.is_empty() {
@@ -60,9 +60,10 @@ enum Align {
     Right,
 }
 
-fn table(table: &Table, report: &Report, writer: Writer) -> String {
+fn table(section: &Section, report: &Report, writer: Writer) -> String {
+    let table = &section.table;
     if table.rows.is_empty() {
-        return "  nothing to show\n".to_owned();
+        return format!("  {}\n", section.missing);
     }
     let align = |unit: Unit| if unit == Unit::Text { Align::Left } else { Align::Right };
     let heads = table.columns.iter().map(|column| {

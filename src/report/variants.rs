@@ -225,6 +225,7 @@ fn variants_section(variants: &Variants) -> Section {
         plots: plots(dots, "variants"),
         table,
         readers,
+        missing: "No mail went out in this period.",
     }
 }
 
@@ -244,6 +245,7 @@ fn families_section(variants: &Variants) -> Section {
         plots: plots(dots, "files"),
         table,
         readers: Readers::Everybody,
+        missing: "No mail went out in this period.",
     }
 }
 
@@ -269,5 +271,6 @@ fn options_section(variants: &Variants) -> Section {
         plots: Vec::new(),
         table: grouped(&heads, &groups).0,
         readers: Readers::Everybody,
+        missing: "No mail with slots went out in this period.",
     }
 }

@@ -236,9 +236,11 @@ impl PolicyModel {
 
     /// The person's own features in a campaign.
     pub fn shared(&self, campaign: &CampaignId, stage: Stage, facts: &[f64]) -> SparseVector {
-        self.shared
-            .get(campaign)
-            .map_or(SparseVector::EMPTY, |terms| vector(&terms[position(stage)], facts, [0.0; 2]))
+        let mut features = SparseVector::EMPTY;
+        if let Some(terms) = self.shared.get(campaign) {
+            features.refill(valued(&terms[position(stage)], facts, [0.0; 2]));
+        }
+        features
     }
 
     /// A variant's features with this person; `None` for a variant of another catalogue.
@@ -249,8 +251,23 @@ impl PolicyModel {
         facts: &[f64],
         recency: [f64; 2],
     ) -> Option<SparseVector> {
+        let mut features = SparseVector::EMPTY;
+        self.refill_arm(&mut features, variant, stage, facts, recency)?;
+        Some(features)
+    }
+
+    /// [`PolicyModel::arm`] into room that is used again.
+    pub(super) fn refill_arm(
+        &self,
+        features: &mut SparseVector,
+        variant: &VariantId,
+        stage: Stage,
+        facts: &[f64],
+        recency: [f64; 2],
+    ) -> Option<()> {
         let terms = self.arms.get(variant)?[position(stage)].as_ref()?;
-        Some(vector(terms, facts, recency))
+        features.refill(valued(terms, facts, recency));
+        Some(())
     }
 
     /// The name of a feature.
@@ -263,8 +280,8 @@ fn position(stage: Stage) -> usize {
     Stage::ALL.iter().position(|known| *known == stage).unwrap_or_default()
 }
 
-fn vector(terms: &Terms, facts: &[f64], recency: [f64; 2]) -> SparseVector {
-    SparseVector::from_sorted(terms.iter().map(|(id, term)| (*id, term.value(facts, recency))), terms.len())
+fn valued(terms: &Terms, facts: &[f64], recency: [f64; 2]) -> impl Iterator<Item = (FeatureId, f64)> {
+    terms.iter().map(move |(id, term)| (*id, term.value(facts, recency)))
 }
 
 #[cfg(test)]

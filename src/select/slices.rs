@@ -23,13 +23,18 @@ pub fn position(profile: &ProfileId, experiment: &str) -> f64 {
     position
 }
 
+/// Whether a profile is held out of all lifecycle campaigns alike.
+pub fn is_held_out_of_all(profile: &ProfileId, global_holdout_percent: f64) -> bool {
+    position(profile, "holdout/all") * 100.0 < global_holdout_percent
+}
+
 /// The slice of a profile in a campaign. `global_holdout_percent` is held out of all lifecycle campaigns alike;
 /// transactional mail is never held out.
 pub fn slice(campaign: &Campaign, profile: &ProfileId, global_holdout_percent: f64) -> Slice {
     if campaign.kind == Kind::Transactional {
         return Slice::Policy;
     }
-    if position(profile, "holdout/all") * 100.0 < global_holdout_percent {
+    if is_held_out_of_all(profile, global_holdout_percent) {
         return Slice::Holdout;
     }
     let own = position(profile, &format!("campaign/{}", campaign.id)) * 100.0;

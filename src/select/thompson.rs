@@ -28,7 +28,18 @@ const TOLD_MIN: f64 = 0.02;
 
 thread_local! {
     /// Room for draws, kept between decisions; nothing of one decision is read by the next.
-    static CHOOSER: RefCell<Chooser> = RefCell::default();
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Room {
+    chooser: Chooser,
+    /// As many of them as variants that can be drawn hold the features of one each.
+    own: Vec<SparseVector>,
+    /// What each of those is weighed with.
+    scored: Vec<ScoredArm>,
+    /// Which of the variants it is.
+    indexes: Vec<usize>,
 }
 
 /// What was drawn.
@@ -87,24 +98,37 @@ pub(super) fn draw(
     lately: &Lately<'_>,
     model: &PolicyModel,
 ) -> Option<Drawn> {
+    ROOM.with_borrow_mut(|room| draw_in(room, situation, variants, lately, model))
+}
+
+fn draw_in(
+    room: &mut Room,
+    situation: &Situation<'_, '_>,
+    variants: &[&Variant],
+    lately: &Lately<'_>,
+    model: &PolicyModel,
+) -> Option<Drawn> {
     let campaign = &situation.entry.campaign;
     let customer = &situation.customer;
     let shared = model.shared(&campaign.id, situation.stage, &customer.facts);
     let order_value = model.order_value_minor(customer.orders, customer.spend_minor);
-    let mut indexes = Vec::with_capacity(variants.len());
-    let mut scored = Vec::with_capacity(variants.len());
-    let mut own: Vec<SparseVector> = Vec::with_capacity(variants.len());
+    let Room { chooser, own, scored, indexes } = room;
+    scored.clear();
+    indexes.clear();
     for (index, variant) in variants.iter().enumerate().filter(|(_, variant)| variant.weight > 0.0) {
         let recency = lately.recency(&variant.id);
-        let Some(features) = model.arm(&variant.id, situation.stage, &customer.facts, recency) else {
+        if own.len() == indexes.len() {
+            own.push(SparseVector::EMPTY);
+        }
+        let features = &mut own[indexes.len()];
+        if model.refill_arm(features, &variant.id, situation.stage, &customer.facts, recency).is_none() {
             continue;
-        };
+        }
         let kept = 1.0 - variant.discount_depth.unwrap_or(0.0).clamp(0.0, 100.0) / 100.0;
         let (margin, cost) = match order_value {
             Some(value) => (value * campaign.reward.margin * kept, campaign.reward.cost_minor),
             None => (1.0, 0.0),
         };
-        own.push(features);
         scored.push(ScoredArm { margin, cost, share_max: model.share_max(&variant.id), recency });
         indexes.push(index);
     }
@@ -118,12 +142,12 @@ pub(super) fn draw(
         None => Values { earned: Earned::ByClick, unsubscribe_loss: 0.0 },
     };
     let options = ChoiceOptions::new(values);
-    let mut arms = arms(&own, &scored);
+    let own = &own[..indexes.len()];
+    let mut arms = arms(own, scored);
     if campaign.kind == Kind::Lifecycle {
         arms.push(Arm::NoSend);
     }
-    let choice = CHOOSER
-        .with_borrow_mut(|chooser| chooser.choose(&arms, &shared, model.heads(), situation.seed, &options));
+    let choice = chooser.choose(&arms, &shared, model.heads(), situation.seed, &options);
     let name = |arm: usize| indexes.get(arm).map_or_else(no_send, |index| variants[*index].id.clone());
     let candidates = choice.shortlist.iter().map(|arm| Candidate {
         variant: name(*arm),

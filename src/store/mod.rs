@@ -110,6 +110,7 @@ pub use requests::Accepted;
 pub use requests::IdempotencyKey;
 pub use requests::SendRequest;
 pub use requests::StoredAttachment;
+pub use rewards::AbMail;
 pub use rewards::ClickedSend;
 pub use rewards::DecisionPlace;
 pub use rewards::Reception;

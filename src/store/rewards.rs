@@ -9,6 +9,7 @@ use super::Store;
 use super::batch::args;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
+use crate::decision::Candidate;
 use crate::decision::Scoring;
 use crate::decision::VariantId;
 use crate::profile::ProfileId;
@@ -51,6 +52,55 @@ pub struct ClickedSend {
     pub submitted_at: Timestamp,
     /// First click by a person.
     pub clicked_at: Timestamp,
+}
+
+/// A mail of an A/B test.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AbMail {
+    /// The send.
+    pub send: SendId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// What was drawn.
+    pub variant: VariantId,
+    /// What could have been drawn.
+    pub variants: Vec<VariantId>,
+    /// When the mail went out.
+    pub submitted_at: Timestamp,
+    /// First click by a person.
+    pub clicked_at: Option<Timestamp>,
+}
+
+#[derive(sqlx::FromRow)]
+struct AbRow {
+    send_id: String,
+    profile_id: String,
+    at: i64,
+    variant: String,
+    candidates: String,
+    submitted_at: i64,
+    clicked_at: Option<i64>,
+}
+
+impl AbRow {
+    fn read(self) -> Result<AbMail, Error> {
+        let wrong = |fault: String| Error::unreadable("decisions", &self.send_id, fault);
+        let candidates: Vec<Candidate> =
+            serde_json::from_str(&self.candidates).map_err(|fault| wrong(fault.to_string()))?;
+        let drawable = candidates.into_iter().filter(|candidate| candidate.probability > 0.0);
+        Ok(AbMail {
+            send: SendId::parse(&self.send_id)
+                .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
+            profile: ProfileId::parse(&self.profile_id).map_err(|fault| wrong(fault.to_string()))?,
+            decided_at: from_millisecond(self.at),
+            variant: VariantId(self.variant),
+            variants: drawable.map(|candidate| candidate.variant).collect(),
+            submitted_at: from_millisecond(self.submitted_at),
+            clicked_at: self.clicked_at.map(from_millisecond),
+        })
+    }
 }
 
 /// What a campaign's mails met with.
@@ -165,6 +215,30 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
+    /// Mails of a campaign that `ab` decided for people outside of the learning slice and that went out, in the order of
+    /// their decisions from behind `after` on.
+    pub async fn ab_mails(
+        &self,
+        campaign: &CampaignId,
+        after: &DecisionPlace,
+        limit: usize,
+    ) -> Result<Vec<AbMail>, Error> {
+        let rows: Vec<AbRow> = self
+            .pools
+            .all(
+                "select d.send_id, d.profile_id, d.at, d.variant, d.body{json}->>'candidates' as candidates,
+                   s.submitted_at, s.clicked_at
+                 from decisions as d join sends as s on s.seq = d.send_seq
+                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+                   and d.policy = 'ab' and d.slice = 'policy' and d.variant is not null
+                   and s.submitted_at is not null and s.state = 'sent'
+                 order by d.at, d.send_id limit $4",
+                args![campaign.as_str(), after.0, after.1.as_str(), limit],
+            )
+            .await?;
+        rows.into_iter().map(AbRow::read).collect()
+    }
+
     /// When the earliest mail went out of which it is not written down yet what became of it. Of what went out before,
     /// everything is known.
     pub async fn earliest_in_flight(&self) -> Result<Option<Timestamp>, Error> {
@@ -206,6 +280,37 @@ impl Store {
             .into_iter()
             .map(|(variant, count)| (VariantId(variant), u64::try_from(count).unwrap_or(0)))
             .collect())
+    }
+
+    /// When the first mail of a campaign was decided, since this time, that went out or was refused for good.
+    pub async fn first_mail_since(
+        &self,
+        campaign: &CampaignId,
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, Error> {
+        let row: Option<(i64,)> = self
+            .pools
+            .first(
+                "select d.at from decisions as d join sends as s on s.seq = d.send_seq
+                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
+                   and s.state in ('sent', 'unknown', 'failed')
+                 order by d.at limit 1",
+                args![campaign.as_str(), since],
+            )
+            .await?;
+        Ok(row.map(|(at,)| from_millisecond(at)))
+    }
+
+    /// Whether a send of a campaign was put off for this reason and waits.
+    pub async fn waits_for(&self, campaign: &CampaignId, reason: &str) -> Result<bool, Error> {
+        let row: Option<(i64,)> = self
+            .pools
+            .first(
+                "select 1 from sends where campaign = $1 and reason = $2 and state = 'deferred' and held = 0 limit 1",
+                args![campaign.as_str(), reason],
+            )
+            .await?;
+        Ok(row.is_some())
     }
 
     /// What the mails of a campaign met with that were decided since this time.

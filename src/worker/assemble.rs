@@ -26,6 +26,7 @@ use crate::select::recommend::ItemModel;
 use crate::store::Store;
 use crate::token::Keyring;
 use crate::worker::engine::Engine;
+use crate::worker::guard;
 use crate::worker::sender::Sender;
 use crate::worker::sender::SenderError;
 
@@ -89,6 +90,7 @@ pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleEr
     if let Some(model) = store.newest_model(POLICY_MODEL).await? {
         engine.policy.take(&model)?;
     }
+    engine.policy.rings.store(Arc::new(guard::open_rings(store, &engine.catalog).await?));
     if let Some(model) = store.newest_model(VALUE_MODEL).await? {
         let read = serde_json::from_str(&model.body);
         engine.value = Some(read.map_err(|fault| UnusableModel::new(&model.version, fault))?);

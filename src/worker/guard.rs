@@ -21,6 +21,8 @@ use crate::store::Store;
 
 /// Under this key the open ring of a campaign's pilot is kept.
 const RING_KEY: &str = "pilot";
+/// The reason of sends that wait for their ring.
+const WAITING: &str = "pilot";
 /// Mails of so many hours are judged.
 const WINDOW_HOURS: i64 = 7 * 24;
 
@@ -29,8 +31,33 @@ const WINDOW_HOURS: i64 = 7 * 24;
 pub struct OpenRing {
     /// Which, from 0 on; as many as the pilot states when everybody may get the campaign.
     pub ring: usize,
-    /// Since when.
-    pub since: Timestamp,
+    /// Since when it is open.
+    pub opened_at: Timestamp,
+    /// Since when it is watched: from its first mail on, or, where it has none, since others wait for the next ring.
+    /// `None` before that: a campaign that rests is not watched.
+    pub watched_since: Option<Timestamp>,
+}
+
+impl OpenRing {
+    fn opened(ring: usize, now: Timestamp) -> Self {
+        Self { ring, opened_at: now, watched_since: None }
+    }
+
+    /// `1 2026-03-01T00:00:00Z 2026-03-02T10:00:00Z`, the last word `-` while it is not watched.
+    fn text(self) -> String {
+        let watched = self.watched_since.map_or_else(|| "-".to_owned(), |since| since.to_string());
+        format!("{} {} {watched}", self.ring, self.opened_at)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (ring, opened_at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let watched_since = match words.next()? {
+            "-" => None,
+            since => Some(since.parse().ok()?),
+        };
+        Some(Self { ring, opened_at, watched_since })
+    }
 }
 
 /// What a review changed.
@@ -94,14 +121,15 @@ pub fn waits(
 ) -> Option<Outcome> {
     let pilot = campaign.pilot.as_ref().filter(|_| campaign.kind == Kind::Lifecycle)?;
     let own = ring_of(pilot, history.days_since_seen);
-    let open = rings.get(&campaign.id).copied().unwrap_or(OpenRing { ring: 0, since: now });
+    let open = rings.get(&campaign.id).copied().unwrap_or(OpenRing::opened(0, now));
     if own <= open.ring {
         return None;
     }
     let steps = i64::try_from(own - open.ring).unwrap_or(1);
-    let opens = open.since + (steps * i64::from(pilot.step_hours)).hours();
+    // Where the watch has not begun yet, it is known within the hour when it did.
+    let opens = open.watched_since.map_or(now, |since| since + (steps * i64::from(pilot.step_hours)).hours());
     let detail = format!("ring {} of {} of the pilot is not open yet", own + 1, pilot.active_days.len() + 1);
-    Some(Outcome::later("pilot", detail, opens.max(now + 1.hour())))
+    Some(Outcome::later(WAITING, detail, opens.max(now + 1.hour())))
 }
 
 /// What is open of every pilot.
@@ -116,9 +144,7 @@ pub async fn open_rings(store: &Store, catalog: &Catalog) -> Result<HashMap<Camp
 }
 
 async fn open_ring(store: &Store, campaign: &CampaignId) -> Result<Option<OpenRing>, Error> {
-    let Some(value) = store.plan_cursor(campaign, RING_KEY).await? else { return Ok(None) };
-    let read = value.split_once(' ');
-    Ok(read.and_then(|(ring, since)| Some(OpenRing { ring: ring.parse().ok()?, since: since.parse().ok()? })))
+    Ok(store.plan_cursor(campaign, RING_KEY).await?.as_deref().and_then(OpenRing::parse))
 }
 
 /// Looks at every running lifecycle campaign: pauses those whose mails met with too much trouble, and opens the next
@@ -150,28 +176,37 @@ pub async fn review(store: &Store, catalog: &Catalog, now: Timestamp) -> Result<
     Ok(found)
 }
 
-/// Opens the next ring when the open one got mails, was watched long enough, and no limit is passed, by however few.
+/// Opens the next ring when the open one was watched long enough, and no limit is passed, by however few. A ring to
+/// which nobody belongs is watched as long, from when the first of the others asked: its people may live further west.
 async fn widen(
     store: &Store,
     campaign: &Campaign,
     pilot: &Pilot,
     now: Timestamp,
 ) -> Result<Option<Found>, Error> {
-    let keep =
-        async |ring: usize| store.set_plan_cursor(&campaign.id, RING_KEY, &format!("{ring} {now}")).await;
+    let keep = async |open: OpenRing| store.set_plan_cursor(&campaign.id, RING_KEY, &open.text()).await;
     let Some(open) = open_ring(store, &campaign.id).await? else {
-        // The watch begins with the first review, at the latest when the first mails are planned.
-        keep(0).await?;
+        keep(OpenRing::opened(0, now)).await?;
         return Ok(None);
     };
-    if open.ring >= pilot.active_days.len() || now < open.since + i64::from(pilot.step_hours).hours() {
+    if open.ring >= pilot.active_days.len() {
         return Ok(None);
     }
-    let met = store.reception(&campaign.id, open.since).await?;
-    if met.mails == 0 || passed(&campaign.guard, &met, 1).is_some() {
+    let Some(since) = open.watched_since else {
+        let first = match store.first_mail_since(&campaign.id, open.opened_at).await? {
+            None if store.waits_for(&campaign.id, WAITING).await? => Some(now),
+            first => first,
+        };
+        if first.is_some() {
+            keep(OpenRing { watched_since: first, ..open }).await?;
+        }
+        return Ok(None);
+    };
+    let met = store.reception(&campaign.id, since).await?;
+    if now < since + i64::from(pilot.step_hours).hours() || passed(&campaign.guard, &met, 1).is_some() {
         return Ok(None);
     }
-    keep(open.ring + 1).await?;
+    keep(OpenRing::opened(open.ring + 1, now)).await?;
     Ok(Some(Found::Widened { campaign: campaign.id.clone(), ring: open.ring + 1 }))
 }
 
@@ -192,6 +227,16 @@ mod tests {
         check(1_000, 0, 0, 21, Some("21 unsubscribes of 1000 mails are 2.10 %, the limit is 2 %"));
         check(499, 400, 0, 0, None);
         check(0, 0, 0, 0, None);
+    }
+
+    #[test]
+    fn a_ring_is_read_back_as_it_was_written() {
+        let at: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        for watched_since in [None, Some(at + 1.hour())] {
+            let open = OpenRing { ring: 1, opened_at: at, watched_since };
+            assert_eq!(OpenRing::parse(&open.text()), Some(open));
+        }
+        assert_eq!(OpenRing::parse("1 2026-03-01T00:00:00Z"), None);
     }
 
     #[test]

@@ -4,6 +4,9 @@ use bespoke::campaign::CampaignId;
 use bespoke::send::State;
 use bespoke::send::Suppression;
 use bespoke::store::Running;
+use bespoke::worker::decide::Subject;
+use bespoke::worker::decide::Verdict;
+use bespoke::worker::exhausted::Exhausted;
 use bespoke::worker::guard::Found;
 use bespoke::worker::guard::review;
 use jiff::ToSpan;
@@ -36,21 +39,62 @@ async fn a_pilot_goes_to_the_active_first_and_to_everybody_when_they_did_not_min
     for app in TestApp::on_each_database(&[PILOT]).await {
         app.given_profile("ana").await;
         app.given_profile("bo").await;
-        app.at("2026-03-01T12:00:00Z").await;
+        app.at("2026-02-25T12:00:00Z").await;
         app.does("ana", "Product Viewed", json!({"product_id": "p1"})).await;
-        app.at("2026-03-02T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
+        // Reviewed for days before anything is sent: a campaign that rests is not watched.
+        for day in ["2026-02-26T00:30:00Z", "2026-02-28T00:30:00Z", "2026-03-02T00:30:00Z"] {
+            app.at(day).await;
+            assert_eq!(reviewed(&app).await, []);
+        }
         assert_eq!(app.plans().await, 2);
         app.at("2026-03-02T10:00:00Z").await;
         app.runs_until_idle().await;
         assert_eq!(state_of(&app, "ana").await, (State::Sent, "sent".to_owned()));
         assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
-        app.at("2026-03-03T00:29:00Z").await;
+        app.at("2026-03-02T10:01:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "the watch begins with the first mail");
+        app.at("2026-03-03T09:59:00Z").await;
         assert_eq!(reviewed(&app).await, [], "a ring is watched for a day");
-        app.at("2026-03-03T00:30:00Z").await;
+        app.at("2026-03-03T10:00:00Z").await;
+        assert_eq!(waits(&app, "bo").await, Some("pilot".to_owned()));
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
+        assert_eq!(waits(&app, "bo").await, None, "whoever looks ahead sees the ring that is open");
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Sent, "sent".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_ring_to_which_nobody_belongs_is_passed() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        app.given_profile("bo").await;
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
+        app.at("2026-03-02T10:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        app.at("2026-03-03T10:29:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        app.at("2026-03-03T10:30:00Z").await;
         assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
         app.runs_until_idle().await;
         assert_eq!(state_of(&app, "bo").await, (State::Sent, "sent".to_owned()));
+    }
+}
+
+/// Why somebody would not get the mail now, as an engine sees it that was made just now.
+async fn waits(app: &TestApp, name: &str) -> Option<String> {
+    let engine = app.engine().await;
+    let sends = app.sends().await;
+    let stored = sends.into_iter().find(|stored| stored.send.profile.as_str() == name).unwrap();
+    let profile = app.database.store.profile(&stored.send.profile).await.unwrap().unwrap();
+    let subject = Subject::of_stranger(stored.send, profile);
+    match engine.decide(&subject, &Exhausted::default(), app.now()) {
+        Verdict::Stop { outcome, .. } => Some(outcome.reason),
+        Verdict::Go(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use bespoke::decision::Scoring;
 use bespoke::decision::Slice;
 use bespoke::decision::TemplateHash;
 use bespoke::decision::VariantId;
+use bespoke::send::Outcome;
 use bespoke::send::ScheduledSend;
 use bespoke::send::Suppression;
 use bespoke::stage::Stage;
@@ -198,5 +199,27 @@ async fn a_mail_on_the_wire_is_in_flight_until_its_outcome_is_known() {
         store.record_outcomes(&[settlement(&claimed[0], sent())], SOFT_MAX, start()).await.unwrap();
         assert_eq!(store.earliest_in_flight().await.unwrap(), None);
         assert_eq!(read().await[0].submitted_at, first);
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_knows_its_first_mail_and_who_waits() {
+    for database in stores().await {
+        let store = &database.store;
+        given_mails(&database).await;
+        let campaign = CampaignId("picks".to_owned());
+        let first = async |minutes: i64| {
+            store.first_mail_since(&campaign, start() + minutes.minutes()).await.unwrap()
+        };
+        assert_eq!(first(-1).await, Some(start()));
+        assert_eq!(first(1).await, Some(start() + 2.minutes()));
+        assert_eq!(first(3).await, None, "the last has not gone out");
+        assert!(!store.waits_for(&campaign, "pilot").await.unwrap());
+        store.plan(&[send("ana", "2", Kind::Lifecycle, start())]).await.unwrap();
+        let claimed = claim(&database, start(), 10, "w2").await;
+        let later = Outcome::later("pilot", "not yet", start() + 1.hour());
+        store.record_outcomes(&[settlement(&claimed[0], later)], SOFT_MAX, start()).await.unwrap();
+        assert!(store.waits_for(&campaign, "pilot").await.unwrap());
+        assert!(!store.waits_for(&campaign, "quiet_hours").await.unwrap());
     }
 }

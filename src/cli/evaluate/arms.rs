@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Format, Grid};
-use crate::learn::arms::{ArmPolicy, ArmSimulation, PRIOR_IMPRESSIONS, Tests, read, simulate};
+use crate::learn::arms::{ArmPolicy, ArmResult, ArmSimulation, PRIOR_IMPRESSIONS, Tests, read, simulate};
 use crate::learn::table::Table;
 
 /// What each policy does, in the order in which they are simulated.
@@ -96,6 +96,7 @@ impl ArmsArgs {
         lines.push(format!(
             "thompson starts at the rate of the tests before in the file, worth {PRIOR_IMPRESSIONS} impressions."
         ));
+        lines.extend(comparison(&result.results));
         lines.push("Measured rates scatter more than true ones, so the oracle is flattered.".to_owned());
         lines.join("\n")
     }
@@ -120,6 +121,26 @@ impl ArmsArgs {
         out.insert("confidence".to_owned(), json!(self.confidence));
         Value::Object(out)
     }
+}
+
+/// Which policy kept most, where it is not the default one.
+fn comparison(results: &[ArmResult]) -> Option<String> {
+    let share = |one: &&ArmResult| one.share.unwrap_or(f64::NEG_INFINITY);
+    let best = results.iter().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let default = results.iter().find(|one| one.policy == ArmPolicy::Thompson)?;
+    if best.policy == default.policy {
+        return None;
+    }
+    let apart = match (best.interval, default.interval) {
+        (Some(best), Some(default)) if best.low > default.high => "beyond chance",
+        _ => "by a difference that may be chance",
+    };
+    Some(format!(
+        "{} keeps more of the gain here than thompson does: {} against {}, {apart}.",
+        best.policy.name(),
+        output::rounded(best.share, 4),
+        output::rounded(default.share, 4)
+    ))
 }
 
 fn left_out(tests: &Tests) -> String {

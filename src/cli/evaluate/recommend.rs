@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
 use super::output::{self, Format, Grid, Resampling};
+use crate::cli::learn::{advance, fitting_bar};
 use crate::learn::recommend::input::{self, Input};
 use crate::learn::recommend::ranking::{self, MEASURES, Mean, Repeats};
 use crate::learn::recommend::{self, FitError, ItemModel};
@@ -135,14 +136,20 @@ impl RecommendArgs {
         Ok(match self.method {
             Method::Popular => (recommend::fit_popular(&input.train), None),
             Method::Itemknn => (recommend::fit_neighbours(&input.train), None),
-            Method::Ease => match recommend::fit_ease(&input.train, self.lambda) {
-                Ok(model) => (model, None),
-                Err(reason @ FitError::TooLarge { .. }) => (
-                    recommend::fit_neighbours(&input.train),
-                    Some(format!("{reason}; item neighbours were fitted instead")),
-                ),
-                Err(error) => return Err(error).context("EASE cannot be fitted"),
-            },
+            Method::Ease => {
+                let bar = fitting_bar()?;
+                let fitted =
+                    recommend::fit_ease(&input.train, self.lambda, &|done, of| advance(&bar, done, of));
+                bar.finish_and_clear();
+                match fitted {
+                    Ok(model) => (model, None),
+                    Err(reason @ FitError::TooLarge { .. }) => (
+                        recommend::fit_neighbours(&input.train),
+                        Some(format!("{reason}; item neighbours were fitted instead")),
+                    ),
+                    Err(error) => return Err(error).context("EASE cannot be fitted"),
+                }
+            }
         })
     }
 

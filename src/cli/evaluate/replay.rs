@@ -247,11 +247,17 @@ fn doubts(result: &Replay) -> impl Iterator<Item = String> {
 
 /// A difference in words that claim no more than it says.
 pub fn words(difference: Option<Difference>) -> String {
-    let Some(Difference { value, interval, z }) = difference else {
+    let Some(Difference { value, interval, z, judged }) = difference else {
         return "none that could be measured".to_owned();
     };
     let Interval { low, high } = interval;
-    let verdict = if low > 0.0 || high < 0.0 { "" } else { ", not significant" };
+    let verdict = match judged {
+        false => {
+            ", not judged: too few rows carry it (an effective sample size below 200, or one row with over 5 %)"
+        }
+        true if low > 0.0 || high < 0.0 => "",
+        true => ", not significant",
+    };
     format!("{value:+.6} ({low:+.6} … {high:+.6}), z = {z:+.2}{verdict}")
 }
 
@@ -259,7 +265,7 @@ pub fn words(difference: Option<Difference>) -> String {
 pub fn json_difference(difference: Option<Difference>) -> Value {
     json!(
         difference
-            .map(|Difference { value, interval, z }| json!({ "value": value, "interval": interval, "z": z }))
+            .map(|Difference { value, interval, z, judged }| json!({ "value": value, "interval": interval, "z": z, "judged": judged }))
     )
 }
 

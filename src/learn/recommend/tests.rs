@@ -39,9 +39,9 @@ fn weight(model: &ItemModel, from: u32, to: u32) -> f64 {
 /// One of three users who had both makes it [[2/3, 2/3], [2/3, 2/3]]: B is 2/5 both ways, the base 1/3 · 3/5.
 #[test]
 fn ease_on_two_items_is_that_of_the_formula() {
-    let model = fit_ease(&Interactions::new(2, 2, [(0, 0), (0, 1), (1, 0)]), 1.0).unwrap();
+    let model = fit_ease(&Interactions::new(2, 2, [(0, 0), (0, 1), (1, 0)]), 1.0, &|_, _| {}).unwrap();
     assert_eq!(model.scores(&[0, 1]), [1.0, 0.5]);
-    let model = fit_ease(&Interactions::new(3, 2, [(0, 0), (0, 1)]), 1.0).unwrap();
+    let model = fit_ease(&Interactions::new(3, 2, [(0, 0), (0, 1)]), 1.0, &|_, _| {}).unwrap();
     near(weight(&model, 0, 1), 2.0 / 5.0, 1e-6);
     near(weight(&model, 1, 0), 2.0 / 5.0, 1e-6);
     near(f64::from(model.scores(&[])[0]), 1.0 / 5.0, 1e-6);
@@ -89,16 +89,16 @@ fn what_is_too_large_or_not_regularised_is_refused() {
     let side = u32::try_from(SIDE_MAX).unwrap() + 1;
     let large = Interactions::new(SIDE_MAX + 1, SIDE_MAX + 1, (0..side).map(|i| (i, i)));
     let expected = FitError::TooLarge { users: SIDE_MAX + 1, items: SIDE_MAX + 1 };
-    assert_eq!(fit_ease(&large, 100.0), Err(expected));
+    assert_eq!(fit_ease(&large, 100.0, &|_, _| {}), Err(expected));
     let small = Interactions::new(1, 1, [(0, 0)]);
-    assert_eq!(fit_ease(&small, 0.0), Err(FitError::Regularisation));
-    assert_eq!(fit_ease(&small, f64::NAN), Err(FitError::Regularisation));
+    assert_eq!(fit_ease(&small, 0.0, &|_, _| {}), Err(FitError::Regularisation));
+    assert_eq!(fit_ease(&small, f64::NAN, &|_, _| {}), Err(FitError::Regularisation));
 }
 
 #[test]
 fn a_model_survives_being_stored() {
     let interactions = Interactions::new(3, 3, [(0, 0), (0, 1), (1, 1), (2, 2), (2, 1)]);
-    let model = fit_ease(&interactions, 2.0).unwrap();
+    let model = fit_ease(&interactions, 2.0, &|_, _| {}).unwrap();
     let stored = serde_json::to_string(&model).unwrap();
     assert_eq!(serde_json::from_str::<ItemModel>(&stored).unwrap(), model);
 }
@@ -111,7 +111,7 @@ proptest! {
         pairs in prop::collection::vec((0u32..12, 0u32..12), 0..60),
     ) {
         let interactions = Interactions::new(users, items, pairs);
-        let (model, (expected, base)) = (fit_ease(&interactions, lambda).unwrap(), textbook_ease(&interactions, lambda));
+        let (model, (expected, base)) = (fit_ease(&interactions, lambda, &|_, _| {}).unwrap(), textbook_ease(&interactions, lambda));
         for (actual, expected) in model.scores(&[]).iter().zip(&base) {
             prop_assert!((f64::from(*actual) - expected).abs() < 1e-5);
         }
@@ -128,7 +128,7 @@ proptest! {
         pairs in prop::collection::vec((0u32..9, 0u32..9), 1..60),
         history in prop::collection::vec(0u32..9, 0..5), exclude in prop::collection::vec(0u32..9, 0..9), count in 0usize..12,
     ) {
-        let model = fit_ease(&Interactions::new(9, 9, pairs), 3.0).unwrap();
+        let model = fit_ease(&Interactions::new(9, 9, pairs), 3.0, &|_, _| {}).unwrap();
         let found = model.recommend(&history, |item| exclude.contains(&item), count);
         let allowed = (0..9).filter(|item| !exclude.contains(item)).count();
         prop_assert_eq!(found.len(), count.min(allowed));

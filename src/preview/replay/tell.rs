@@ -158,7 +158,9 @@ impl Replay {
 
 fn section(name: &'static str, title: &str, lead: &str, table: Table) -> Section {
     let lead = lead.to_owned();
-    Section { name, title: title.to_owned(), lead, plots: Vec::new(), table, readers: Readers::Everybody }
+    let missing = "Nobody is in the audience, before or after.";
+    let readers = Readers::Everybody;
+    Section { name, title: title.to_owned(), lead, plots: Vec::new(), table, readers, missing }
 }
 
 fn words(fate: &Fate) -> [Cell; 2] {

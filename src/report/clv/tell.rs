@@ -145,6 +145,7 @@ impl Findings {
             plots: Vec::new(),
             table,
             readers: Readers::Everybody,
+            missing: "There is no back-test: it needs customers with orders before and after a split.",
         }
     }
 
@@ -184,6 +185,7 @@ impl Findings {
             }],
             table,
             readers: Readers::Everybody,
+            missing: "There is no back-test: it needs customers with orders before and after a split.",
         }
     }
 
@@ -236,6 +238,7 @@ impl Findings {
             }],
             table,
             readers: Readers::Everybody,
+            missing: "There is no forecast without customers who came back.",
         }
     }
 
@@ -287,6 +290,7 @@ impl Findings {
             plots: Vec::new(),
             table,
             readers: Readers::Everybody,
+            missing: "No model could be fitted.",
         }
     }
 

@@ -80,6 +80,7 @@ impl Counts {
             ],
             table,
             readers: Readers::Everybody,
+            missing: "There is no order in this period: import orders with `bespoke import events`, or send them to `/v1/track`.",
         }
     }
 
@@ -130,6 +131,7 @@ impl Counts {
             },
             table,
             readers: Readers::Everybody,
+            missing: "No order of this period is owed to a mail.",
         }
     }
 }

@@ -119,6 +119,7 @@ fn outcomes(trials: &[Told], sources: &Sources<'_>) -> Section {
         },
         table,
         readers: Readers::Everybody,
+        missing: "Nobody can be compared yet: a campaign must have dealt with people on both sides, mail and holdout, and their days must be over.",
     }
 }
 
@@ -155,6 +156,7 @@ fn groups(trials: &[Told]) -> Section {
         plots: Vec::new(),
         table,
         readers: Readers::Everybody,
+        missing: "No lifecycle campaign has dealt with anybody in this period.",
     }
 }
 

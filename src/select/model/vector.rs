@@ -49,12 +49,13 @@ impl SparseVector {
         Ok(Self { entries: pairs })
     }
 
-    /// Takes pairs that are sorted already, each number once, values finite; drops zeros.
-    pub(in crate::select) fn from_sorted(pairs: impl Iterator<Item = (FeatureId, f64)>, room: usize) -> Self {
-        let mut entries = Vec::with_capacity(room);
-        entries.extend(pairs.filter(|(_, value)| *value != 0.0));
-        debug_assert!(entries.windows(2).all(|pair| pair[0].0 < pair[1].0), "features out of order");
-        Self { entries }
+    /// Takes pairs that are sorted already, each number once, values finite, instead of what it held; drops zeros. Room
+    /// that it has is used again.
+    pub(in crate::select) fn refill(&mut self, pairs: impl Iterator<Item = (FeatureId, f64)>) {
+        self.entries.clear();
+        self.entries.extend(pairs.filter(|(_, value)| *value != 0.0));
+        let in_order = self.entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        debug_assert!(in_order, "features out of order");
     }
 
     /// The features with their values, by number.
