@@ -59,7 +59,8 @@ pub struct Campaign {
     /// A send not delivered this many hours after it was due expires.
     #[serde(default = "default_deadline_hours")]
     pub deadline_hours: u32,
-    /// A variant is not shown again to the same person within this many days.
+    /// A variant is not shown again to the same person within this many days, but in an A/B test, where everybody keeps
+    /// their own.
     #[serde(default = "default_variant_days")]
     pub no_repeat_variant_days: u32,
     /// A recommended product is not shown again to the same person within this many days.

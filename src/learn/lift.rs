@@ -149,7 +149,8 @@ pub enum Verdict {
     Lower,
     /// Nothing was shown, which is not the same as no effect.
     NotSignificant,
-    /// There is nothing to judge: an arm has fewer than two units, or nothing varies.
+    /// There is too little to judge: an arm has fewer than two units, nothing varies, or hardly anybody of an arm has
+    /// another value than 0, so that a mean says next to nothing.
     NotJudged,
 }
 
@@ -198,6 +199,8 @@ fn comparison(
     let judged = adjusted.map_or(plain, |adjusted| adjusted.effect).difference;
     let binary = outcome.values.iter().all(|value| [0.0, 1.0].contains(value));
     let exact = if binary { few_events_p(&treated, &control) } else { None };
+    let nearly_zero = |arm: usize| is_nearly_zero(&outcome.values, &experiment.arm_of, arm);
+    let judged = judged.filter(|_| binary || !(nearly_zero(arm) || nearly_zero(experiment.control)));
     Comparison {
         outcome: outcome.name.clone(),
         arm,
@@ -235,6 +238,13 @@ fn few_events_p(treated: &Summary, control: &Summary) -> Option<f64> {
     (both_counted && (few(treated) || few(control)))
         .then(|| fisher_exact_p([whole(treated), whole(control)], [treated.count, control.count]))
         .flatten()
+}
+
+/// Whether so few units of an arm have another value than 0 that the normal approximation of its mean cannot be trusted.
+fn is_nearly_zero(values: &[f64], arm_of: &[u32], arm: usize) -> bool {
+    let own = || values.iter().zip(arm_of).filter(|&(_, of)| *of as usize == arm);
+    let others = own().filter(|(value, _)| **value != 0.0).count();
+    as_f64(others) < EVENTS_MIN && others < own().count()
 }
 
 /// Adjusts the p-values for their number and says what may be said.
@@ -305,6 +315,11 @@ fn notes(experiment: &Experiment, covariate: Option<&[f64]>, comparisons: &[Comp
             "where an arm has fewer than {EVENTS_MIN} events the p-value is Fisher's exact one, and the interval is only rough"
         ));
     }
+    if comparisons.iter().any(|one| one.test == Test::Welch && one.p_value.is_none()) {
+        notes.push(format!(
+            "an outcome is not judged where fewer than {EVENTS_MIN} of an arm have another value than 0, or nothing varies"
+        ));
+    }
     let Some(covariate) = covariate else { return notes };
     let gaps = experiment.covariate.iter().flatten().filter(|value| value.is_none()).count();
     if gaps > 0 {
@@ -315,8 +330,9 @@ fn notes(experiment: &Experiment, covariate: Option<&[f64]>, comparisons: &[Comp
         Summary::of(values.map(|(&value, _)| value))
     };
     for (arm, name) in experiment.arms.iter().enumerate().filter(|&(arm, _)| arm != experiment.control) {
+        let few = [arm, experiment.control].map(|arm| is_nearly_zero(covariate, &experiment.arm_of, arm));
         let result = welch(&of_arm(arm), &of_arm(experiment.control), 0.95);
-        if result.is_some_and(|welch| welch.p_value < COVARIATE_P_MIN) {
+        if few == [false; 2] && result.is_some_and(|welch| welch.p_value < COVARIATE_P_MIN) {
             notes.push(format!(
                 "the covariate differs between {name:?} and control more than a fair deal would make it: was it measured before the campaign?"
             ));

@@ -192,6 +192,6 @@ mod tests {
         check(&[(0, 241)], &slow, &[700], &[None]);
         check(&[(0, 200)], &slow, &[721], &[None]);
         let quick = Reward { click_hours: 1, purchase_days: 1, ..Reward::default() };
-        check(&[(0, 1), (0, 2)], &quick, &[3], &[Some(3), None]);
+        check(&[(0, 1), (1, 3)], &quick, &[4], &[Some(4), None]);
     }
 }

@@ -180,3 +180,8 @@ impl Cell {
         }
     }
 }
+
+/// A note with its end: a question keeps its own.
+pub(super) fn sentence(note: &str) -> String {
+    if note.ends_with(['?', '.', '!']) { note.to_owned() } else { format!("{note}.") }
+}

@@ -9,6 +9,7 @@ use crate::report::document::Report;
 use crate::report::document::Section;
 use crate::report::document::Table;
 use crate::report::document::Unit;
+use crate::report::document::sentence;
 use crate::report::figures::Writer;
 use crate::report::plot::Heat;
 use crate::report::plot::Plot;
@@ -93,7 +94,7 @@ fn body(report: &Report) -> String {
     if !report.notes.is_empty() {
         out += "<section><h2>Keep in mind</h2><ul class=\"notes\">";
         for note in &report.notes {
-            let _ = write!(out, "<li>{}.</li>", prose(note));
+            let _ = write!(out, "<li>{}</li>", prose(&sentence(note)));
         }
         out += "</ul></section>\n";
     }
@@ -120,14 +121,14 @@ fn part(section: &Section, report: &Report, writer: Writer) -> String {
     }
     let table = table(section, report, writer);
     match section.readers {
-        Readers::Everybody => out += &table,
-        Readers::Programs => {
+        Readers::Programs if !section.table.rows.is_empty() => {
             let rows = section.table.rows.len();
             let _ = write!(
                 out,
                 "<details><summary>All figures as a table ({rows} rows)</summary>{table}</details>"
             );
         }
+        _ => out += &table,
     }
     out + "</section>\n"
 }

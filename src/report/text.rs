@@ -7,6 +7,7 @@ use crate::report::document::Readers;
 use crate::report::document::Report;
 use crate::report::document::Section;
 use crate::report::document::Unit;
+use crate::report::document::sentence;
 use crate::report::figures::Writer;
 use crate::report::plot::Heat;
 use crate::report::plot::Shape;
@@ -41,7 +42,7 @@ pub fn text(report: &Report) -> String {
         for heat in heats {
             out += &aligned(&heat_rows(heat, writer));
         }
-        if section.readers == Readers::Everybody {
+        if section.readers == Readers::Everybody || section.table.rows.is_empty() {
             out += &table(section, report, writer);
         }
     }
@@ -49,7 +50,7 @@ pub fn text(report: &Report) -> String {
         out.push('\n');
     }
     for note in &report.notes {
-        let _ = writeln!(out, "Note: {note}.");
+        let _ = writeln!(out, "Note: {}", sentence(note));
     }
     out
 }

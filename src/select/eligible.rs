@@ -6,6 +6,7 @@ use jiff::ToSpan as _;
 
 use super::Situation;
 use crate::campaign::Kind;
+use crate::campaign::PolicyKind;
 use crate::catalog::rule::Rule;
 use crate::catalog::variant::Variant;
 use crate::decision::RuledOut;
@@ -45,10 +46,12 @@ fn wanted_locale(situation: &Situation<'_, '_>) -> String {
     format!("no variant for locale {}", situation.locale.unwrap_or("(none)"))
 }
 
-/// Variants that the person had within the campaign's window. Transactional mail may repeat itself.
+/// Variants that the person had within the campaign's window. Transactional mail may repeat itself, and an A/B test must:
+/// without their own variant people would go to the others, each to the same one, and nothing would be left to chance.
 fn recent<'a>(situation: &Situation<'_, 'a>) -> Vec<&'a str> {
     let campaign = &situation.entry.campaign;
-    if campaign.kind == Kind::Transactional || campaign.no_repeat_variant_days == 0 {
+    let may_repeat = campaign.kind == Kind::Transactional || campaign.policy == PolicyKind::Ab;
+    if may_repeat || campaign.no_repeat_variant_days == 0 {
         return Vec::new();
     }
     let start = situation.now - (24 * i64::from(campaign.no_repeat_variant_days)).hours();

@@ -306,7 +306,7 @@ impl Store {
         let row: Option<(i64,)> = self
             .pools
             .first(
-                "select 1 from sends where campaign = $1 and reason = $2 and state = 'deferred' and held = 0 limit 1",
+                "select cast(1 as bigint) from sends where campaign = $1 and reason = $2 and state = 'deferred' and held = 0 limit 1",
                 args![campaign.as_str(), reason],
             )
             .await?;

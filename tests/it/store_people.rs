@@ -182,3 +182,44 @@ async fn products_are_replaced_as_a_whole() {
         assert_eq!(found, HashMap::from([("s".to_owned(), socks)]));
     }
 }
+
+#[tokio::test]
+async fn zones_are_listed_once_and_their_people_page_by_page() {
+    for database in stores().await {
+        let store = &database.store;
+        assert_eq!(store.time_zones().await.unwrap(), Vec::<Option<String>>::new());
+        let zones =
+            [("a", Some("Asia/Tokyo")), ("b", None), ("c", Some("Asia/Tokyo")), ("d", Some("America/Lima"))];
+        let people: Vec<Profile> = zones
+            .iter()
+            .map(|(name, zone)| Profile { time_zone: zone.map(str::to_owned), ..profile(name) })
+            .collect();
+        store.upsert_profiles(&people, start()).await.unwrap();
+        let found = store.time_zones().await.unwrap();
+        assert_eq!(found, [Some("America/Lima".to_owned()), Some("Asia/Tokyo".to_owned()), None]);
+        let names = async |zone: Option<&str>, after: Option<&ProfileId>, limit: usize| {
+            let page = store.profiles_in_zone(zone, after, limit).await.unwrap();
+            page.into_iter().map(|profile| profile.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Some("Asia/Tokyo"), None, 1).await, ["a"]);
+        assert_eq!(names(Some("Asia/Tokyo"), Some(&id("a")), 9).await, ["c"]);
+        assert_eq!(names(None, None, 9).await, ["b"]);
+        assert_eq!(names(Some("Europe/Rome"), None, 9).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn who_stands_beyond_the_beginning_is_found_page_by_page() {
+    for database in stores().await {
+        let store = &database.store;
+        let step = |name: &str, to: Stage| {
+            let transition = Transition { from: None, to, at: start(), reason: String::new() };
+            (id(name), transition)
+        };
+        let steps = [step("a", Stage::Compare), step("b", Stage::Discover), step("c", Stage::Purchase)];
+        store.record_transitions(&steps).await.unwrap();
+        assert_eq!(store.placed_after(None, 9).await.unwrap(), [id("a"), id("c")]);
+        assert_eq!(store.placed_after(None, 1).await.unwrap(), [id("a")]);
+        assert_eq!(store.placed_after(Some(&id("a")), 9).await.unwrap(), [id("c")]);
+    }
+}

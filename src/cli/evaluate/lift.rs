@@ -256,7 +256,7 @@ fn verdict_text(comparison: &Comparison, ratio: RatioVerdict, power: f64) -> Str
     let judged = comparison.adjusted.map_or(comparison.plain, |adjusted| adjusted.effect);
     let said = match comparison.verdict {
         Verdict::NotJudged => {
-            return "Not judged: nothing varies, or an arm has fewer than two recipients.".to_owned();
+            return "Not judged: nothing varies, or too few of an arm have another value than 0.".to_owned();
         }
         Verdict::Higher => format!("significantly higher than control (adjusted p = {p})"),
         Verdict::Lower => format!("significantly lower than control (adjusted p = {p})"),

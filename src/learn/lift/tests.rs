@@ -138,3 +138,22 @@ fn the_interval_of_a_mean_is_its_normal_one() {
     let interval = mean_interval(&Summary { count: 100, mean: 5.0, variance: 4.0 }, 0.95).unwrap();
     near(interval.high, 5.0 + 1.959_964 * 0.2, 1e-6);
 }
+
+#[test]
+fn a_mean_of_an_arm_in_which_hardly_anybody_spent_is_not_judged() {
+    // One of 24 in the holdout spent, 28 of 500 with mail: by Welch that looks like a difference.
+    let spent =
+        |count: usize, spenders: usize| (0..count).map(move |i| if i < spenders { 30.0 } else { 0.0 });
+    let check = |spenders: usize, judged: bool| {
+        let values: Vec<f64> = spent(24, spenders).chain(spent(500, 28)).collect();
+        let before = spent(24, 0).chain(spent(500, 60)).map(Some).collect();
+        let findings = compare(&two_arms(24, values, Some(before)), &OPTIONS);
+        assert_eq!(findings.comparisons[0].verdict != Verdict::NotJudged, judged, "{spenders}");
+        let notes = findings.notes.join("; ");
+        assert_eq!(notes.contains("is not judged where fewer than 5"), !judged, "{notes}");
+        assert!(!notes.contains("differs between"), "chance does this to so few: {notes}");
+    };
+    check(1, false);
+    check(4, false);
+    check(5, true);
+}

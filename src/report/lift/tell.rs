@@ -165,21 +165,29 @@ fn notes(trials: &[Told], sources: &Sources<'_>) -> Vec<String> {
     if trials.is_empty() {
         notes.push("no lifecycle campaign dealt with anybody in this period".to_owned());
     }
-    for (campaign, trial, findings) in trials {
-        match findings {
-            None if trial.sizes()[1] == 0 => notes.push(format!(
-                "campaign {campaign} held nobody out: set `holdout_percent` in its campaign.toml, or `holdout.percent` for all, or its effect cannot be known"
-            )),
-            None => notes.push(format!("campaign {campaign} has too few people on a side")),
-            Some(findings) => {
-                if findings.sample_ratio.verdict == RatioVerdict::Fails {
-                    notes.push(format!(
-                        "campaign {campaign}: the groups do not have the sizes that they were dealt (p < {SAMPLE_RATIO_P_MIN}): was the holdout's percentage changed within the period? Choose a --since behind the change"
-                    ));
-                }
-                notes.extend(findings.notes.iter().map(|note| format!("campaign {campaign}: {note}")));
-            }
+    let without = |wanted: fn(&Trial) -> bool| -> Vec<&str> {
+        let lone = trials.iter().filter(|(_, trial, findings)| findings.is_none() && wanted(trial));
+        lone.map(|(campaign, ..)| campaign.as_str()).collect()
+    };
+    let unheld = without(|trial| trial.sizes()[1] == 0);
+    if !unheld.is_empty() {
+        notes.push(format!(
+            "nobody is held out yet of {}: their effect cannot be known. Where few people were dealt with, wait; else set `holdout_percent` in the campaign.toml, or `holdout.percent` for all",
+            unheld.join(", ")
+        ));
+    }
+    let small = without(|trial| trial.sizes()[1] > 0);
+    if !small.is_empty() {
+        notes.push(format!("too few people on a side, so nothing is compared: {}", small.join(", ")));
+    }
+    for (campaign, _, findings) in trials {
+        let Some(findings) = findings else { continue };
+        if findings.sample_ratio.verdict == RatioVerdict::Fails {
+            notes.push(format!(
+                "campaign {campaign}: the groups do not have the sizes that they were dealt (p < {SAMPLE_RATIO_P_MIN}): was the holdout's percentage changed within the period? Choose a --since behind the change"
+            ));
         }
+        notes.extend(findings.notes.iter().map(|note| format!("campaign {campaign}: {note}")));
     }
     notes.push(format!(
         "“not significant” does not mean that there is no effect; with these numbers one of the detectable size is found with a probability of {:.0} %",

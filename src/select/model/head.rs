@@ -193,6 +193,7 @@ impl Head {
             closed: Vec::new(),
             open: Vec::new(),
             draft: None,
+            at_once: ABSORBED_AT_ONCE,
             report: FitReport::default(),
         }
     }
@@ -207,13 +208,13 @@ impl Head {
         } else if send.at <= course.closes {
             course.closed.push(Kept::of(send));
             course.report.absorbed += 1;
-            if course.closed.len() == ABSORBED_AT_ONCE {
+            if course.closed.len() == course.at_once {
                 self.absorb(space, course, send.at);
             }
         } else {
             course.open.push(Kept::of(send));
             course.report.open += 1;
-            if course.open.len() == ABSORBED_AT_ONCE {
+            if course.open.len() == course.at_once {
                 // Open sends are absorbed by a copy, when all the closed ones are in.
                 if !course.closed.is_empty() {
                     self.absorb(space, course, course.closes);
@@ -288,6 +289,8 @@ pub struct Course {
     open: Vec<Kept>,
     /// The evidence with the open sends.
     draft: Option<Evidence>,
+    /// How many of each are absorbed in one step.
+    at_once: usize,
     report: FitReport,
 }
 

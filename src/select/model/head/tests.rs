@@ -157,20 +157,26 @@ fn features_learnt_later_start_at_their_priors_and_change_nothing_else() {
 #[test]
 fn many_sends_are_absorbed_step_by_step_and_twice_is_as_once() {
     let (space, ids) = space();
-    let count = u32::try_from(ABSORBED_AT_ONCE).unwrap() * 5 / 2;
-    // Closed and open ones are each more than one step.
-    let sends = sends(&ids, start(), count, 7);
+    let sends = sends(&ids, start(), 8_000, 7);
     let now = sends[sends.len() - 1].at;
-    let mut head = Head::new(&space, 0.1, SignedDuration::from_hours(360));
-    let first = fit(&mut head, &space, &sends, now);
-    assert_eq!((first.absorbed + first.open, first.open), (sends.len(), 360 * 60));
+    let observed = observations(&sends, now);
+    // Closed and open ones are each several steps.
+    let in_steps = |head: &mut Head| {
+        let mut course = head.begin(&space, now, now);
+        course.at_once = 900;
+        observed.iter().for_each(|send| head.take(&space, &mut course, send));
+        head.finish(&space, course)
+    };
+    let mut head = Head::new(&space, 0.1, WINDOW);
+    let first = in_steps(&mut head);
+    assert_eq!((first.absorbed, first.open), (8_000 - 72 * 60, 72 * 60));
     let once = head.clone();
-    fit(&mut head, &space, &sends, now);
+    in_steps(&mut head);
     assert_eq!(head, once);
-    for (arm, sent) in sends[..4].iter().enumerate() {
-        #[expect(clippy::cast_precision_loss, reason = "four arms")]
-        let truth = 0.05 + 0.10 * arm as f64;
-        let found = head.score(&sent.features).probability();
-        assert!((found - truth).abs() < 0.02, "arm {arm}: {found} for {truth}");
+    let mut at_once = Head::new(&space, 0.1, WINDOW);
+    fit(&mut at_once, &space, &sends, now);
+    for sent in &sends[..4] {
+        let [steps, whole] = [&head, &at_once].map(|head| head.score(&sent.features).probability());
+        assert!((steps - whole).abs() < 0.01, "{steps} in steps, {whole} at once");
     }
 }

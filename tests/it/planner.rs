@@ -1,0 +1,79 @@
+//! Planning reads whom it must: people in whose zone a campaign is due, and people who moved on without a deed.
+
+use bespoke::stage::Stage;
+use bespoke::worker::plan::Horizon;
+use bespoke::worker::plan::Planned;
+use bespoke::worker::plan::plan;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::support::TestApp;
+use crate::support::given::id;
+
+const DAILY: (&str, &str) = (
+    "news/campaign.toml",
+    "kind = \"lifecycle\"\naudience = 'profile.consent == \"granted\"'\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n",
+);
+
+/// Starts when somebody has come back to the beginning of the journey.
+const BACK: (&str, &str) = (
+    "news/campaign.toml",
+    "kind = \"lifecycle\"\ndeadline_hours = 720\naudience = 'profile.consent == \"granted\"'\ntrigger = { stage_entry = { stage = \"discover\" } }\n",
+);
+
+/// What planning did for the campaign `news`, for what falls due within minutes.
+async fn planned(app: &TestApp) -> Planned {
+    let horizon = Horizon { now: app.now(), ahead: SignedDuration::from_mins(2) };
+    let engine = app.engine().await;
+    let all = plan(&app.database.store, &engine, Some("news"), horizon, &|_, _| {}).await.unwrap();
+    all.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn only_people_of_zones_where_it_is_due_are_read() {
+    for app in TestApp::on_each_database(&[DAILY]).await {
+        let zones = [
+            ("ana", Some("Europe/Berlin")),
+            ("bo", Some("America/New_York")),
+            ("cy", None),
+            ("di", Some("Mars/Base")),
+        ];
+        for (name, zone) in zones {
+            app.given_profile_with(name, |profile| profile.time_zone = zone.map(str::to_owned)).await;
+        }
+        let counts = async |time: &str| {
+            app.at(time).await;
+            let planned = planned(&app).await;
+            (planned.looked_at, planned.scheduled)
+        };
+        assert_eq!(counts("2026-03-03T08:00:00Z").await, (0, 0), "it is ten o'clock nowhere");
+        assert_eq!(counts("2026-03-03T08:59:00Z").await, (1, 1), "in Berlin");
+        assert_eq!(counts("2026-03-03T08:59:30Z").await, (1, 0), "again");
+        // UTC is the default, also for a zone that there is not.
+        assert_eq!(counts("2026-03-03T09:59:00Z").await, (2, 2));
+        assert_eq!(counts("2026-03-03T14:59:00Z").await, (1, 1), "in New York");
+    }
+}
+
+#[tokio::test]
+async fn who_does_nothing_any_more_moves_on_all_the_same() {
+    for app in TestApp::on_each_database(&[BACK]).await {
+        app.given_profile("ana").await;
+        for minute in 0..6 {
+            app.at(&format!("2026-03-02T12:0{minute}:00Z")).await;
+            app.does("ana", "Product Added", json!({"product_id": "p1", "price": 10})).await;
+        }
+        app.at("2026-03-02T12:10:00Z").await;
+        let stage = async || app.database.store.stages_of(&[id("ana")]).await.unwrap()[&id("ana")].stage;
+        assert_eq!(planned(&app).await.scheduled, 0);
+        let first = stage().await;
+        assert_ne!(first, Stage::Discover);
+        app.at("2026-03-02T20:00:00Z").await;
+        assert_eq!(planned(&app).await.scheduled, 0, "not looked at again so soon");
+        // Months later there is no new event, and still she is back where she began.
+        app.at("2026-12-01T12:00:00Z").await;
+        assert_eq!(planned(&app).await.scheduled, 1);
+        assert_eq!(stage().await, Stage::Discover);
+        assert_eq!(planned(&app).await.scheduled, 0, "once");
+    }
+}
