@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Error;
 use super::Store;
 use super::batch::args;
+use super::web_decisions::DECISION_ID;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::decision::Candidate;
@@ -16,16 +17,16 @@ use crate::profile::ProfileId;
 use crate::send::SendId;
 use crate::stage::Stage;
 
-/// A mail that went out, with what the policy knew and what a person did with it.
+/// A mail that went out, or what a web page showed, with what the policy knew and what a person did with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewardedSend {
-    /// The send.
+    /// The send; of what a page showed, the decision.
     pub send: SendId,
     /// To whom.
     pub profile: ProfileId,
     /// When it was decided.
     pub decided_at: Timestamp,
-    /// When the mail went out.
+    /// When the mail went out, or the page was answered.
     pub submitted_at: Timestamp,
     /// Where the person stood.
     pub stage: Stage,
@@ -52,6 +53,14 @@ pub struct ClickedSend {
     pub submitted_at: Timestamp,
     /// First click by a person.
     pub clicked_at: Timestamp,
+}
+
+impl RewardedSend {
+    /// What attribution needs of it; `None` where nobody clicked.
+    pub fn clicked(self) -> Option<ClickedSend> {
+        let Self { send, profile, decided_at, submitted_at, clicked_at, .. } = self;
+        Some(ClickedSend { send, profile, decided_at, submitted_at, clicked_at: clicked_at? })
+    }
 }
 
 /// A mail of an A/B test.
@@ -116,6 +125,9 @@ pub struct Reception {
     pub unsubscribes: u64,
 }
 
+/// A decision's body as JSON. PostgreSQL reads nothing from JSON that holds a NUL anywhere, and what clients send may.
+const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
+
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);
 
@@ -165,18 +177,45 @@ impl Store {
         let rows: Vec<Row> = self
             .pools
             .all(
-                "select d.send_id, d.profile_id, d.at, s.submitted_at, d.stage, d.variant,
-                   d.body{json}->>'catalog_version' as catalog_version, d.body{json}->>'scoring' as scoring,
-                   s.clicked_at
-                 from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
-                   and d.policy = 'thompson' and d.variant is not null
-                   and s.submitted_at > $4 and s.state = 'sent'
-                   and d.body{json}->>'scoring' is not null
-                 order by d.at, d.send_id limit $5",
+                format!(
+                    "select d.send_id, d.profile_id, d.at, s.submitted_at, d.stage, d.variant,
+                       {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
+                       s.clicked_at
+                     from decisions as d join sends as s on s.seq = d.send_seq
+                     where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+                       and d.policy = 'thompson' and d.variant is not null
+                       and s.submitted_at > $4 and s.state = 'sent'
+                       and {BODY}->>'scoring' is not null
+                     order by d.at, d.send_id limit $5"
+                ),
                 args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit],
             )
             .await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// The same of what was chosen for web pages: each is clicked by the first event that names it by its
+    /// [`DECISION_ID`]. Every one of them was shown, when it was decided.
+    pub async fn rewarded_visits(
+        &self,
+        campaign: &CampaignId,
+        after: &DecisionPlace,
+        limit: usize,
+    ) -> Result<Vec<RewardedSend>, Error> {
+        let sql = format!(
+            "select d.id as send_id, d.profile_id, d.at, d.at as submitted_at, {BODY}->>'stage' as stage, d.variant,
+               {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
+               (select min(e.at) from events as e
+                where e.profile_id = d.profile_id and e.at >= d.at
+                  and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%') as clicked_at
+             from web_decisions as d
+             where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3))
+               and d.variant is not null and {BODY}->>'policy' = 'thompson'
+               and {BODY}->>'scoring' is not null
+             order by d.at, d.id limit $4"
+        );
+        let rows: Vec<Row> =
+            self.pools.all(sql, args![campaign.as_str(), after.0, after.1.as_str(), limit]).await?;
         rows.into_iter().map(Row::read).collect()
     }
 
@@ -226,13 +265,15 @@ impl Store {
         let rows: Vec<AbRow> = self
             .pools
             .all(
-                "select d.send_id, d.profile_id, d.at, d.variant, d.body{json}->>'candidates' as candidates,
-                   s.submitted_at, s.clicked_at
-                 from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
-                   and d.policy = 'ab' and d.slice = 'policy' and d.variant is not null
-                   and s.submitted_at is not null and s.state = 'sent'
-                 order by d.at, d.send_id limit $4",
+                format!(
+                    "select d.send_id, d.profile_id, d.at, d.variant, {BODY}->>'candidates' as candidates,
+                       s.submitted_at, s.clicked_at
+                     from decisions as d join sends as s on s.seq = d.send_seq
+                     where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+                       and d.policy = 'ab' and d.slice = 'policy' and d.variant is not null
+                       and s.submitted_at is not null and s.state = 'sent'
+                     order by d.at, d.send_id limit $4"
+                ),
                 args![campaign.as_str(), after.0, after.1.as_str(), limit],
             )
             .await?;
@@ -265,14 +306,17 @@ impl Store {
         Ok(rows.into_iter().filter_map(read).collect())
     }
 
-    /// How many mails of each variant went out, or may have.
+    /// How often each variant was shown: by mails that went out, or may have, and by web pages.
     pub async fn sends_by_variant(&self) -> Result<BTreeMap<VariantId, u64>, Error> {
         let rows: Vec<(String, i64)> = self
             .pools
             .all(
-                "select variant, count(*) from sends
-                 where variant is not null and submitted_at is not null and state in ('sent', 'unknown')
-                 group by variant",
+                "select variant, count(*) from (
+                   select variant from sends
+                   where variant is not null and submitted_at is not null and state in ('sent', 'unknown')
+                   union all
+                   select variant from web_decisions where variant is not null
+                 ) as shown group by variant",
                 args![],
             )
             .await?;

@@ -15,7 +15,7 @@ use bespoke::send::ScheduledSend;
 use bespoke::send::Suppression;
 use bespoke::stage::Stage;
 use bespoke::store::ClickedSend;
-use bespoke::store::Engagement;
+use bespoke::store::DECISION_ID;
 use bespoke::store::StoredModel;
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -25,6 +25,8 @@ use crate::support::Database;
 use crate::support::database::start;
 use crate::support::given::SOFT_MAX;
 use crate::support::given::claim;
+use crate::support::given::clicks;
+use crate::support::given::event;
 use crate::support::given::given_people;
 use crate::support::given::mark;
 use crate::support::given::send;
@@ -61,7 +63,7 @@ fn decision(send: &ScheduledSend, at: Timestamp, policy: &str) -> Decision {
             recency: [0.5, 0.25],
             draw: None,
         }),
-        inputs: json!({"scoring": "not this"}),
+        inputs: json!({"scoring": "not this", "data": "\u{0} \\u0000"}),
     }
 }
 
@@ -93,7 +95,7 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         let store = &database.store;
         let sends = given_mails(&database).await;
         let at = start() + 1.hour();
-        store.record_engagement(&[(sends[1].id.clone(), Engagement::Clicked, at)]).await.unwrap();
+        clicks(&database, &sends[1].id, at).await;
         let campaign = CampaignId("picks".to_owned());
         let (early, ever) = ((start() - 1.minute(), "~".to_owned()), start() - 1.minute());
         let all = store.rewarded_sends(&campaign, &early, ever, 10).await.unwrap();
@@ -122,6 +124,40 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         assert_eq!(store.clicked_sends(&campaign, &early, out, 10).await.unwrap(), []);
         // The fourth mail has not been put on the wire.
         assert_eq!(store.earliest_in_flight().await.unwrap(), None);
+        let counts = store.sends_by_variant().await.unwrap();
+        assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+    }
+}
+
+#[tokio::test]
+async fn what_pages_showed_is_read_with_the_first_event_that_names_it() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana"]).await;
+        let shown: Vec<_> = ["1", "2", "3"]
+            .iter()
+            .zip([("thompson", 0), ("thompson", 2), ("weighted", 3)])
+            .map(|(name, (policy, minutes))| {
+                let visit = send("ana", name, Kind::Lifecycle, start());
+                decision(&visit, start() + i64::from(minutes).minutes(), policy)
+            })
+            .collect();
+        assert_eq!(store.save_web_decisions(&shown).await.unwrap(), 3);
+        let named = |minutes: i64, decision: &Decision| {
+            let mut event = event("ana", &format!("e{minutes}"), "Clicked", start() + minutes.minutes());
+            event.properties.insert(DECISION_ID.to_owned(), json!(decision.send));
+            event
+        };
+        // Another page's, one from before it was shown, and two that count, the later one first.
+        let events = [named(5, &shown[2]), named(1, &shown[1]), named(9, &shown[1]), named(4, &shown[1])];
+        store.insert_events(&events).await.unwrap();
+        let campaign = CampaignId("picks".to_owned());
+        let all =
+            store.rewarded_visits(&campaign, &(start() - 1.minute(), "~".to_owned()), 10).await.unwrap();
+        let found: Vec<_> = all.iter().map(|one| (&one.send, one.clicked_at)).collect();
+        let expected = [(&shown[0].send, None), (&shown[1].send, Some(start() + 4.minutes()))];
+        assert_eq!(found, expected, "{}", database.name());
+        assert_eq!(store.rewarded_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
         let counts = store.sends_by_variant().await.unwrap();
         assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
     }
