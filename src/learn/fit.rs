@@ -270,7 +270,9 @@ mod tests {
         let report = fit(&mut at_once, &sends, now, now);
         let taught = |from: &Heads, pages: &[DecidedSend]| {
             let mut lesson = Lesson::begin(from.clone(), now, now);
-            pages.iter().for_each(|send| lesson.take(send));
+            for send in pages {
+                lesson.take(send);
+            }
             lesson.finish()
         };
         let (by_page, same) = taught(&model(), &sends);

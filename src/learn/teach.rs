@@ -225,7 +225,9 @@ impl Class<'_> {
                 let full = mem::take(&mut page);
                 // Seconds of arithmetic for many mails: not on a thread that mails wait for.
                 lesson = tokio::task::spawn_blocking(move || {
-                    full.iter().for_each(|send| lesson.take(send));
+                    for send in &full {
+                        lesson.take(send);
+                    }
                     lesson
                 })
                 .await?;

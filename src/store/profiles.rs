@@ -195,15 +195,12 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Profile>, Error> {
         let after = after.map_or("", ProfileId::as_str);
-        let rows: Vec<ProfileRow> = match zone {
-            Some(zone) => {
-                let sql = format!("{COLUMNS} where time_zone = $1 and id > $2 order by id limit $3");
-                self.pools.all(sql, args![zone, after, limit]).await?
-            }
-            None => {
-                let sql = format!("{COLUMNS} where time_zone is null and id > $1 order by id limit $2");
-                self.pools.all(sql, args![after, limit]).await?
-            }
+        let rows: Vec<ProfileRow> = if let Some(zone) = zone {
+            let sql = format!("{COLUMNS} where time_zone = $1 and id > $2 order by id limit $3");
+            self.pools.all(sql, args![zone, after, limit]).await?
+        } else {
+            let sql = format!("{COLUMNS} where time_zone is null and id > $1 order by id limit $2");
+            self.pools.all(sql, args![after, limit]).await?
         };
         rows.into_iter().map(Profile::try_from).collect()
     }

@@ -103,7 +103,9 @@ async fn whoever_finds_the_pool_empty_gets_something_else_and_the_record_says_so
             decisions.push(app.decision(&stored.send.id).await);
         }
         assert!(decisions.iter().all(|decision| name(decision) != "deal/any/zero"));
-        decisions.iter().for_each(check_drawn_at);
+        for decision in &decisions {
+            check_drawn_at(decision);
+        }
         // The first to find it empty tells the others.
         let again: Vec<&Decision> = decisions.iter().filter(|one| !one.withdrawn.is_empty()).collect();
         assert_eq!(again.len(), 1);

@@ -164,7 +164,9 @@ fn many_sends_are_absorbed_step_by_step_and_twice_is_as_once() {
     let in_steps = |head: &mut Head| {
         let mut course = head.begin(&space, now, now);
         course.at_once = 900;
-        observed.iter().for_each(|send| head.take(&space, &mut course, send));
+        for send in &observed {
+            head.take(&space, &mut course, send);
+        }
         head.finish(&space, course)
     };
     let mut head = Head::new(&space, 0.1, WINDOW);
