@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use bespoke::campaign::Guarantee;
+use bespoke::profile::EmailAddress;
 use bespoke::store::SendFilter;
 use bespoke::worker::in_work::InWork;
 
 use crate::support::live::IN_FLIGHT;
 use crate::support::live::Live;
+use crate::support::live::is_long;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\n";
 
@@ -53,5 +55,40 @@ fn copy_and_drop(dead: InWork, live: &Live) {
     drop(dead);
     for (path, text) in left.iter().zip(texts) {
         std::fs::write(path, text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_poison_recipient_in_every_thousand_harms_nobody_else() {
+    let people = if is_long() { 6_000 } else { 1_000 };
+    for mut live in Live::on_each_database_if_long(WORKER).await {
+        let names: Vec<String> = (0..people).map(|i| format!("p{i}")).collect();
+        live.given_sends_to(Guarantee::AtMostOnce, &names, |profile| {
+            // A name that breaks headers, one that no mail has room for, and an address that the relay cannot take.
+            let poison = match profile.id.as_str()[1..].parse::<usize>().unwrap() % 1_000 {
+                7 => "\u{0}\r\nBcc: everybody@example.test\r\n\u{202e}{{ 7 * 7 }}{% raw %}".to_owned(),
+                500 => "x".repeat(3_000_000),
+                800 => {
+                    profile.address = EmailAddress::parse(&format!("\u{e9}{}@example.test", profile.id)).ok();
+                    return;
+                }
+                _ => return,
+            };
+            profile.traits.insert("first_name".to_owned(), poison.into());
+        })
+        .await;
+        live.serve_with(0.0, &[], &["--no-utf8"]);
+        let worked = live.bespoke().args(["work", "--until-idle"]).status().unwrap();
+        assert!(worked.success(), "the worker does not die of it");
+        live.drains();
+        live.is_judged(0, IN_FLIGHT);
+        let expected = [("failed", people / 1_000), ("sent", people - people / 1_000)];
+        let expected = expected.map(|(state, count)| (state.to_owned(), count)).into();
+        assert_eq!(live.states(), expected, "on {}", live.database.name());
+        assert_eq!(live.count("accept"), people - people / 1_000);
+        let one_each = |line: &serde_json::Value| {
+            line["ev"] != "accept" || line["rcpt"].as_array().is_some_and(|to| to.len() == 1)
+        };
+        assert!(live.journal().iter().all(one_each));
     }
 }
