@@ -1,23 +1,27 @@
 //! The mail becomes bytes: headers and MIME of RFC 5322, the envelope of RFC 5321.
 
+use std::io::Write as _;
 use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
 use jiff::Timestamp;
-use lettre::Message;
-use lettre::address::Envelope;
+pub use lettre::address::Envelope;
 use lettre::message::Body;
 use lettre::message::Mailbox;
-use lettre::message::MultiPart;
+use lettre::message::Mailboxes;
 use lettre::message::SinglePart;
+use lettre::message::header;
 use lettre::message::header::ContentDisposition;
 use lettre::message::header::ContentTransferEncoding;
 use lettre::message::header::ContentType;
 use lettre::message::header::HeaderName;
 use lettre::message::header::HeaderValue;
+use lettre::message::header::Headers;
 
 use crate::campaign::Kind;
 use crate::deliver::quoted_printable;
+use crate::deliver::seven_bit;
+use crate::deliver::seven_bit::Markup;
 use crate::profile::EmailAddress;
 use crate::send::SendId;
 
@@ -130,9 +134,9 @@ pub enum ComposeError {
         /// Why.
         reason: String,
     },
-    /// Lettre refused the whole.
+    /// Lettre refused the envelope.
     #[error("the mail cannot be composed: {0}")]
-    Message(#[from] lettre::error::Error),
+    Envelope(#[from] lettre::error::Error),
 }
 
 /// The Message-ID of a send, with its angle brackets.
@@ -144,23 +148,31 @@ impl Mail<'_> {
     /// Composes. Everything that comes from people is cleaned here, whatever was done before.
     pub fn compose(&self) -> Result<ComposedMail, ComposeError> {
         let envelope = Envelope::new(Some(self.return_path.to_lettre()), vec![self.to.to_lettre()])?;
+        // Room for the parts, the headers, and a signature.
+        let mut bytes =
+            Vec::with_capacity(self.html.len() + self.html.len() / 8 + 2 * self.text.len() + 4_096);
+        write(&mut bytes, format_args!("{}", self.headers()?));
+        self.body(&mut bytes)?;
+        Ok(ComposedMail { envelope, bytes })
+    }
+
+    fn headers(&self) -> Result<Headers, ComposeError> {
         let name = self.to_name.map(header_text).filter(|name| !name.is_empty());
         let date = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.date.as_millisecond()).unwrap_or(0));
-        let mut message = Message::builder()
-            .envelope(envelope.clone())
-            .from(clean(self.from))
-            .to(Mailbox::new(name, self.to.to_lettre()))
-            .subject(header_text(self.subject))
-            .date(date)
-            .message_id(Some(message_id(self.send, self.message_id_domain)));
+        let mut headers = Headers::with_capacity(12);
+        headers.set(header::From::from(Mailboxes::from(clean(self.from))));
+        headers.set(header::To::from(Mailboxes::from(Mailbox::new(name, self.to.to_lettre()))));
+        headers.set(header::Subject::from(header_text(self.subject)));
+        headers.set(header::Date::from(date));
+        headers.set(header::MessageId::from(message_id(self.send, self.message_id_domain)));
         if let Some(reply_to) = self.reply_to {
-            message = message.reply_to(clean(reply_to));
+            headers.set(header::ReplyTo::from(Mailboxes::from(clean(reply_to))));
         }
         for (name, value) in self.extra_headers() {
-            message = message.raw_header(header(name, value)?);
+            headers.insert_raw(raw_header(name, value)?);
         }
-        let bytes = message.multipart(self.body()?)?.formatted();
-        Ok(ComposedMail { envelope, bytes })
+        headers.set(header::MIME_VERSION_1_0);
+        Ok(headers)
     }
 
     fn extra_headers(&self) -> Vec<(&'static str, String)> {
@@ -190,48 +202,77 @@ impl Mail<'_> {
         headers
     }
 
-    /// Text and HTML as alternatives; attachments around them. Boundaries hold `=_`, which quoted-printable never writes.
-    fn body(&self) -> Result<MultiPart, ComposeError> {
-        let alternative = MultiPart::alternative()
-            .boundary(format!("=_{}_a", self.send))
-            .singlepart(part(ContentType::TEXT_PLAIN, self.text))
-            .singlepart(part(ContentType::TEXT_HTML, self.html));
+    /// Text and HTML as alternatives; attachments around them. Boundaries begin with `=_`, which no part that is
+    /// written here has behind a hyphen.
+    fn body(&self, out: &mut Vec<u8>) -> Result<(), ComposeError> {
         if self.attachments.is_empty() {
-            return Ok(alternative);
+            self.alternative(out);
+            return Ok(());
         }
-        let mut mixed = MultiPart::mixed().boundary(format!("=_{}_m", self.send)).multipart(alternative);
+        let boundary = format!("=_{}_m", self.send);
+        begin_multipart(out, "mixed", &boundary);
+        write(out, format_args!("--{boundary}\r\n"));
+        self.alternative(out);
         for file in self.attachments {
-            let content_type = ContentType::parse(&file.content_type).map_err(|error| {
-                ComposeError::Header { name: "Content-Type", reason: format!("{}: {error}", file.name) }
-            })?;
-            let disposition = ContentDisposition::attachment(&header_text(&file.name));
-            let encoded = Body::new_with_encoding(file.bytes.clone(), ContentTransferEncoding::Base64)
-                .unwrap_or_else(Body::new);
-            mixed = mixed.singlepart(
-                SinglePart::builder().header(disposition).content_type(content_type).body(encoded),
-            );
+            write(out, format_args!("--{boundary}\r\n"));
+            out.extend_from_slice(&attached(file)?.formatted());
         }
-        Ok(mixed)
+        write(out, format_args!("--{boundary}--\r\n"));
+        Ok(())
+    }
+
+    fn alternative(&self, out: &mut Vec<u8>) {
+        let boundary = format!("=_{}_a", self.send);
+        begin_multipart(out, "alternative", &boundary);
+        for (kind, text, markup) in
+            [("text/plain", self.text, Markup::None), ("text/html", self.html, Markup::Html)]
+        {
+            write(out, format_args!("--{boundary}\r\nContent-Type: {kind}; charset=utf-8\r\n"));
+            part(out, text, markup);
+        }
+        write(out, format_args!("--{boundary}--\r\n"));
     }
 }
 
-fn part(content_type: ContentType, text: &str) -> SinglePart {
-    let encoded = quoted_printable::encode(text);
-    SinglePart::builder()
-        .content_type(content_type)
-        .body(Body::dangerous_pre_encoded(encoded, ContentTransferEncoding::QuotedPrintable))
+fn write(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to memory does not fail");
 }
 
-fn header(name: &'static str, value: String) -> Result<HeaderValue, ComposeError> {
+fn begin_multipart(out: &mut Vec<u8>, kind: &str, boundary: &str) {
+    write(out, format_args!("Content-Type: multipart/{kind};\r\n boundary=\"{boundary}\"\r\n\r\n"));
+}
+
+/// The text in the encoding that suits it, which depends on nothing else: a retry gives the same bytes.
+fn part(out: &mut Vec<u8>, text: &str, markup: Markup) {
+    let start = out.len();
+    out.extend_from_slice(b"Content-Transfer-Encoding: 7bit\r\n\r\n");
+    if seven_bit::append(out, text, markup).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+        quoted_printable::append(out, text);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn attached(file: &Attachment) -> Result<SinglePart, ComposeError> {
+    let content_type = ContentType::parse(&file.content_type).map_err(|error| ComposeError::Header {
+        name: "Content-Type",
+        reason: format!("{}: {error}", file.name),
+    })?;
+    let disposition = ContentDisposition::attachment(&header_text(&file.name));
+    let encoded = Body::new_with_encoding(file.bytes.clone(), ContentTransferEncoding::Base64)
+        .unwrap_or_else(Body::new);
+    Ok(SinglePart::builder().header(disposition).content_type(content_type).body(encoded))
+}
+
+fn raw_header(name: &'static str, value: String) -> Result<HeaderValue, ComposeError> {
     if value.chars().any(char::is_control) {
         return Err(ComposeError::Header { name, reason: "it holds a control character".to_owned() });
     }
     if value.len() > HEADER_TEXT_BYTES_MAX {
         return Err(ComposeError::Header { name, reason: format!("it has {} bytes", value.len()) });
     }
-    let header_name = HeaderName::new_from_ascii(name.to_owned())
-        .map_err(|error| ComposeError::Header { name, reason: error.to_string() })?;
-    Ok(HeaderValue::new(header_name, value))
+    Ok(HeaderValue::new(HeaderName::new_from_ascii_str(name), value))
 }
 
 fn clean(mailbox: &Mailbox) -> Mailbox {

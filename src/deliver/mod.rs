@@ -9,5 +9,6 @@ pub mod domain;
 pub mod limit;
 pub mod message;
 pub mod quoted_printable;
+pub mod seven_bit;
 pub mod smtp;
 pub mod transport;

@@ -35,10 +35,9 @@ fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
-/// Encodes text: CR, LF and CRLF become CRLF, lines are at most 76 characters, the output is printable ASCII.
-pub fn encode(text: &str) -> Vec<u8> {
+/// Appends text encoded: CR, LF and CRLF become CRLF, lines are at most 76 characters, the output is printable ASCII.
+pub fn append(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
-    let mut out = Vec::with_capacity(rest.len() + rest.len() / 8 + 16);
     let mut column = 0;
     while let Some(byte) = rest.first().copied() {
         let run = literal_run(rest, LINE_CHARACTERS_MAX - 1 - column);
@@ -55,15 +54,14 @@ pub fn encode(text: &str) -> Vec<u8> {
                 out.extend_from_slice(b"\r\n");
                 column = 0;
             }
-            Class::Space if !ends_line(rest, 1) => push(&mut out, &mut column, &[byte]),
-            Class::Literal => push(&mut out, &mut column, &[byte]),
+            Class::Space if !ends_line(rest, 1) => push(out, &mut column, &[byte]),
+            Class::Literal => push(out, &mut column, &[byte]),
             Class::Space | Class::Encoded => {
-                push(&mut out, &mut column, &[b'=', hex(byte >> 4), hex(byte & 15)]);
+                push(out, &mut column, &[b'=', hex(byte >> 4), hex(byte & 15)]);
             }
         }
         rest = &rest[taken..];
     }
-    out
 }
 
 /// How many bytes from the start stand for themselves, as far as there is room for them in the line.
@@ -98,7 +96,11 @@ fn hex(nibble: u8) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::encode;
+    fn encode(text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::append(&mut out, text);
+        out
+    }
 
     fn decoded(encoded: &[u8]) -> String {
         let raw = [b"Content-Transfer-Encoding: quoted-printable\r\n\r\n".as_slice(), encoded].concat();

@@ -129,7 +129,7 @@ pub async fn transmit(transport: &Transport, test: &TestMail) -> Result<String, 
             Ok("kept in memory".to_owned())
         }
         Transport::Smtp(pool) => {
-            let prepared = prepare(&test.mail.bytes).map_err(|error| error.to_string())?;
+            let prepared = prepare(test.mail.bytes.as_slice()).map_err(|error| error.to_string())?;
             let mut session = pool.checkout().await.map_err(|none| none.to_string())?;
             let relay = session.relay_name().to_owned();
             let reply = match session.begin(&test.mail.envelope, &prepared).await {

@@ -32,8 +32,10 @@ use crate::catalog::contract::Contract;
 
 /// What mail programs would otherwise show after a short preheader: the start of the mail.
 const PREHEADER_PADDING: &str = "&#847;&zwnj;&nbsp;";
-/// How often: enough for the widest list of mails.
-const PREHEADER_PADDING_TIMES: usize = 60;
+/// How often in a line: SMTP has a limit of 998 bytes, and there is no tag to fold at.
+const PREHEADER_PADDING_TIMES: usize = 20;
+/// How many lines: enough for the widest list of mails.
+const PREHEADER_PADDING_LINES: usize = 3;
 /// Hides the preheader in the mail itself.
 const HIDDEN_STYLE: &str = "display:none;font-size:1px;line-height:1px;max-height:0;max-width:0;opacity:0;\
                             overflow:hidden;mso-hide:all";
@@ -232,7 +234,8 @@ fn marked_parts(source: &str, tags: &[Tag], pieces: &[Piece]) -> BTreeMap<String
 }
 
 fn hidden_preheader() -> String {
-    let padding = PREHEADER_PADDING.repeat(PREHEADER_PADDING_TIMES);
+    let line = PREHEADER_PADDING.repeat(PREHEADER_PADDING_TIMES) + "\n";
+    let padding = line.repeat(PREHEADER_PADDING_LINES);
     format!("<div style=\"{HIDDEN_STYLE}\">{{{{ {} }}}}{padding}</div>", names::PREHEADER)
 }
 

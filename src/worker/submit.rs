@@ -16,6 +16,7 @@ use crate::deliver::limit::TURN_KEPT;
 use crate::deliver::limit::Urgency;
 use crate::deliver::message::Attachment;
 use crate::deliver::message::ComposedMail;
+use crate::deliver::message::Envelope;
 use crate::deliver::message::Extras;
 use crate::deliver::message::MailPurpose;
 use crate::deliver::smtp::NoRelay;
@@ -58,7 +59,7 @@ pub(super) async fn attempt(shared: &Arc<Shared>, job: &Job) -> Attempted {
         Err(outcome) => return Some(outcome),
     };
     match &shared.transport {
-        Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, &mail).await,
+        Transport::Smtp(pool) => over_smtp(shared, job, &group, pool, mail).await,
         Transport::Directory(directory) => {
             if let Err(outcome) = may_go(shared, job, &group).await {
                 return outcome;
@@ -176,8 +177,9 @@ async fn stored(shared: &Shared, job: &Job) -> Result<Option<Arc<CompiledTemplat
     }
 }
 
-async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &ComposedMail) -> Attempted {
-    let prepared = match prepare(&mail.bytes) {
+async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: ComposedMail) -> Attempted {
+    let ComposedMail { envelope, bytes } = mail;
+    let prepared = match prepare(bytes) {
         Ok(prepared) => prepared,
         Err(error) => return Some(Outcome::terminal(State::Failed, "compose", error.to_string())),
     };
@@ -186,7 +188,7 @@ async fn over_smtp(shared: &Shared, job: &Job, group: &str, pool: &Pool, mail: &
         Err(outcome) => return Some(outcome),
     };
     let relay = session.relay_name().to_owned();
-    let outcome = transact(shared, job, group, &mut session, &relay, mail, &prepared).await;
+    let outcome = transact(shared, job, group, &mut session, &relay, &envelope, &prepared).await;
     session.give_back();
     outcome
 }
@@ -237,7 +239,7 @@ async fn transact(
     group: &str,
     session: &mut PooledSession,
     relay: &str,
-    mail: &ComposedMail,
+    envelope: &Envelope,
     prepared: &Prepared,
 ) -> Attempted {
     let failed = |failure: &crate::deliver::smtp::Failure| {
@@ -246,7 +248,7 @@ async fn transact(
         }
         Some(outcomes::not_sent(&shared.settings, &job.send, relay, failure, shared.clock.now()))
     };
-    let (begun, time) = timed(session.begin(&mail.envelope, prepared)).await;
+    let (begun, time) = timed(session.begin(envelope, prepared)).await;
     shared.metrics.phase(Phase::Envelope, time);
     let begun = match begun {
         Ok(begun) => begun,

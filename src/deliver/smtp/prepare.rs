@@ -77,19 +77,20 @@ pub enum PrepareError {
 }
 
 /// Makes `message` ready for the wire: CR, LF and CRLF all become CRLF, dots are stuffed, a missing last line end
-/// is added, and the final dot follows.
+/// is added, and the final dot follows. A message that is given away and needs no change is not copied.
 ///
 /// # Errors
 ///
 /// When the message has a NUL, a line over [`LINE_BYTES_MAX`], or more than [`MESSAGE_BYTES_MAX`] bytes.
-pub fn prepare(message: &[u8]) -> Result<Prepared, PrepareError> {
+pub fn prepare(message: impl Into<Vec<u8>>) -> Result<Prepared, PrepareError> {
+    let message: Vec<u8> = message.into();
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(PrepareError::TooLarge { bytes: message.len() });
     }
-    let mut wire = Vec::with_capacity(message.len() + message.len() / 32 + 64);
-    let (mut rest, mut line, mut stuffed_bytes) = (message, 1, 0);
+    let mut wire = Vec::new();
+    let (mut rest, mut line, mut stuffed_bytes) = (&message[..], 1, 0);
     // Start of what is not copied yet: runs of clean lines are copied in one piece.
-    let mut run = message;
+    let mut run = rest;
     while !rest.is_empty() {
         let length = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
         if rest.get(length) == Some(&0) {
@@ -97,6 +98,10 @@ pub fn prepare(message: &[u8]) -> Result<Prepared, PrepareError> {
         }
         if length > LINE_BYTES_MAX {
             return Err(PrepareError::LongLine { line, bytes: length });
+        }
+        let is_clean = rest[0] != b'.' && rest[length..].starts_with(b"\r\n");
+        if !is_clean && wire.is_empty() {
+            wire.reserve(message.len() + message.len() / 32 + 64);
         }
         if rest[0] == b'.' {
             wire.extend_from_slice(&run[..run.len() - rest.len()]);
@@ -114,7 +119,11 @@ pub fn prepare(message: &[u8]) -> Result<Prepared, PrepareError> {
             run = rest;
         }
     }
-    wire.extend_from_slice(run);
+    if wire.is_empty() {
+        wire = message;
+    } else {
+        wire.extend_from_slice(run);
+    }
     let traits = BodyTraits { size_bytes: (wire.len() - stuffed_bytes) as u64, content: content(&wire) };
     wire.extend_from_slice(b".\r\n");
     Ok(Prepared { wire, traits })
@@ -164,7 +173,7 @@ mod tests {
             for number in 0..4_usize.pow(length) {
                 let message: Vec<u8> =
                     (0..length).map(|place| ALPHABET[number / 4_usize.pow(place) % 4]).collect();
-                let prepared = prepare(&message).unwrap();
+                let prepared = prepare(message.as_slice()).unwrap();
                 let expected = normalised(&message);
                 assert_eq!(prepared.traits().size_bytes, expected.len() as u64, "{message:?}");
                 assert_eq!(unstuffed(prepared.wire()), (expected, Vec::new()), "{message:?}");

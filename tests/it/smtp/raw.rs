@@ -48,7 +48,7 @@ async fn invite(stream: &mut TcpStream) {
 
 async fn send_large(relay: Relay) -> Failure {
     let line = [&[b'x'; 70][..], b"\r\n"].concat();
-    let message = prepare(&line.repeat(LARGE_BYTES / line.len())).unwrap();
+    let message = prepare(line.repeat(LARGE_BYTES / line.len())).unwrap();
     let mut session = connect(relay).await.unwrap();
     let envelope = envelope("ada@x.test");
     let failure = session.begin(&envelope, &message).await.unwrap().submit().await.unwrap_err();

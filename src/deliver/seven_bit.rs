@@ -1,0 +1,178 @@
+//! Text as it is, in ASCII (`7bit`, RFC 2045 §2.7), where that says the same as quoted-printable: it is a tenth shorter,
+//! costs a tenth of the time, and needs nothing of a relay.
+//!
+//! In HTML what is not ASCII becomes a character reference, and long lines are folded between the attributes of a tag,
+//! where any white space means the same. What cannot be said so is not: the caller takes quoted-printable.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use memchr::memchr;
+use memchr::memchr2;
+use memchr::memmem;
+use memchr::memrchr;
+
+/// Bytes of a line without its CRLF (RFC 5321 §4.5.3.1.6).
+const LINE_BYTES_MAX: usize = 998;
+/// This many bytes at a time are looked at for what is not ASCII.
+const LOOK_BYTES: usize = 64;
+/// Behind these, up to the next tag, a character reference is no character.
+const NO_REFERENCES: [&[u8]; 4] = [b"<style", b"<script", b"<!--", b"<xmp"];
+
+/// What kind of text it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    /// HTML.
+    Html,
+    /// Plain text.
+    None,
+}
+
+/// The text cannot be written so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfit;
+
+/// Appends a text, lines ended by CRLF; on `Err`, `out` may hold a part of it.
+pub fn append(out: &mut Vec<u8>, text: &str, markup: Markup) -> Result<(), Unfit> {
+    let text = match markup {
+        Markup::Html => with_references(text)?,
+        Markup::None if text.is_ascii() => Cow::Borrowed(text.as_bytes()),
+        Markup::None => return Err(Unfit),
+    };
+    // NUL is forbidden, and `--=_` begins our boundaries.
+    if memchr(0, &text).is_some() || memmem::find(&text, b"--=_").is_some() {
+        return Err(Unfit);
+    }
+    let mut rest: &[u8] = &text;
+    while !rest.is_empty() {
+        let end = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        append_line(out, &rest[..end], markup)?;
+        if end < rest.len() {
+            out.extend_from_slice(b"\r\n");
+        }
+        let line_end = if rest[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        rest = rest.get(end + line_end..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn append_line(out: &mut Vec<u8>, line: &[u8], markup: Markup) -> Result<(), Unfit> {
+    // It would be lost on the way.
+    if markup == Markup::None && matches!(line.last(), Some(b' ' | b'\t')) {
+        return Err(Unfit);
+    }
+    let mut rest = line;
+    while rest.len() > LINE_BYTES_MAX {
+        let fold = match markup {
+            Markup::Html => space_in_tag(&rest[..=LINE_BYTES_MAX]),
+            Markup::None => None,
+        };
+        let (folded, left) = rest.split_at(fold.ok_or(Unfit)?);
+        out.extend_from_slice(folded);
+        out.extend_from_slice(b"\r\n");
+        rest = &left[1..];
+    }
+    out.extend_from_slice(rest);
+    Ok(())
+}
+
+/// The place of the last space behind the name of a tag. A value cannot hold what looks like one: its `<` is escaped.
+fn space_in_tag(html: &[u8]) -> Option<usize> {
+    let mut before = html;
+    while let Some(tag) = memrchr(b'<', before) {
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b':');
+        let name = html[tag + 1..].iter().take_while(|byte| is_name(byte)).count();
+        let space = tag + 1 + name;
+        if name > 0 && html.get(space) == Some(&b' ') {
+            return Some(space);
+        }
+        before = &html[..tag];
+    }
+    None
+}
+
+/// HTML in which all that is not ASCII is a character reference.
+fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
+    let Some(mut at) = next_beyond_ascii(html.as_bytes(), 0) else {
+        return Ok(Cow::Borrowed(html.as_bytes()));
+    };
+    let mut out = Vec::with_capacity(html.len() + html.len() / 8);
+    let mut copied = 0;
+    loop {
+        out.extend_from_slice(&html.as_bytes()[copied..at]);
+        let tag = memrchr(b'<', &out).map_or(&out[..0], |tag| &out[tag..]);
+        if NO_REFERENCES.iter().any(|start| tag.starts_with(start)) {
+            return Err(Unfit);
+        }
+        let characters = html[at..].chars().take_while(|character| !character.is_ascii());
+        for character in characters {
+            write!(out, "&#{};", u32::from(character)).map_err(|_| Unfit)?;
+            at += character.len_utf8();
+        }
+        copied = at;
+        match next_beyond_ascii(html.as_bytes(), at) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    out.extend_from_slice(&html.as_bytes()[copied..]);
+    Ok(Cow::Owned(out))
+}
+
+fn next_beyond_ascii(bytes: &[u8], from: usize) -> Option<usize> {
+    let clean = bytes[from..].chunks(LOOK_BYTES).take_while(|chunk| chunk.is_ascii()).count();
+    let start = from + clean * LOOK_BYTES;
+    let place = bytes.get(start..)?.iter().position(|byte| !byte.is_ascii())?;
+    Some(start + place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str, markup: Markup) -> Result<String, Unfit> {
+        let mut out = Vec::new();
+        append(&mut out, text, markup).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn html_stays_what_it_is_for_whoever_reads_it() {
+        for (html, expected) in [
+            ("<p>plain = 1</p>\n", Ok("<p>plain = 1</p>\r\n")),
+            ("<p title=\"é\">’</p>\r\nx\ry", Ok("<p title=\"&#233;\">&#8217;</p>\r\nx\r\ny")),
+            ("👩‍👧", Ok("&#128105;&#8205;&#128103;")),
+            ("<!--[if mso]><p>é</p><![endif]-->", Ok("<!--[if mso]><p>&#233;</p><![endif]-->")),
+            ("<style>a::before{content:'→'}</style>", Err(Unfit)),
+            ("<!-- é -->", Err(Unfit)),
+            ("a\0b", Err(Unfit)),
+            ("<p>--=_x</p>", Err(Unfit)),
+        ] {
+            assert_eq!(written(html, Markup::Html), expected.map(str::to_owned), "{html}");
+        }
+    }
+
+    #[test]
+    fn long_lines_are_folded_inside_tags_only() {
+        let cell = "<td align=\"left\" style=\"color: red; margin: 0 auto\">two words</td>";
+        let html = cell.repeat(100);
+        let folded = written(&html, Markup::Html).unwrap();
+        assert!(folded.lines().count() >= 7, "{}", folded.lines().count());
+        assert!(folded.lines().all(|line| line.len() <= LINE_BYTES_MAX));
+        assert!(folded.lines().skip(1).all(|line| line.starts_with("align=")));
+        assert_eq!(folded.replace("\r\n", " "), html);
+        for unbroken in ["word ".repeat(300), format!("<p>{}</p>", "x".repeat(2_000))] {
+            assert_eq!(written(&unbroken, Markup::Html), Err(Unfit));
+        }
+        assert!(written(&"x".repeat(LINE_BYTES_MAX), Markup::Html).is_ok());
+        assert!(written(&"x".repeat(LINE_BYTES_MAX + 1), Markup::Html).is_err());
+    }
+
+    #[test]
+    fn plain_text_is_written_as_it_is_or_not_at_all() {
+        assert_eq!(written("one\n\n. two\r\n", Markup::None), Ok("one\r\n\r\n. two\r\n".to_owned()));
+        let long = "x".repeat(LINE_BYTES_MAX + 1);
+        for unfit in ["é", "end \n", "end\t", "--=_", long.as_str()] {
+            assert_eq!(written(unfit, Markup::None), Err(Unfit), "{unfit}");
+        }
+    }
+}
