@@ -10,6 +10,10 @@ use crate::profile::ProfileId;
 use crate::send::SendId;
 use crate::stage::Stage;
 
+mod stored;
+
+pub use stored::StoredDecision;
+
 /// The name of one variant: `<campaign>/<stage>/<file>` and, where it has slots, `+slot=option` for each in
 /// alphabetical order, such as `picks/compare/versus+hero=photo+tone=warm`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +59,7 @@ pub struct Decision {
     /// Which slice of the traffic this profile is in.
     pub slice: Slice,
     /// What could have been chosen, each with its score and probability; NO SEND is `no_send`.
+    #[serde(deserialize_with = "stored::read_candidates")]
     pub candidates: Vec<Candidate>,
     /// What could not, and by which rule.
     pub ruled_out: Vec<RuledOut>,

@@ -59,7 +59,7 @@ impl Variant {
 }
 
 /// Whether the fact at `path` is there and not empty.
-pub(super) fn is_present(facts: &Value, path: &str) -> bool {
+pub(crate) fn is_present(facts: &Value, path: &str) -> bool {
     let value = path.split('.').try_fold(facts, |value, name| value.get(name));
     match value {
         None | Some(Value::Null) => false,
@@ -96,12 +96,14 @@ impl Arm {
 #[derive(Debug, Clone)]
 pub struct CampaignEntry {
     /// As written.
-    pub campaign: Campaign,
+    pub campaign: Arc<Campaign>,
     /// Who may get it; everybody where there is none.
     pub audience: Option<Rule>,
     /// In the order of `rules`: by `order`, then by name.
     pub arms: Vec<Arm>,
     by_stage: [Vec<usize>; 4],
+    /// By stage, each file once that is for people at another.
+    elsewhere: [Vec<String>; 4],
 }
 
 impl CampaignEntry {
@@ -125,17 +127,35 @@ impl CampaignEntry {
             let fits = |arm: &Arm| arm.stage.is_none_or(|of_arm| of_arm == stage);
             (0..arms.len()).filter(|index| fits(&arms[*index])).collect()
         });
-        Self { campaign, audience, arms, by_stage }
+        let elsewhere = Stage::ALL.map(|stage| {
+            let mut families: Vec<String> = Vec::new();
+            for arm in arms.iter().filter(|arm| arm.stage.is_some_and(|of_arm| of_arm != stage)) {
+                if !families.iter().rev().any(|known| known == arm.id.family()) {
+                    families.push(arm.id.family().to_owned());
+                }
+            }
+            families
+        });
+        Self { campaign: Arc::new(campaign), audience, arms, by_stage, elsewhere }
     }
 
     /// The arms for people at `stage`, those for everybody included, in the order of `rules`.
     pub fn arms_at(&self, stage: Stage) -> impl Iterator<Item = &Arm> {
-        let indexes = Stage::ALL.iter().position(|known| *known == stage).map(|at| &self.by_stage[at]);
+        let indexes = place(stage).map(|at| &self.by_stage[at]);
         indexes.into_iter().flatten().map(|index| &self.arms[*index])
+    }
+
+    /// The files that are for people at other stages, each once.
+    pub fn families_not_at(&self, stage: Stage) -> &[String] {
+        place(stage).map_or(&[], |at| &self.elsewhere[at])
     }
 
     /// Every variant, in every locale.
     pub fn variants(&self) -> impl Iterator<Item = &Variant> {
         self.arms.iter().flat_map(|arm| &arm.locales)
     }
+}
+
+fn place(stage: Stage) -> Option<usize> {
+    Stage::ALL.iter().position(|known| *known == stage)
 }

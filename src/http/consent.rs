@@ -249,7 +249,7 @@ fn check(field: &str, text: &str, chars_max: usize) -> Result<(), Problem> {
 fn campaign(service: &Service, name: &str) -> Result<Campaign, Problem> {
     let engine = service.engine();
     let entry = engine.catalog.campaign(&CampaignId(name.to_owned()));
-    let campaign = entry.map(|entry| entry.campaign.clone());
+    let campaign = entry.map(|entry| Campaign::clone(&entry.campaign));
     let campaign = campaign
         .ok_or_else(|| Problem::not_found(format!("double_opt_in: there is no campaign {name:?}")))?;
     if campaign.kind != Kind::Transactional {

@@ -101,7 +101,7 @@ pub async fn teach(
 ) -> Result<Option<Taught>, TeachError> {
     let learning = |campaign: &&Campaign| campaign.policy == PolicyKind::Thompson;
     let campaigns: Vec<&Campaign> =
-        catalog.campaigns().map(|entry| &entry.campaign).filter(learning).collect();
+        catalog.campaigns().map(|entry| entry.campaign.as_ref()).filter(learning).collect();
     if campaigns.is_empty() {
         return Ok(None);
     }

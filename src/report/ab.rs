@@ -61,7 +61,8 @@ pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
         campaign.policy == PolicyKind::Ab
             && sources.scope.campaign.as_ref().is_none_or(|only| *only == campaign.id)
     };
-    let campaigns: Vec<&Campaign> = catalog.campaigns().map(|entry| &entry.campaign).filter(wanted).collect();
+    let campaigns: Vec<&Campaign> =
+        catalog.campaigns().map(|entry| entry.campaign.as_ref()).filter(wanted).collect();
     let mut told = Vec::new();
     for campaign in &campaigns {
         let trials = read(sources, campaign).await?;

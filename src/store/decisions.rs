@@ -1,5 +1,6 @@
 //! Why people got what they got, and the templates that it was made from.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -17,6 +18,7 @@ use super::connection::Tx;
 use super::sends::send_rows;
 use crate::decision::Choice;
 use crate::decision::Decision;
+use crate::decision::StoredDecision;
 use crate::decision::TemplateHash;
 use crate::send::SendId;
 
@@ -50,7 +52,7 @@ impl<'a> NewRow<'a> {
             propensity: decision.propensity,
             policy: &decision.policy,
             policy_version: &decision.policy_version,
-            body: heap.json(decision),
+            body: heap.json(&StoredDecision::from(decision)),
         }
     }
 }
@@ -59,7 +61,10 @@ impl Store {
     /// Saves decisions of planned sends and returns the sends for which they hold. A decision is made once: where the
     /// send has another already, that stays, and whoever made this one must go on with what [`Store::decisions`] says.
     /// Of a send that was called off because its person was erased nothing is kept.
-    pub async fn save_decisions(&self, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
+    pub async fn save_decisions<D>(&self, decisions: &[D]) -> Result<HashSet<SendId>, Error>
+    where
+        D: Borrow<Decision> + Sync,
+    {
         let mut tx = self.pools.begin().await?;
         let saved = save(&mut tx, decisions).await?;
         tx.commit().await?;
@@ -142,15 +147,19 @@ const HELD_SQL: &str = "select d.send_id
      from {rows} join sends as s on s.id = value->>'send' join decisions as d on d.send_seq = s.seq
      where d.body = {heap:body}";
 
-pub(super) async fn save(tx: &mut Tx, decisions: &[Decision]) -> Result<HashSet<SendId>, Error> {
+pub(super) async fn save<D>(tx: &mut Tx, decisions: &[D]) -> Result<HashSet<SendId>, Error>
+where
+    D: Borrow<Decision> + Sync,
+{
     let mut saved = HashSet::with_capacity(decisions.len());
     for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
         let mut heap = Heap::default();
-        let rows: Vec<NewRow<'_>> = chunk.iter().map(|decision| NewRow::of(decision, &mut heap)).collect();
+        let rows: Vec<NewRow<'_>> =
+            chunk.iter().map(|decision| NewRow::of(decision.borrow(), &mut heap)).collect();
         let (rows, bodies) = (Rows::of(&rows), Arg::from(heap));
         let inserted = tx.run(SAVE_SQL, vec![rows.clone().into(), bodies.clone()]).await?;
         if inserted == chunk.len() as u64 {
-            saved.extend(chunk.iter().map(|decision| decision.send.clone()));
+            saved.extend(chunk.iter().map(|decision| decision.borrow().send.clone()));
             continue;
         }
         let held: Vec<(String,)> = tx.all(HELD_SQL, vec![rows.into(), bodies]).await?;

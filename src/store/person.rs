@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::Error;
@@ -20,6 +21,7 @@ use super::connection::Tx;
 use super::dialect::Dialect;
 use super::tombstones;
 use super::tombstones::Named;
+use crate::decision::Decision;
 use crate::profile::ProfileId;
 
 /// Columns that hold JSON as text.
@@ -203,6 +205,12 @@ fn readable(table: &str, text: &str) -> Result<Value, Error> {
         {
             row[column] = inner;
         }
+    }
+    // Candidates are kept in few bytes; whoever asks what is held on them reads them written out.
+    if table.ends_with("decisions")
+        && let Some(Ok(decision)) = row.get("body").map(Decision::deserialize)
+    {
+        row["body"] = serde_json::to_value(decision).map_err(unreadable)?;
     }
     Ok(row)
 }

@@ -13,6 +13,7 @@ use super::batch::Rows;
 use super::tombstones;
 use crate::decision::Choice;
 use crate::decision::Decision;
+use crate::decision::StoredDecision;
 
 /// The property by which an event names the decision that it rewards.
 pub const DECISION_ID: &str = "decision_id";
@@ -50,7 +51,7 @@ impl Store {
                         Choice::NoSend => None,
                     },
                     propensity: decision.propensity,
-                    body: heap.json(decision),
+                    body: heap.json(&StoredDecision::from(decision)),
                 })
                 .collect();
             saved += tx

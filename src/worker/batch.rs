@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,6 +30,7 @@ use crate::worker::decide::Verdict;
 use crate::worker::engine::Engine;
 use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
+use crate::worker::in_work::Entered;
 use crate::worker::load::load;
 use crate::worker::shared::Shared;
 
@@ -37,8 +39,8 @@ use crate::worker::shared::Shared;
 pub(super) struct Job {
     pub(super) send: ScheduledSend,
     pub(super) token: LeaseToken,
-    pub(super) decision: Decision,
-    pub(super) campaign: Campaign,
+    pub(super) decision: Arc<Decision>,
+    pub(super) campaign: Arc<Campaign>,
     pub(super) to: EmailAddress,
     pub(super) products: Vec<String>,
 }
@@ -57,7 +59,7 @@ pub(super) struct Stopped {
 pub(super) struct Decided {
     pub(super) jobs: Vec<Job>,
     pub(super) stopped: Vec<Stopped>,
-    decisions: Vec<Decision>,
+    decisions: Vec<Arc<Decision>>,
     templates: HashSet<TemplateHash>,
     transitions: Vec<(ProfileId, Transition)>,
 }
@@ -81,6 +83,7 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
         let outcome = Outcome::terminal(State::Skipped, "no_profile", detail);
         decided.stopped.push(Stopped { send, token: token.clone(), to: None, outcome });
     }
+    let mut in_work: Option<Entered<'_>> = None;
     for subject in loaded.subjects {
         if subject.send.attempt > shared.settings.attempts_max {
             let detail = format!("{} attempts, and none came to an end", subject.send.attempt - 1);
@@ -93,13 +96,17 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
             decided.stop(subject, &token, outcome);
             continue;
         }
-        let _in_work = shared.in_work.enter(&subject.send.id);
+        match &in_work {
+            Some(in_work) => in_work.goes_on_with(&subject.send.id),
+            None => in_work = Some(shared.in_work.enter(&subject.send.id)),
+        }
         let earlier = loaded.decisions.get(&subject.send.id);
         match earlier {
             Some(decision) => again(&engine, &mut decided, subject, decision.clone(), &token, now),
             None => first(shared, &engine, &mut decided, subject, &token, now).await?,
         }
     }
+    drop(in_work);
     save(shared, &engine, &mut decided).await?;
     Ok(decided)
 }
@@ -159,7 +166,7 @@ async fn first(
             Ok(Verdict::Stop { outcome, placement, decision }) => {
                 let transition = placement.and_then(|placement| placement.transition);
                 decided.transitions.extend(transition.map(|step| (subject.profile.id.clone(), step)));
-                decided.decisions.extend(decision.map(|decision| *decision));
+                decided.decisions.extend(decision.map(Arc::from));
                 decided.stop(subject, token, outcome);
             }
             Ok(Verdict::Go(plan)) => {
@@ -209,12 +216,13 @@ impl Decided {
             self.templates.insert(template.clone());
         }
         self.transitions.extend(plan.placement.transition.map(|step| (subject.profile.id.clone(), step)));
-        self.decisions.push(plan.decision.clone());
-        let (to, campaign) = (to.clone(), entry.campaign.clone());
+        let decision = Arc::new(plan.decision);
+        self.decisions.push(Arc::clone(&decision));
+        let (to, campaign) = (to.clone(), Arc::clone(&entry.campaign));
         self.jobs.push(Job {
             send: subject.send,
             token: token.clone(),
-            decision: plan.decision,
+            decision,
             campaign,
             to,
             products: plan.products,
@@ -247,7 +255,8 @@ impl Decided {
                 .push(stop(Some(to), Outcome::terminal(State::Failed, "no_campaign", detail)));
         };
         let products = engine.products_shown(template, &decision.inputs);
-        self.jobs.push(Job { send, token, decision, campaign: entry.campaign.clone(), to, products });
+        let (decision, campaign) = (Arc::new(decision), Arc::clone(&entry.campaign));
+        self.jobs.push(Job { send, token, decision, campaign, to, products });
     }
 
     /// Somebody who held these sends before has decided them meanwhile: their decisions hold, not these.

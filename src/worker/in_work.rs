@@ -76,6 +76,13 @@ impl InWork {
     }
 }
 
+impl Entered<'_> {
+    /// Another send is in work instead: one write, where leaving and entering again are two.
+    pub fn goes_on_with(&self, send: &SendId) {
+        self.0.write(self.1, &format!("{send}\n"));
+    }
+}
+
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         let Self(in_work, Some(slot)) = self else { return };
@@ -157,8 +164,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stem = folder.path().join("shop.db");
         let dead = InWork::begin(&stem);
-        drop(dead.enter(&send('a')));
-        let in_work = dead.enter(&send('b'));
+        drop(dead.enter(&send('d')));
+        let in_work = dead.enter(&send('a'));
+        in_work.goes_on_with(&send('b'));
         let path = dead.file.as_ref().unwrap().1.clone();
         let alive = InWork::begin(&stem);
         let _also = alive.enter(&send('c'));
