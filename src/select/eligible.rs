@@ -9,6 +9,7 @@ use crate::campaign::Kind;
 use crate::campaign::PolicyKind;
 use crate::catalog::rule::Rule;
 use crate::catalog::variant::Variant;
+use crate::catalog::variant::is_present;
 use crate::decision::RuledOut;
 
 /// Variants or families named in one [`RuledOut`], at most; the rest is counted.
@@ -25,7 +26,9 @@ pub struct Eligible<'a> {
 
 /// Asks every variant of the campaign.
 pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
-    let mut asked = Asked { situation, answers: Vec::new(), recent: recent(situation), out: Out::default() };
+    let recent = recent(situation);
+    let mut asked =
+        Asked { situation, answers: Vec::new(), present: Vec::new(), recent, out: Out::default() };
     let mut variants = Vec::new();
     for arm in situation.entry.arms_at(situation.stage) {
         match arm.for_locale(situation.locale) {
@@ -34,10 +37,8 @@ pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
             None => asked.out.add("locale", "", || wanted_locale(situation), arm.id.family()),
         }
     }
-    let elsewhere =
-        situation.entry.arms.iter().filter(|arm| arm.stage.is_some_and(|stage| stage != situation.stage));
-    for arm in elsewhere {
-        asked.out.add("stage", "", || format!("the person is at {}", situation.stage), arm.id.family());
+    for family in situation.entry.families_not_at(situation.stage) {
+        asked.out.add("stage", "", || format!("the person is at {}", situation.stage), family);
     }
     Eligible { variants, ruled_out: asked.out.finish() }
 }
@@ -63,6 +64,8 @@ struct Asked<'s, 'e, 'a> {
     situation: &'s Situation<'e, 'a>,
     /// Variants of one file share their rules: each is evaluated once.
     answers: Vec<(*const Rule, Option<Refused<'e>>)>,
+    /// Variants ask for the same few inputs: each is looked for once.
+    present: Vec<(&'e str, bool)>,
     recent: Vec<&'a str>,
     out: Out<'e>,
 }
@@ -76,7 +79,7 @@ impl<'e> Asked<'_, 'e, '_> {
                 return false;
             }
         }
-        if let Some(input) = variant.missing_input(self.situation.facts) {
+        if let Some(input) = variant.inputs.iter().find(|input| !self.is_present(input)) {
             self.out.add("inputs", input, || format!("`{input}` is absent or empty"), &variant.family);
             return false;
         }
@@ -93,6 +96,15 @@ impl<'e> Asked<'_, 'e, '_> {
             return false;
         }
         true
+    }
+
+    fn is_present(&mut self, input: &'e str) -> bool {
+        if let Some((_, present)) = self.present.iter().find(|(known, _)| *known == input) {
+            return *present;
+        }
+        let present = is_present(self.situation.facts, input);
+        self.present.push((input, present));
+        present
     }
 
     /// The index of a rule's answer: why it does not hold, with the facts that decided it; `None` when it holds.
