@@ -1,5 +1,7 @@
 //! The facts: one JSON object with everything that rules and templates may name (the contract is in `catalog::contract`).
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Map;
 use serde_json::Value;
@@ -43,33 +45,120 @@ pub struct Sources<'a> {
     pub now: Timestamp,
 }
 
-/// Builds the facts. The same sources give the same facts.
-pub fn build(sources: &Sources<'_>) -> Value {
+/// The facts by name, in the order in which they stand.
+const NAMES: [&str; 15] = [
+    "profile",
+    "history",
+    "stage",
+    "campaign",
+    "cart",
+    "recommended",
+    "related",
+    "related_to",
+    "popular",
+    "viewed",
+    "wish_list",
+    "purchased",
+    "data",
+    "shop",
+    "now",
+];
+
+/// Which facts the rules of a campaign ask for. Lists of products and counts of events that nobody asks for are most
+/// of all facts.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    names: HashSet<String>,
+    events: EventsAsked,
+}
+
+#[derive(Debug, Clone)]
+enum EventsAsked {
+    All,
+    Slugs(HashSet<String>),
+}
+
+impl Default for EventsAsked {
+    fn default() -> Self {
+        Self::Slugs(HashSet::new())
+    }
+}
+
+impl Asked {
+    /// Adds a path that is read, such as `history.events.product_viewed.count_30d` or `cart.items[0].price`.
+    pub fn path(&mut self, path: &str) {
+        let mut steps = path.split(['.', '[']);
+        let name = steps.next().unwrap_or_default();
+        self.names.insert(name.to_owned());
+        match (name, steps.next(), steps.next()) {
+            ("history", Some("events"), Some(slug)) => {
+                if let EventsAsked::Slugs(slugs) = &mut self.events {
+                    slugs.insert(slug.to_owned());
+                }
+            }
+            ("history", None | Some("events"), _) => self.events = EventsAsked::All,
+            _ => {}
+        }
+    }
+
+    /// Whether the fact of this name is asked for.
+    pub fn name(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether `history.events` is asked for the event of this slug.
+    pub fn event(&self, slug: &str) -> bool {
+        match &self.events {
+            EventsAsked::All => true,
+            EventsAsked::Slugs(slugs) => slugs.contains(slug),
+        }
+    }
+}
+
+/// Builds the facts whose names are `wanted`. The same sources give the same facts.
+pub fn build(sources: &Sources<'_>, wanted: impl Fn(&str) -> bool) -> Value {
     let mut facts = Map::new();
+    add(&mut facts, sources, wanted);
+    Value::Object(facts)
+}
+
+/// Adds the facts whose names are `wanted` and that are not there.
+pub fn add(facts: &mut Map<String, Value>, sources: &Sources<'_>, wanted: impl Fn(&str) -> bool) {
+    for name in NAMES {
+        if wanted(name)
+            && !facts.contains_key(name)
+            && let Some(fact) = fact(name, sources)
+        {
+            facts.insert(name.to_owned(), fact);
+        }
+    }
+}
+
+fn fact(name: &str, sources: &Sources<'_>) -> Option<Value> {
     let list = |ids: &mut dyn Iterator<Item = &String>| {
         let known = ids.filter_map(|id| sources.products.get(id));
         Value::Array(known.take(PRODUCTS_PER_LIST_MAX).map(product).collect())
     };
     let history = sources.history;
     let recommended = sources.recommendations;
-    facts.insert("profile".to_owned(), profile(sources.profile));
-    facts.insert("history".to_owned(), serde_json::to_value(history).unwrap_or_default());
-    facts.insert("stage".to_owned(), Value::from(sources.stage.as_str()));
-    facts.insert("campaign".to_owned(), campaign(sources.campaign));
-    facts.insert("cart".to_owned(), cart(history, sources.products));
-    facts.insert("recommended".to_owned(), list(&mut recommended.for_you.iter()));
-    facts.insert("related".to_owned(), list(&mut recommended.related.iter()));
-    if let Some(product_) = recommended.related_to.as_ref().and_then(|id| sources.products.get(id)) {
-        facts.insert("related_to".to_owned(), product(product_));
-    }
-    facts.insert("popular".to_owned(), list(&mut recommended.popular.iter()));
-    facts.insert("viewed".to_owned(), list(&mut history.viewed_products.iter()));
-    facts.insert("wish_list".to_owned(), list(&mut history.wish_list.iter()));
-    facts.insert("purchased".to_owned(), list(&mut history.purchased.iter().map(|p| &p.product_id)));
-    facts.insert("data".to_owned(), Value::Object(sources.data.iter().map(bounded_entry).collect()));
-    facts.insert("shop".to_owned(), Value::Object(sources.shop.clone()));
-    facts.insert("now".to_owned(), Value::from(sources.now.to_string()));
-    Value::Object(facts)
+    Some(match name {
+        "profile" => profile(sources.profile),
+        "history" => serde_json::to_value(history).unwrap_or_default(),
+        "stage" => Value::from(sources.stage.as_str()),
+        "campaign" => campaign(sources.campaign),
+        "cart" => cart(history, sources.products),
+        "recommended" => list(&mut recommended.for_you.iter()),
+        "related" => list(&mut recommended.related.iter()),
+        "related_to" => product(sources.products.get(recommended.related_to.as_ref()?)?),
+        "popular" => list(&mut recommended.popular.iter()),
+        "viewed" => list(&mut history.viewed_products.iter()),
+        "wish_list" => list(&mut history.wish_list.iter()),
+        "purchased" => list(&mut history.purchased.iter().map(|p| &p.product_id)),
+        "data" => Value::Object(sources.data.iter().map(bounded_entry).collect()),
+        "shop" => Value::Object(sources.shop.clone()),
+        "now" => Value::from(sources.now.to_string()),
+        _ => return None,
+    })
 }
 
 /// Traits first, so that what the profile itself says wins.
@@ -141,5 +230,28 @@ fn bounded(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(bounded).collect(),
         Value::Object(fields) => Value::Object(fields.iter().map(bounded_entry).collect()),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Asked;
+
+    #[test]
+    fn what_rules_read_is_asked_for_and_nothing_else() {
+        let mut asked = Asked::default();
+        for path in ["history.events.product_viewed.count_30d", "cart.items[0].price", "stage"] {
+            asked.path(path);
+        }
+        let names = ["history", "cart", "stage", "viewed", "shop", "items"];
+        assert_eq!(names.map(|name| asked.name(name)), [true, true, true, false, false, false]);
+        assert_eq!(["product_viewed", "signed_up"].map(|slug| asked.event(slug)), [true, false]);
+        for whole in ["history", "history.events"] {
+            let mut asked = asked.clone();
+            asked.path(whole);
+            assert!(asked.event("signed_up"), "{whole}");
+        }
+        asked.path("history.orders_total");
+        assert!(!asked.event("signed_up"));
     }
 }

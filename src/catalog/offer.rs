@@ -85,6 +85,11 @@ struct Written {
 }
 
 impl Offer {
+    /// The rules of its values.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.percent.iter().chain(&self.amount)
+    }
+
     /// The offer as `offer` in templates, without its code: name, description, percent (0 to 100), amount (minor
     /// units) and, from `now`, its end.
     pub fn values(&self, facts: &Value, now: Timestamp) -> Result<Map<String, Value>, OfferError> {

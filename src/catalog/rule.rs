@@ -136,6 +136,11 @@ impl Rule {
         self.evaluate(facts, |value| value.downcast_ref::<CelString>().map(|text| text.inner().to_owned()))
     }
 
+    /// The paths that the rule reads, such as `history.events.product_viewed.count_30d`.
+    pub fn paths(&self) -> impl Iterator<Item = String> {
+        self.lookups.iter().flat_map(lookup::Lookup::paths).map(|(path, _)| path)
+    }
+
     /// Each path that the rule reads, with its value in these facts (null when absent): why it held or did not.
     pub fn facts_used<'a>(&self, facts: &'a Value) -> Vec<(String, &'a Value)> {
         let mut used: Vec<(String, &Value)> = Vec::new();

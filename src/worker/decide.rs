@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use jiff::ToSpan as _;
+use serde_json::Map;
 use serde_json::Value;
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -16,7 +17,7 @@ use crate::catalog::variant::CampaignEntry;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::Slice;
-use crate::decision::Withdrawn;
+use crate::decision::TemplateHash;
 use crate::event::Event;
 use crate::facts;
 use crate::history;
@@ -24,9 +25,9 @@ use crate::history::History;
 use crate::history::Mail;
 use crate::profile::Profile;
 use crate::select;
-use crate::select::Selection;
 use crate::select::Situation;
 use crate::select::features::Customer;
+use crate::select::recommend::Recommendations;
 use crate::select::recommend::recommend;
 use crate::select::slices;
 use crate::send::Outcome;
@@ -42,6 +43,11 @@ use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
 use crate::worker::gate::OptIn;
 use crate::worker::guard;
+
+mod drawn;
+
+use drawn::Drawn;
+use drawn::reasons;
 
 /// All that is known of a send and of its person, as it was read.
 #[derive(Debug, Clone)]
@@ -164,9 +170,23 @@ impl Engine {
         exhausted: &Exhausted,
         now: Timestamp,
     ) -> Verdict {
-        let history = self.history(subject, now);
+        let mut history = self.history(subject, now);
         let placement = stage::place(&history, subject.stage.as_ref(), &self.config.stage, now);
-        let facts = self.facts(subject, &entry.campaign, &history, &placement, now);
+        let asked = self.asked(&entry.campaign.id);
+        history.events.retain(|slug, _| asked.is_none_or(|asked| asked.event(slug)));
+        let recommendations = self.recommendations(subject, &entry.campaign, &history, now);
+        let sources = facts::Sources {
+            profile: &subject.profile,
+            history: &history,
+            stage: placement.stage,
+            campaign: &entry.campaign,
+            products: &self.products,
+            recommendations: &recommendations,
+            data: &subject.send.data,
+            shop: &self.shop,
+            now,
+        };
+        let mut facts = facts::build(&sources, |name| asked.is_none_or(|asked| asked.name(name)));
         if let Some(outcome) = outside_audience(entry, &facts) {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
@@ -189,8 +209,31 @@ impl Engine {
             now,
             seed: seed_of_draw(&subject.send.id, draw),
         });
-        let drawn = Drawn { selection: &selection, withdrawn: exhausted.withdrawn(), slice };
-        self.conclude(subject, &drawn, placement, facts, now)
+        if let (Some(variant), Value::Object(facts)) = (selection.variant, &mut facts) {
+            self.add_printed(facts, &sources, subject, &variant.template);
+        }
+        let drawn = Drawn { selection, withdrawn: exhausted.withdrawn(), slice };
+        self.conclude(subject, drawn, placement, facts, now)
+    }
+
+    /// Adds what the template can print and no rule asked for.
+    fn add_printed(
+        &self,
+        facts: &mut Map<String, Value>,
+        sources: &facts::Sources<'_>,
+        subject: &Subject,
+        template: &TemplateHash,
+    ) {
+        let Some(printed) = self.printed.get(template) else { return };
+        let history;
+        let mut sources = *sources;
+        if printed.contains("history") {
+            // The one at hand has only the events that rules ask for.
+            history = self.history(subject, sources.now);
+            sources.history = &history;
+            facts.remove("history");
+        }
+        facts::add(facts, &sources, |name| printed.contains(name));
     }
 
     /// The history of a subject at `now`.
@@ -211,40 +254,30 @@ impl Engine {
         history
     }
 
-    fn facts(
+    fn recommendations(
         &self,
         subject: &Subject,
         campaign: &Campaign,
         history: &History,
-        placement: &Placement,
         now: Timestamp,
-    ) -> Value {
+    ) -> Recommendations {
         let start = now - (24 * i64::from(campaign.no_repeat_product_days)).hours();
         let recent = subject.mails.iter().filter(|mail| mail.at > start);
         let shown: HashSet<&str> = recent.flat_map(|mail| &mail.products).map(String::as_str).collect();
-        facts::build(&facts::Sources {
-            profile: &subject.profile,
-            history,
-            stage: placement.stage,
-            campaign,
-            products: &self.products,
-            recommendations: &recommend(history, &self.items, &self.products, &shown),
-            data: &subject.send.data,
-            shop: &self.shop,
-            now,
-        })
+        recommend(history, &self.items, &self.products, &shown)
     }
 
     /// Makes the record, adds the offer's values, and freezes the facts.
     fn conclude(
         &self,
         subject: &Subject,
-        drawn: &Drawn<'_>,
+        drawn: Drawn<'_>,
         placement: Placement,
         mut facts: Value,
         now: Timestamp,
     ) -> Verdict {
-        let Drawn { selection, withdrawn, slice } = *drawn;
+        let reasons = reasons(&drawn, &placement);
+        let Drawn { selection, withdrawn, slice } = drawn;
         let mut coupon = None;
         if let Some(offer) =
             selection.variant.and_then(|variant| self.catalog.offer(variant.offer.as_deref()?))
@@ -274,16 +307,16 @@ impl Engine {
             stage_reason: placement.reason.clone(),
             propensity: selection.propensity,
             slice,
-            candidates: selection.candidates.clone(),
-            ruled_out: selection.ruled_out.clone(),
-            reasons: reasons(drawn, &placement),
+            reasons,
+            candidates: selection.candidates,
+            ruled_out: selection.ruled_out,
             policy: self.policy_word(subject).to_owned(),
-            policy_version: selection.policy_version.clone(),
+            policy_version: selection.policy_version,
             catalog_version: self.catalog.version.clone(),
             seed: seed_of_draw(&subject.send.id, withdrawn.len()),
             drawn_at: Some(selection.drawn_at),
             withdrawn: withdrawn.to_vec(),
-            scoring: selection.scoring.clone(),
+            scoring: selection.scoring,
             inputs,
             choice,
         };
@@ -321,43 +354,6 @@ fn no_send(decision: &Decision) -> (&'static str, String) {
     let rules: Vec<String> =
         decision.ruled_out.iter().map(|out| format!("{}: {}", out.rule, out.detail)).collect();
     ("no_variant", format!("no variant may be shown; {}", rules.join("; ")))
-}
-
-/// A selection with what led to it.
-struct Drawn<'a> {
-    selection: &'a Selection<'a>,
-    /// Draws before it.
-    withdrawn: &'a [Withdrawn],
-    slice: Slice,
-}
-
-fn reasons(drawn: &Drawn<'_>, placement: &Placement) -> Vec<String> {
-    let Drawn { selection, withdrawn, slice } = *drawn;
-    let mut reasons = vec![placement.reason.clone()];
-    reasons.extend(withdrawn.iter().map(|draw| {
-        format!(
-            "{} was drawn first, but no coupon was left for offer {}: drawn again without it",
-            draw.variant.as_str(),
-            draw.offer
-        )
-    }));
-    let candidates = selection.candidates.len();
-    match (selection.variant, slice) {
-        (Some(variant), Slice::Uniform) => {
-            reasons.push(format!(
-                "{} was drawn evenly from {candidates} candidates (learning slice)",
-                variant.id.as_str()
-            ));
-        }
-        (Some(variant), _) => reasons.push(format!(
-            "{} was drawn from {candidates} candidates with probability {:.4}",
-            variant.id.as_str(),
-            selection.propensity
-        )),
-        (None, _) => reasons.push("nothing is sent".to_owned()),
-    }
-    reasons.extend(selection.reasons.iter().cloned());
-    reasons
 }
 
 /// Events that call an event-triggered send off: later than the one that started it.

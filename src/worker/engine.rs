@@ -7,10 +7,14 @@ use std::sync::Arc;
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::campaign::CampaignId;
 use crate::campaign::Tracking;
 use crate::catalog::Catalog;
+use crate::catalog::offer::Offer;
+use crate::catalog::variant::CampaignEntry;
 use crate::config::Config;
 use crate::decision::TemplateHash;
+use crate::facts::Asked;
 use crate::history::FoldContext;
 use crate::learn::value::ValueModel;
 use crate::product::ProductIndex;
@@ -52,8 +56,10 @@ pub struct Engine {
     pub policy: PolicyHolder,
     pub(super) fold: FoldContext,
     pub(super) shop: Map<String, Value>,
+    /// Per campaign, which facts its rules ask for.
+    asked: HashMap<CampaignId, Asked>,
     /// Per template, which facts it may print at all: only these are frozen with a decision.
-    printed: HashMap<TemplateHash, HashSet<&'static str>>,
+    pub(super) printed: HashMap<TemplateHash, HashSet<&'static str>>,
 }
 
 impl Engine {
@@ -75,8 +81,11 @@ impl Engine {
         renderer.add(catalog.templates())?;
         let printed =
             catalog.templates().map(|(_, template)| (template.hash.clone(), printed(&template))).collect();
+        let asked = catalog.campaigns().map(|entry| (entry.campaign.id.clone(), asked(&catalog, entry)));
+        let asked = asked.collect();
         let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
         Ok(Self {
+            asked,
             rules: GateRules::new(&config.cap, &config.quiet_hours),
             value: None,
             policy: PolicyHolder::new(features::traits_of(&catalog)),
@@ -106,6 +115,11 @@ impl Engine {
         if on { Tracking::On } else { Tracking::Off }
     }
 
+    /// Which facts the rules of a campaign ask for.
+    pub(super) fn asked(&self, campaign: &CampaignId) -> Option<&Asked> {
+        self.asked.get(campaign)
+    }
+
     /// The facts without those that this template cannot print: less to keep, less to leak.
     pub(super) fn frozen(&self, facts: Value, template: &TemplateHash) -> Value {
         let (Value::Object(mut facts), Some(printed)) = (facts, self.printed.get(template)) else {
@@ -129,6 +143,18 @@ impl Engine {
         }
         shown
     }
+}
+
+/// Every path that a rule of the campaign, or of an offer that it may carry, reads.
+fn asked(catalog: &Catalog, entry: &CampaignEntry) -> Asked {
+    let mut asked = Asked::default();
+    let whens = entry.variants().flat_map(|variant| variant.when.iter().map(Arc::as_ref));
+    let offers = catalog.offers().flat_map(Offer::rules);
+    for rule in entry.audience.iter().chain(whens).chain(offers) {
+        rule.paths().for_each(|path| asked.path(&path));
+    }
+    entry.variants().flat_map(|variant| &variant.inputs).for_each(|input| asked.path(input));
+    asked
 }
 
 /// A template that names a fact holds its name as a text somewhere. Names that only stand in the copy cost a little

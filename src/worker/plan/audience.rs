@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde_json::Map;
 
 use super::Wanted;
+use crate::catalog::rule::Rule;
 use crate::catalog::variant::CampaignEntry;
 use crate::facts;
+use crate::facts::Asked;
 use crate::profile::ProfileId;
 use crate::select::recommend::Recommendations;
 use crate::stage;
@@ -21,6 +23,7 @@ pub(super) struct Audience<'a> {
     store: &'a Store,
     engine: &'a Engine,
     entry: &'a CampaignEntry,
+    asked: Asked,
     now: Timestamp,
 }
 
@@ -31,7 +34,9 @@ impl<'a> Audience<'a> {
         entry: &'a CampaignEntry,
         now: Timestamp,
     ) -> Self {
-        Self { store, engine, entry, now }
+        let mut asked = Asked::default();
+        entry.audience.iter().flat_map(Rule::paths).for_each(|path| asked.path(&path));
+        Self { store, engine, entry, asked, now }
     }
 
     /// Keeps those in the audience; everybody where none is stated.
@@ -71,9 +76,10 @@ impl<'a> Audience<'a> {
     /// A rule that cannot be evaluated keeps nobody in; the worker would say so again.
     fn holds(&self, subject: &Subject) -> bool {
         let Some(audience) = &self.entry.audience else { return true };
-        let history = self.engine.history(subject, self.now);
+        let mut history = self.engine.history(subject, self.now);
         let placement = stage::place(&history, subject.stage.as_ref(), &self.engine.config.stage, self.now);
-        let facts = facts::build(&facts::Sources {
+        history.events.retain(|slug, _| self.asked.event(slug));
+        let sources = facts::Sources {
             profile: &subject.profile,
             history: &history,
             stage: placement.stage,
@@ -84,7 +90,8 @@ impl<'a> Audience<'a> {
             data: &Map::new(),
             shop: &self.engine.shop,
             now: self.now,
-        });
+        };
+        let facts = facts::build(&sources, |name| self.asked.name(name));
         audience.holds(&facts).unwrap_or(false)
     }
 }
