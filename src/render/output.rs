@@ -3,6 +3,8 @@
 use std::io;
 use std::io::Write;
 
+use memchr::memchr;
+
 /// Template text that the compiler puts at the start of every loop's body; the writer counts it and takes it out.
 /// Values cannot hold it: control characters are taken out of them.
 pub(super) const ROUND_MARK: char = '\u{1}';
@@ -51,7 +53,7 @@ impl Write for CappedWriter {
         if self.bytes.len() + piece.len() > self.bytes_max {
             return Err(self.refuse(Excess::Bytes));
         }
-        if piece.contains(&(ROUND_MARK as u8)) {
+        if memchr(ROUND_MARK as u8, piece).is_some() {
             for part in piece.split_inclusive(|byte| *byte == ROUND_MARK as u8) {
                 let kept = part.strip_suffix(&[ROUND_MARK as u8]);
                 self.rounds += usize::from(kept.is_some());
