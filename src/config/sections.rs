@@ -181,7 +181,7 @@ pub struct Worker {
     pub lease_seconds: u32,
     /// Added to the lease and the relay's last deadline before a send whose body was on the wire is settled.
     pub orphan_margin_seconds: u32,
-    /// Outcomes and marks gather for this long before they are committed together.
+    /// Outcomes and marks are committed together, with at least so much time between two transactions.
     pub group_commit_ms: u64,
     /// How often an idle worker looks for work.
     pub poll_ms: u64,
@@ -202,7 +202,7 @@ pub struct Worker {
 impl Default for Worker {
     fn default() -> Self {
         Self {
-            in_flight: 50,
+            in_flight: 100,
             batch: 200,
             lease_seconds: 60,
             orphan_margin_seconds: 60,

@@ -57,7 +57,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         .busy_timeout(SQLITE_BUSY_TIMEOUT)
         .foreign_keys(true)
         // Nothing is mapped: pages of a large file would count as ours, and memory is to stay small whatever its size.
-        .pragma("cache_size", "-65536")
+        .pragma("cache_size", "-16384")
         .pragma("temp_store", "memory")
         // What is deleted is overwritten: a person who asked to be forgotten is not in the file any more.
         .pragma("secure_delete", "on")
@@ -87,7 +87,7 @@ async fn open_sqlite(path: &Path) -> Result<Pools, Error> {
         .max_connections(SQLITE_READERS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(None)
-        .connect_with(options.read_only(true).pragma("cache_size", "-16384"))
+        .connect_with(options.read_only(true).pragma("cache_size", "-8192"))
         .await
         .map_err(failed)?;
     Ok(Pools::Sqlite { writer, readers })

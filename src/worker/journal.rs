@@ -47,7 +47,8 @@ pub struct Journal(mpsc::Sender<Entry>);
 /// What the writer needs.
 #[derive(Debug)]
 pub struct JournalSettings {
-    /// How long entries gather.
+    /// The time between two transactions, at least: under load entries gather for so long, and a lone one waits for
+    /// nothing.
     pub group_ms: u64,
     /// Lifecycle mails per person.
     pub caps: Vec<Cap>,
@@ -114,16 +115,17 @@ async fn write_all(
     settings: JournalSettings,
     mut entries: mpsc::Receiver<Entry>,
 ) {
+    let mut full_at = Instant::now();
     while let Some(first) = entries.recv().await {
         let mut group = Group::default();
         group.push(first);
-        let full_at = Instant::now() + Duration::from_millis(settings.group_ms);
         while group.len() < GROUP_ROWS_MAX {
             match tokio::time::timeout_at(full_at, entries.recv()).await {
                 Ok(Some(entry)) => group.push(entry),
                 Ok(None) | Err(_) => break,
             }
         }
+        full_at = Instant::now() + Duration::from_millis(settings.group_ms);
         commit(&store, &clock, &settings, group).await;
     }
 }

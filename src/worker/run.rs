@@ -1,11 +1,13 @@
 //! The loop: claim, decide, hand out, settle, until there is nothing to do or somebody says stop.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
@@ -43,6 +45,7 @@ use crate::worker::jump::Watch;
 use crate::worker::lead;
 use crate::worker::lead::Duties;
 use crate::worker::rates::Rates;
+use crate::worker::shared::Hands;
 use crate::worker::shared::Shared;
 use crate::worker::submit;
 use crate::worker::tally::Tally;
@@ -115,8 +118,10 @@ impl Worker {
         let in_work = store.beside();
         // What cannot be read accuses nobody.
         let suspects = left_behind(&in_work).unwrap_or_default();
+        let limiter = Limiter::new(&config.rates, relay_rates);
         let shared = Shared {
-            limiter: Limiter::new(&config.rates, relay_rates),
+            hands: Hands::new(&config.worker, limiter.global_rate()),
+            limiter,
             groups: DomainGroups::new(&config.rates),
             settings: config.worker.clone(),
             slots: Semaphore::new(config.worker.in_flight),
@@ -219,11 +224,7 @@ fn watch_relays(metrics: &Metrics, pool: Pool) {
 async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) -> Result<(), Error> {
     let mut ear = shared.store.wake_up().await?;
     let mut stopping = shared.stopping.clone();
-    // Twice the sends in flight are in our hands, so that no slot waits for a claim; under a slow rate only what goes
-    // out within two seconds, so that transactional mail that comes later overtakes the rest.
-    let most = shared.settings.in_flight * 2;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and capped")]
-    let hands = shared.limiter.global_rate().map_or(most, |rate| most.min((rate * 2.0) as usize + 4));
+    let batch = shared.settings.batch;
     let mut watch = Watch::new(shared.clock.now(), Instant::now());
     loop {
         while tasks.try_join_next().is_some() {}
@@ -244,15 +245,15 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
             }
             continue;
         }
-        let free = hands.saturating_sub(shared.in_hands());
-        if free < hands.div_ceil(4) {
+        let free = shared.hands.most.saturating_sub(shared.in_hands());
+        if free < shared.hands.claimed_at_least {
             tokio::select! {
                 () = shared.freed.notified() => {}
                 _ = stopping.changed() => {}
             }
             continue;
         }
-        match claim(shared, free.min(shared.settings.batch)).await {
+        match claim(shared, free.min(batch)).await {
             Ok(claimed) if claimed.is_empty() => {
                 if until == Until::Idle && shared.in_hands() == 0 {
                     return Ok(());
@@ -315,18 +316,15 @@ async fn hand_out(shared: &Arc<Shared>, claimed: Vec<Claimed>, tasks: &mut JoinS
         });
     }
     for job in decided.jobs {
-        tasks.spawn(work(Arc::clone(shared), Arc::new(job)));
+        tasks.spawn(work(Arc::clone(shared), job));
     }
 }
 
 /// One send, in a slot of its own, to its outcome.
-async fn work(shared: Arc<Shared>, job: Arc<Job>) {
+async fn work(shared: Arc<Shared>, job: Job) {
     let Ok(_slot) = shared.slots.acquire().await else { return };
-    let attempt = {
-        let (shared, job) = (Arc::clone(&shared), Arc::clone(&job));
-        tokio::spawn(async move { submit::attempt(&shared, &job).await })
-    };
-    let outcome = attempt.await.unwrap_or_else(|_| {
+    let attempt = AssertUnwindSafe(submit::attempt(&shared, &job)).catch_unwind().await;
+    let outcome = attempt.unwrap_or_else(|_| {
         let detail = format!("sending {} panicked; please report it", job.send.id);
         Some(Outcome::terminal(State::Failed, "panic", detail))
     });
@@ -334,8 +332,7 @@ async fn work(shared: Arc<Shared>, job: Arc<Job>) {
         return shared.let_go(std::iter::once(&job.send.id));
     };
     shared.watch_policy(&job.send.campaign, &outcome).await;
-    let settlement =
-        Settlement { send: job.send.id.clone(), token: job.token.clone(), to: Some(job.to.clone()), outcome };
+    let settlement = Settlement { send: job.send.id, token: job.token, to: Some(job.to), outcome };
     shared.settle(settlement).await;
 }
 

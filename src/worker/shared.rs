@@ -53,11 +53,41 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) slots: Semaphore,
+    pub(super) hands: Hands,
+    /// Told when there is room for a claim in our hands, and when nothing is in them any more.
     pub(super) freed: Notify,
     pub(super) held: Mutex<HashMap<SendId, LeaseToken>>,
     pub(super) empty_offers: Mutex<EmptyOffers>,
     pub(super) saved_templates: Mutex<HashSet<TemplateHash>>,
     pub(super) policy_failures: Mutex<HashMap<CampaignId, Vec<bool>>>,
+}
+
+/// How many sends a worker has in its hands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hands {
+    /// At most.
+    pub(super) most: usize,
+    /// It claims when there is room for so many.
+    pub(super) claimed_at_least: usize,
+}
+
+impl Hands {
+    /// So much beyond what is in flight that no slot waits while the next claim is decided, and that claims are
+    /// large: most of what they cost is by claim. Under a slow rate, in mails per second, only what goes out within
+    /// two seconds, so that transactional mail that comes later overtakes the rest.
+    pub(super) fn new(settings: &WorkerSettings, rate: Option<f64>) -> Self {
+        let (in_flight, batch) = (settings.in_flight, settings.batch);
+        let most = in_flight * 2 + (batch * 2).min(in_flight * 8);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and capped")]
+        let most = rate.map_or(most, |rate| most.min((rate * 2.0) as usize + 4));
+        Self { most, claimed_at_least: batch.min(most.div_ceil(3)) }
+    }
+
+    /// Whether somebody should be told that `before` came down to `after`.
+    fn made_room(self, before: usize, after: usize) -> bool {
+        let room_at = self.most - self.claimed_at_least;
+        after == 0 || (after <= room_at && room_at < before)
+    }
 }
 
 impl Shared {
@@ -74,12 +104,17 @@ impl Shared {
     }
 
     pub(super) fn let_go<'a>(&self, sends: impl Iterator<Item = &'a SendId>) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for send in sends {
-            held.remove(send);
+        let (before, after) = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = held.len();
+            for send in sends {
+                held.remove(send);
+            }
+            (before, held.len())
+        };
+        if self.hands.made_room(before, after) {
+            self.freed.notify_one();
         }
-        drop(held);
-        self.freed.notify_one();
     }
 
     pub(super) async fn settle(&self, settlement: Settlement) {
@@ -182,6 +217,16 @@ mod tests {
         assert!((0..99).all(|_| judge(false).is_none()), "the six are forgotten");
         assert!((0..5).all(|_| judge(true).is_none()), "five of the last hundred are allowed");
         assert_eq!(judge(true), Some(6.0));
+    }
+
+    #[test]
+    fn who_claims_is_woken_when_there_is_room_for_a_claim_and_when_all_is_done() {
+        let hands = Hands::new(&WorkerSettings::default(), None);
+        assert_eq!((hands.most, hands.claimed_at_least), (600, 200));
+        let told: Vec<usize> = (0..600).rev().filter(|after| hands.made_room(after + 1, *after)).collect();
+        assert_eq!(told, [400, 0]);
+        let slow = Hands::new(&WorkerSettings::default(), Some(1.0));
+        assert_eq!((slow.most, slow.claimed_at_least), (6, 2));
     }
 
     #[test]
