@@ -1,9 +1,12 @@
 //! The whole job for many recipients: claim, history, stage, select, decision saved, render, links signed, compose,
 //! sign, mark, SMTP, outcome; to a sink in another process. Every guarantee is on.
 //!
-//! `cargo bench --bench pipeline -- [RECIPIENTS] [rate=PER_SECOND] [only=sqlite|postgres] [dkim=none|ed25519|rsa]`
-//! prints a row per database and signature; 50,000 recipients where no number is given. Each row is measured in a
-//! process of its own. PostgreSQL is started for it, with `fsync` on.
+//! `cargo bench --bench pipeline -- [RECIPIENTS] [only=sqlite|postgres] [dkim=none|ed25519|rsa] [rate=PER_SECOND]
+//! [stop=SENT] [events=PER_PROFILE] [campaign=NAME] [sink=PORT] [KEY=VALUE …]` prints a row per
+//! database and signature; 50,000 recipients where no number is given. Each row is measured in a process of its own.
+//! PostgreSQL is started for it, with `fsync` on. `stop` ends the run early, so that most sends only wait; `events` are
+//! given to everybody instead of the demonstration's own; `sink` is a server that runs already; any other key is one of
+//! the configuration, such as `worker.in_flight=50` or `templates.folder=DIR`.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -12,6 +15,7 @@ use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -22,18 +26,20 @@ use bespoke::clock::Clock;
 use bespoke::config::Config;
 use bespoke::config::Environment;
 use bespoke::config::Overrides;
-use bespoke::deliver::catcher::Catcher;
-use bespoke::deliver::catcher::CatcherOptions;
+use bespoke::deliver::smtp::Pool;
 use bespoke::demo::people::people;
 use bespoke::demo::products::products;
+use bespoke::event::Event;
 use bespoke::profile::Profile;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::store::Store;
 use bespoke::worker::assemble;
+use bespoke::worker::run::Stop;
 use bespoke::worker::run::Until;
 use bespoke::worker::run::Worker;
+use bespoke::worker::tally::Tally;
 use jiff::Timestamp;
 use jiff::ToSpan as _;
 use sqlx::Connection as _;
@@ -41,6 +47,7 @@ use sqlx::Connection as _;
 #[expect(dead_code, reason = "tests restart and kill it too")]
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
+mod sink;
 
 /// As in the program.
 #[global_allocator]
@@ -58,18 +65,11 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match arguments.first().map(String::as_str) {
-        Some("sink") => runtime.block_on(sink()),
-        Some("row") => runtime.block_on(row(&arguments[1..])),
+        Some("sink") => runtime.block_on(sink::serve()),
+        Some("given") => runtime.block_on(given(&Options::of(&arguments[1..]))),
+        Some("row") => runtime.block_on(row(&Options::of(&arguments[1..]))),
         _ => table(&arguments),
     }
-}
-
-/// Accepts everything, keeps nothing, until standard input ends.
-async fn sink() {
-    let options = CatcherOptions { keep_bytes_max: 0, ..CatcherOptions::default() };
-    let catcher = Catcher::start_with(options).await.expect("a port");
-    println!("{}", catcher.port());
-    let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await;
 }
 
 struct Sink(Child, String);
@@ -95,20 +95,48 @@ impl Drop for Sink {
     }
 }
 
+/// What was asked for: `name=value` each.
+#[derive(Clone)]
+struct Options(Vec<(String, String)>);
+
+/// Those that are not keys of the configuration.
+const OWN: [&str; 9] = ["count", "only", "dkim", "rate", "stop", "events", "campaign", "sink", "database"];
+
+impl Options {
+    fn of(arguments: &[String]) -> Self {
+        let pair = |text: &String| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => ("count".to_owned(), text.clone()),
+        };
+        Self(arguments.iter().map(pair).collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn number(&self, name: &str) -> Option<usize> {
+        self.get(name).map(|text| text.parse().expect("a number"))
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
 fn table(arguments: &[String]) {
-    let option = |name: &str| arguments.iter().find_map(|text| text.strip_prefix(name)).map(str::to_owned);
-    let count = arguments.iter().find_map(|text| text.parse::<usize>().ok()).unwrap_or(50_000);
-    let rate = option("rate=").unwrap_or_default();
+    let options = Options::of(arguments);
     println!(
         "{:<9} {:<8} {:>8} {:>9} {:>9} {:>12} {:>9} {:>6}",
         "database", "dkim", "mails", "seconds", "mails/s", "CPU us/mail", "RSS MB", "conns"
     );
     for database in ["sqlite", "postgres"] {
-        if option("only=").is_some_and(|only| only != database) {
+        if options.get("only").is_some_and(|only| only != database) {
             continue;
         }
         for dkim in ["none", "ed25519", "rsa"] {
-            if option("dkim=").is_some_and(|only| only != dkim) {
+            if options.get("dkim").is_some_and(|only| only != dkim) {
                 continue;
             }
             let folder = tempfile::tempdir().expect("a folder");
@@ -119,12 +147,19 @@ fn table(arguments: &[String]) {
                     None => continue,
                 },
             };
-            let sink = Sink::start();
-            let status = Command::new(std::env::current_exe().expect("this program"))
-                .args(["row", database, dkim, &count.to_string(), &sink.1, &url, &rate])
-                .status()
-                .expect("a row");
-            assert!(status.success(), "{database} {dkim}");
+            let sink = options.get("sink").is_none().then(Sink::start);
+            let port = sink.as_ref().map_or_else(|| options.get("sink").unwrap_or_default(), |sink| &sink.1);
+            let row = options.clone().with("only", database).with("dkim", dkim).with("sink", port);
+            let arguments = row.with("database", &url).0;
+            // Giving the people is not the job: its memory is another process's.
+            for step in ["given", "row"] {
+                let status = Command::new(std::env::current_exe().expect("this program"))
+                    .arg(step)
+                    .args(arguments.iter().map(|(name, value)| format!("{name}={value}")))
+                    .status()
+                    .expect("a row");
+                assert!(status.success(), "{step} {database} {dkim}");
+            }
         }
     }
 }
@@ -141,14 +176,18 @@ fn schema(name: &str) -> Option<String> {
     Some(format!("{server}?options[search_path]=bench_{name}"))
 }
 
-/// One row: gives everything, works, and prints what it took.
-async fn row(arguments: &[String]) {
-    let [database, dkim, count, port, url, rate] = arguments else { panic!("six arguments") };
-    let count: usize = count.parse().expect("a number");
-    let config = config(dkim, port, rate);
-    let store = Store::open(url).await.expect("a database");
+/// Gives a row its people and sends.
+async fn given(options: &Options) {
+    let store = Store::open(options.get("database").expect("a URL")).await.expect("a database");
     store.migrate(now()).await.expect("a schema");
-    fill(&store, &config, count).await;
+    fill(&store, &config(options), options).await;
+}
+
+/// One row: works, and prints what it took.
+async fn row(options: &Options) {
+    let (database, dkim) = (options.get("only").expect("a name"), options.get("dkim").expect("a name"));
+    let config = config(options);
+    let store = Store::open(options.get("database").expect("a URL")).await.expect("a database");
     let engine = assemble::engine(&config, &store).await.expect("an engine");
     let transport = assemble::transport(&config).expect("a relay");
     let relays = match &transport {
@@ -156,11 +195,11 @@ async fn row(arguments: &[String]) {
         _ => panic!("over SMTP"),
     };
     // A rate needs a clock that goes on.
-    let clock = if rate.is_empty() { Clock::fixed(now()) } else { Clock::System };
+    let clock = if options.get("rate").is_none() { Clock::fixed(now()) } else { Clock::System };
     let worker = Worker::new(store.clone(), engine, transport, clock).expect("a worker");
     forget_peak();
+    let progress = tokio::spawn(watch(relays, worker.tally(), worker.stop_handle(), options.number("stop")));
     let (begun, cpu_before) = (Instant::now(), cpu());
-    let progress = tokio::spawn(most_connections(relays));
     let tally = worker.run(Until::Idle).await.expect("a run");
     let (took, cpu) = (begun.elapsed(), cpu().saturating_sub(cpu_before));
     progress.abort();
@@ -181,23 +220,35 @@ async fn row(arguments: &[String]) {
 
 static CONNECTIONS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
-async fn most_connections(pool: bespoke::deliver::smtp::Pool) {
-    let mut tick = tokio::time::interval(Duration::from_millis(200));
+/// Counts connections, and says stop when enough was sent.
+async fn watch(pool: Pool, tally: Arc<Tally>, stop: Stop, enough: Option<usize>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {
         tick.tick().await;
         let open = pool.status().iter().map(|relay| relay.open).sum();
         CONNECTIONS.fetch_max(open, std::sync::atomic::Ordering::Relaxed);
+        if enough.is_some_and(|enough| tally.of(State::Sent) >= enough as u64) {
+            stop.stop();
+        }
     }
 }
 
-fn config(dkim: &str, port: &str, rate: &str) -> Config {
+fn config(options: &Options) -> Config {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("bespoke.toml");
+    let port = options.get("sink").expect("a port");
     let mut flags = vec![
         ("relay".to_owned(), format!("[{{ url = \"smtp://127.0.0.1:{port}\" }}]")),
         ("cap.lifecycle_mails".to_owned(), "1000".to_owned()),
         ("public.url".to_owned(), "https://mail.brindle.example".to_owned()),
+        // None: PostgreSQL has its own clock, by which they would be over at once, again and again.
+        ("quiet_hours.start".to_owned(), "00:00".to_owned()),
+        ("quiet_hours.end".to_owned(), "00:00".to_owned()),
     ];
-    let key = match dkim {
+    if let Some(rate) = options.get("rate") {
+        flags.push(("rates.per_second".to_owned(), rate.to_owned()));
+    }
+    flags.extend(options.0.iter().filter(|(name, _)| !OWN.contains(&name.as_str())).cloned());
+    let key = match options.get("dkim").unwrap_or_default() {
         "ed25519" => Some(rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)),
         "rsa" => Some(rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)),
         _ => None,
@@ -207,13 +258,11 @@ fn config(dkim: &str, port: &str, rate: &str) -> Config {
         let section = format!("[{{ domain = \"brindle.example\", selector = \"s\", key = '''{pem}''' }}]");
         flags.push(("dkim".to_owned(), section));
     }
-    if !rate.is_empty() {
-        flags.push(("rates.per_second".to_owned(), rate.to_owned()));
-    }
     Config::load(Some(&file), &Environment::default(), &Overrides(flags)).expect("a configuration")
 }
 
-async fn fill(store: &Store, config: &Config, count: usize) {
+async fn fill(store: &Store, config: &Config, options: &Options) {
+    let count = options.number("count").unwrap_or(50_000);
     let text = |name: &str| config.shop.get(name).and_then(toml::Value::as_str).unwrap_or_default();
     store.upsert_products(&products(text("url"), text("currency")), now()).await.expect("products");
     for (round, size) in rounds(count) {
@@ -225,13 +274,17 @@ async fn fill(store: &Store, config: &Config, count: usize) {
             event.profile = renamed(&event.profile, round);
             event.id = format!("{round}/{}", event.id);
         }
+        if let Some(each) = options.number("events") {
+            events = repeated(&events, &profiles, each);
+        }
         for chunk in profiles.chunks(1_000) {
             store.upsert_profiles(chunk, now()).await.expect("profiles");
         }
         for chunk in events.chunks(1_000) {
             store.insert_events(chunk).await.expect("events");
         }
-        let sends: Vec<ScheduledSend> = profiles.iter().map(send).collect();
+        let campaign = options.get("campaign").unwrap_or("journey");
+        let sends: Vec<ScheduledSend> = profiles.iter().map(|profile| send(profile, campaign)).collect();
         for chunk in sends.chunks(1_000) {
             store.plan(chunk).await.expect("a plan");
         }
@@ -247,8 +300,22 @@ fn renamed(id: &bespoke::profile::ProfileId, round: usize) -> bespoke::profile::
     bespoke::profile::ProfileId::parse(&format!("{round:03}-{id}")).expect("an id")
 }
 
-fn send(profile: &Profile) -> ScheduledSend {
-    let campaign = CampaignId("journey".to_owned());
+/// `each` events of everybody, going round those of the demonstration, an hour apart.
+fn repeated(events: &[Event], profiles: &[Profile], each: usize) -> Vec<Event> {
+    let mut source = events.iter().cycle();
+    let mut all = Vec::with_capacity(profiles.len() * each);
+    for profile in profiles {
+        for (number, event) in (0_i64..).zip(source.by_ref().take(each)) {
+            let at = now() - number.hours();
+            let id = format!("{number}/{}", event.id);
+            all.push(Event { id, profile: profile.id.clone(), at, ..event.clone() });
+        }
+    }
+    all
+}
+
+fn send(profile: &Profile, campaign: &str) -> ScheduledSend {
+    let campaign = CampaignId(campaign.to_owned());
     ScheduledSend {
         id: SendId::derive(now(), &campaign, &profile.id, "bench"),
         campaign,
@@ -274,7 +341,7 @@ fn cpu() -> Duration {
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
-/// The peak begins anew: giving the people is not the job. Where that is not permitted, the peak includes it.
+/// The peak begins anew: loading templates takes more than to have them. Where that is not permitted, it counts.
 fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
