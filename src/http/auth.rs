@@ -34,6 +34,15 @@ pub type MaySeePeople = Allowed<{ Scope::Privacy as usize }>;
 /// May read metrics.
 pub type MayReadMetrics = Allowed<{ Scope::Metrics as usize }>;
 
+/// Whether a key's word is enough where somebody's consent is granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It is kept on a server: it may also ask for sends.
+    Full,
+    /// It may stand in a web page, where anybody can read it: it may ask people, and stop mail, not grant.
+    Public,
+}
+
 impl<const SCOPE: usize> FromRequestParts<Service> for Allowed<SCOPE> {
     type Rejection = Problem;
 
@@ -68,6 +77,13 @@ pub(super) fn unauthorized(detail: &str) -> Problem {
 }
 
 impl Service {
+    /// How far the word of this key goes, by its id.
+    pub(super) async fn trust(&self, key: &str) -> Result<Trust, Problem> {
+        let row = self.api_key(key).await?;
+        let may_send = row.is_some_and(|row| row.scopes.iter().any(|word| word == Scope::Send.as_str()));
+        Ok(if may_send { Trust::Full } else { Trust::Public })
+    }
+
     /// The id of the key, where it is one of ours, not revoked, and has this scope.
     async fn key_allows(&self, text: &str, scope: Scope) -> Result<String, Problem> {
         let unknown = || unauthorized("the key is not known, or was revoked; bespoke keys create makes one");

@@ -20,6 +20,7 @@ use crate::campaign::Kind;
 use crate::http::Service;
 use crate::http::auth::MayIngest;
 use crate::http::auth::MaySend;
+use crate::http::auth::Trust;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
@@ -144,15 +145,6 @@ pub(super) enum Standing {
 pub(super) struct MayTakeConsent {
     key: String,
     trust: Trust,
-}
-
-/// Whether a key's word is enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// It is kept on a server.
-    Full,
-    /// It may stand in a web page, where anybody can read it: it may ask people, and stop mail, not grant.
-    Public,
 }
 
 impl FromRequestParts<Service> for MayTakeConsent {

@@ -10,13 +10,16 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::auth::MayIngest;
+use crate::http::auth::Trust;
 use crate::http::body::read_json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
 use crate::http::service::Service;
 use crate::ingest::segment;
 use crate::ingest::segment::Call;
+use crate::ingest::segment::Entry;
 use crate::ingest::segment::Rejected;
+use crate::profile::Consent;
 
 pub(super) mod shapes;
 
@@ -72,7 +75,13 @@ macro_rules! call {
     };
 }
 
-call!(identify, Call::Identify, "/v1/identify", "#/components/schemas/Identify", "Says who somebody is.");
+call!(
+    identify,
+    Call::Identify,
+    "/v1/identify",
+    "#/components/schemas/Identify",
+    "Says who somebody is. A key without the scope send grants no consent by it."
+);
 call!(track, Call::Track, "/v1/track", "#/components/schemas/Track", "Says what somebody did.");
 call!(page, Call::Page, "/v1/page", "#/components/schemas/Page", "Says which page somebody saw.");
 call!(
@@ -94,7 +103,7 @@ call!(
 async fn one(service: &Service, key: String, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
     let message = object(body)?;
     let entries = segment::message(Some(call), &message, service.now()).map_err(Problem::unprocessable)?;
-    service.intake().take_in(key, entries).await?;
+    take_in(service, key, entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: Vec::new() }))
 }
 
@@ -123,8 +132,25 @@ pub(super) async fn batch(
             "not all of a batch can be kept"
         );
     }
-    service.intake().take_in(by.0, read.entries).await?;
+    take_in(&service, by.0, read.entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: read.rejected.into_iter().map(NotKept::from).collect() }))
+}
+
+/// A key that anybody may read grants no consent: what it says besides is kept.
+async fn take_in(service: &Service, key: String, mut entries: Vec<Entry>) -> Result<(), Problem> {
+    let granted =
+        |entry: &&mut Entry| matches!(entry, Entry::Profile(profile) if profile.consent == Consent::Granted);
+    let mut grants = entries.iter_mut().filter(granted).peekable();
+    if grants.peek().is_some() && service.trust(&key).await? == Trust::Public {
+        tracing::warn!(key, "a key without the scope \"send\" grants no consent; ask with POST /v1/consents");
+        for grant in grants {
+            if let Entry::Profile(profile) = grant {
+                profile.consent = Consent::Unknown;
+            }
+        }
+    }
+    service.intake().take_in(key, entries).await?;
+    Ok(())
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {

@@ -9,6 +9,7 @@ use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
+use super::tombstones;
 use crate::profile::ProfileId;
 
 /// How often a claim looks again when another claim of the same profile came between.
@@ -43,7 +44,7 @@ impl Store {
     }
 
     /// The code of this offer that belongs to this profile: the one it has, else a free one, which is its own from
-    /// now on. `None` when the pool is empty.
+    /// now on. `None` when the pool is empty, or the person was erased meanwhile.
     pub async fn claim_coupon(
         &self,
         offer: &str,
@@ -97,6 +98,9 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<String>, Error> {
         let mut tx = self.pools.begin().await?;
+        if !tombstones::erased(&mut tx, std::iter::once((profile, None))).await?.is_empty() {
+            return Ok(None);
+        }
         let row: Option<(String,)> = tx
             .first(
                 "with free as materialized (

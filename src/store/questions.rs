@@ -207,7 +207,8 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> 
         return Ok(Some(Asked::TooOften("profile")));
     }
     if asking == Asking::Publicly {
-        let sql = "select count(*) from consent_requests where requested_at > $1 and who = $2";
+        let sql = "select count(*) from consent_requests where requested_at > $1 and who = $2
+                   and confirmed_at is null";
         let count: Option<(i64,)> = tx.first(sql, args![recently, &request.who]).await?;
         if count.is_some_and(|(count,)| usize::try_from(count).unwrap_or(0) >= PER_PUBLIC_KEY_MAX) {
             return Ok(Some(Asked::TooOften("key")));

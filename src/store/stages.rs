@@ -13,6 +13,7 @@ use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
 use super::profiles::id_rows;
+use super::tombstones;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
 use crate::stage::Stage;
@@ -65,10 +66,14 @@ impl Store {
     }
 
     /// Records steps from stage to stage; each profile then stands where its newest step led. The same step twice is
-    /// one. Of a profile, `transitions` are in the order of time.
+    /// one. Of a profile, `transitions` are in the order of time. Nothing is recorded of who was erased meanwhile.
     pub async fn record_transitions(&self, transitions: &[(ProfileId, Transition)]) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
-        for chunk in transitions.chunks(ROWS_PER_STATEMENT_MAX) {
+        let people = transitions.iter().map(|(profile, _)| (profile, None));
+        let erased = tombstones::erased(&mut tx, people).await?;
+        let kept: Vec<&(ProfileId, Transition)> =
+            transitions.iter().filter(|(profile, _)| !erased.contains(profile)).collect();
+        for chunk in kept.chunks(ROWS_PER_STATEMENT_MAX) {
             let first = arrival::take(&mut tx, Arrivals::StageTransitions, chunk.len()).await?;
             let rows: Vec<NewRow<'_>> =
                 chunk.iter().zip(first..).map(|(step, seq)| NewRow::of(step, seq)).collect();

@@ -13,6 +13,7 @@ use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
 use super::sends::Settlement;
+use super::tombstones;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
@@ -202,8 +203,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut tx = self.pools.begin().await?;
+        // Somebody may have been erased since their deed was read.
+        let people = messages.iter().map(|message| (&message.profile, None));
+        let erased = tombstones::erased(&mut tx, people).await?;
         for chunk in messages.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<MessageRow<'_>> = chunk.iter().map(MessageRow::of).collect();
+            let told = chunk.iter().filter(|message| !erased.contains(&message.profile));
+            let rows: Vec<MessageRow<'_>> = told.map(MessageRow::of).collect();
             tx.run(
                 "insert into webhook_messages (endpoint, id, kind, profile_id, body, place, created_at, attempt, due_at)
                  select $2, value->>'id', value->>'kind', value->>'profile', value->>'body',

@@ -1,7 +1,6 @@
 //! Reads on, queues, calls, and tries again. Receivers do not wait for each other.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use jiff::Timestamp;
 use sha2::Digest as _;
 use sha2::Sha256;
 use tokio::sync::Semaphore;
+use tokio::task::Id;
 use tokio::task::JoinError;
 use tokio::task::JoinSet;
 
@@ -64,8 +64,8 @@ pub struct Messenger {
     endpoints: Vec<Arc<Endpoint>>,
     caller: Caller,
     paused: HashMap<String, Timestamp>,
-    /// Those whose turn has not ended.
-    busy: HashSet<String>,
+    /// Those whose turn has not ended, by their turn.
+    busy: HashMap<Id, String>,
     turns: JoinSet<Turn>,
 }
 
@@ -112,7 +112,7 @@ impl Messenger {
             endpoints,
             caller,
             paused: HashMap::new(),
-            busy: HashSet::new(),
+            busy: HashMap::new(),
             turns: JoinSet::new(),
         }))
     }
@@ -145,7 +145,7 @@ impl Messenger {
     pub async fn round(&mut self, store: &Store, clock: &Clock) -> Result<Round, Error> {
         self.begin_turns(store, clock).await?;
         let mut round = Round::default();
-        while let Some(turn) = self.turns.join_next().await {
+        while let Some(turn) = self.turns.join_next_with_id().await {
             round.add(self.end(turn)?);
         }
         Ok(round)
@@ -153,7 +153,7 @@ impl Messenger {
 
     /// Reads on for every receiver, and lets those be called that are not being called. What has ended is put away.
     async fn begin_turns(&mut self, store: &Store, clock: &Clock) -> Result<(), Error> {
-        while let Some(turn) = self.turns.try_join_next() {
+        while let Some(turn) = self.turns.try_join_next_with_id() {
             self.end(turn)?;
         }
         let now = clock.now();
@@ -168,25 +168,31 @@ impl Messenger {
         }
         self.paused.retain(|_, until| *until > now);
         for endpoint in &self.endpoints {
-            if self.paused.contains_key(&endpoint.id) || !self.busy.insert(endpoint.id.clone()) {
+            if self.paused.contains_key(&endpoint.id) || self.busy.values().any(|busy| *busy == endpoint.id) {
                 continue;
             }
+            let name = endpoint.id.clone();
             let (caller, endpoint) = (self.caller.clone(), Arc::clone(endpoint));
             let (store, clock) = (store.clone(), clock.clone());
-            self.turns.spawn(async move { caller.turn(&store, &clock, &endpoint).await });
+            let turn = self.turns.spawn(async move { caller.turn(&store, &clock, &endpoint).await });
+            self.busy.insert(turn.id(), name);
         }
         Ok(())
     }
 
-    fn end(&mut self, turn: Result<Turn, JoinError>) -> Result<Round, Error> {
-        let Ok(turn) = turn.inspect_err(|error| tracing::error!(%error, "telling a receiver failed")) else {
-            // Nobody knows whose it was: all may be called again.
-            self.busy.clear();
-            return Ok(Round::default());
-        };
-        self.busy.remove(&turn.endpoint);
-        self.paused.extend(turn.paused_until.map(|until| (turn.endpoint, until)));
-        turn.fault.map_or(Ok(turn.round), Err)
+    fn end(&mut self, turn: Result<(Id, Turn), JoinError>) -> Result<Round, Error> {
+        match turn {
+            Ok((id, turn)) => {
+                self.busy.remove(&id);
+                self.paused.extend(turn.paused_until.map(|until| (turn.endpoint, until)));
+                turn.fault.map_or(Ok(turn.round), Err)
+            }
+            Err(error) => {
+                let receiver = self.busy.remove(&error.id());
+                tracing::error!(%error, ?receiver, "telling a receiver failed");
+                Ok(Round::default())
+            }
+        }
     }
 }
 

@@ -7,10 +7,15 @@ use std::time::Instant;
 use bespoke::campaign::Kind;
 use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
+use bespoke::stage::Stage;
+use bespoke::stage::Transition;
+use bespoke::store::Arrival;
 use bespoke::store::ConsentProof;
 use bespoke::store::Heard;
 use bespoke::store::Lift;
 use bespoke::store::Store;
+use bespoke::store::WebhookMessage;
+use bespoke::store::WebhookSource;
 use bespoke::store::Wish;
 use bespoke::tracking::HitKind;
 use serde_json::json;
@@ -181,6 +186,22 @@ async fn who_was_erased_while_somebody_thought_about_them_is_not_written_about()
             traits: json!({"tracking": "off"}).as_object().unwrap().clone(),
         };
         assert_eq!(store.grant_wish(&wish).await.unwrap(), 0);
+        // The worker, which placed them and claims a coupon, and the messenger, which has read their deed.
+        let step =
+            Transition { from: None, to: Stage::Discover, at: start(), reason: "no history".to_owned() };
+        store.record_transitions(&[(given::id("ana"), step)]).await.unwrap();
+        store.import_coupons("first", &["A-1".to_owned()]).await.unwrap();
+        assert_eq!(store.claim_coupon("first", &given::id("ana"), start()).await.unwrap(), None);
+        let message = WebhookMessage {
+            id: "m".to_owned(),
+            kind: "email.sent".to_owned(),
+            profile: given::id("ana"),
+            body: "{}".to_owned(),
+            place: Arrival(1),
+        };
+        store.begin_webhook("a").await.unwrap();
+        store.queue_webhooks("a", WebhookSource::Events, &[message], Arrival(1), start()).await.unwrap();
+        assert!(store.due_webhooks("a", start(), 10).await.unwrap().is_empty());
         nothing_is_left(store, "ana").await;
         let address = ["ana@example.test".to_owned()];
         let found = store.suppressions_of(&address).await.unwrap();

@@ -291,6 +291,35 @@ async fn consent_is_taken_from_those_only_who_may_say_so_and_as_they_should() {
 }
 
 #[tokio::test]
+async fn a_key_that_may_stand_in_a_page_grants_nothing_by_saying_who_somebody_is() {
+    for app in TestApp::on_each_database(CAREFUL).await {
+        let serving = app.serves().await;
+        let public = app.key_for(&[Scope::Ingest]).await;
+        let own = app.key_for(&[Scope::Ingest, Scope::Send]).await;
+        let identify =
+            |name: &str, word: &str| json!({"type": "identify", "userId": name, "traits": {"consent": word}});
+        let batch = json!({"batch": [identify("ana", "granted"), identify("bo", "withdrawn")]});
+        for (key, path, body) in [
+            (&public, "/v1/identify", identify("ana", "granted")),
+            (&public, "/v1/batch", batch),
+            (&own, "/v1/identify", identify("eve", "granted")),
+        ] {
+            let request = serving.request(Method::POST, path).bearer_auth(key).json(&body);
+            assert_eq!(answer(request).await.status, 200);
+        }
+        let found = [consent(&app, "ana").await, consent(&app, "bo").await, consent(&app, "eve").await];
+        assert_eq!(
+            found,
+            [Consent::Unknown, Consent::Withdrawn, Consent::Granted],
+            "{}",
+            app.database.name()
+        );
+        let proofs = app.database.store.consents_of(&given::id("ana")).await.unwrap();
+        assert_eq!(proofs, []);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_asks_too_often_is_told_so_and_not_that_it_may_not() {
     let mut app = TestApp::on_sqlite(CAREFUL).await;
     app.config.http.requests_per_minute_per_key = 1;
