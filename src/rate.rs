@@ -67,16 +67,20 @@ pub struct Throttled {
     pub age: Duration,
 }
 
+/// An arrival that lies this much further ahead than any slot is given out was written before the clock was set back, or
+/// under another rate. Longer than anybody waits for a row that is locked: whoever asked meanwhile has an older time.
+const ASTRAY_US: f64 = 30e6;
+
 /// Grants slots from now on, and moves `arrivals_us`, one for each window, behind them. Every slot has a time of its
 /// own, whoever gets it: the rate holds in every window, however many ask, and however late.
 pub fn grant(wanted: &Reserve, arrivals_us: &mut [i64], now_us: i64) -> Granted {
     let now = real(now_us);
     let windows = || wanted.windows.iter();
-    // No slot is ever given out further ahead. An arrival beyond that was written before the clock was set back, or
-    // under another rate, and must not stop the mail until then.
-    let clamp = |(window, arrival): (&Window, &i64)| {
-        real(*arrival).min(now + wanted.ahead_us + window.interval_us).max(now - window.credit_us)
-    };
+    // What is astray must not stop the mail until its time comes.
+    for (window, arrival) in windows().zip(arrivals_us.iter_mut()) {
+        *arrival = (*arrival).min(whole(now + wanted.ahead_us + window.interval_us + ASTRAY_US));
+    }
+    let clamp = |(window, arrival): (&Window, &i64)| real(*arrival).max(now - window.credit_us);
     let mut arrivals: Vec<f64> = windows().zip(arrivals_us.iter()).map(clamp).collect();
     let mut at_us = Vec::new();
     let mut wait_us = 0;
@@ -140,8 +144,8 @@ mod tests {
             // Idle time counts as far as there is credit for it.
             (40, 3_000.0, 0, 50_000, (14, Some(-3_000), 1_000, 61_000)),
             (40, 3_000.0, 49_000, 50_000, (12, Some(-1_000), 1_000, 61_000)),
-            // The clock was set back by an hour: a little more than what is given ahead is waited for, no more.
-            (1, 0.0, 3_600_000_000, 0, (0, None, 1_000, 3_600_000_000)),
+            // The clock was set back by an hour: half a minute is waited for, no more.
+            (1, 0.0, 3_600_000_000, 0, (0, None, 30_001_000, 30_011_000)),
         ] {
             let mut arrivals = [arrival_us];
             let wanted = wanted(&[window(1_000.0, credit_us)], slots, 10_000.0);
@@ -149,6 +153,22 @@ mod tests {
             let found = (granted.at_us.len(), granted.at_us.first().copied(), granted.wait_us, arrivals[0]);
             assert_eq!(found, expected, "{slots} at {now_us}");
         }
+    }
+
+    #[test]
+    fn what_a_clock_or_another_rate_left_far_ahead_stops_nobody_for_long() {
+        let day_us = 86_400_000_000;
+        let wanted = wanted(&[window(1_000.0, 0.0), window(864_000.0, 0.0)], 5, 500_000.0);
+        let (mut arrivals, mut now_us) = ([day_us, day_us], 0);
+        let granted = loop {
+            let granted = grant(&wanted, &mut arrivals, now_us);
+            if !granted.at_us.is_empty() {
+                break granted;
+            }
+            now_us += granted.wait_us;
+        };
+        assert!(now_us <= 32_000_000, "{now_us}");
+        assert_eq!((granted.at_us.len(), granted.at_us[0]), (1, 500_000));
     }
 
     /// When each mail of a queue that never ends may go at the earliest: as late as every window says that counts all

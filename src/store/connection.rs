@@ -128,7 +128,7 @@ impl Pools {
         let answer = async {
             on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)
         };
-        answered(READ_TIMEOUT, Box::pin(answer)).await
+        self.read(Box::pin(answer)).await
     }
 
     /// Reads the first row, if there is one, outside of any transaction.
@@ -141,7 +141,15 @@ impl Pools {
         let answer = async {
             on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)
         };
-        answered(READ_TIMEOUT, Box::pin(answer)).await
+        self.read(Box::pin(answer)).await
+    }
+
+    /// A file is not at the other end of a network: what is read of it may take its time.
+    async fn read<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+        match self {
+            Self::Sqlite { .. } => Ok(answer.await?),
+            Self::Postgres(_) => answered(READ_TIMEOUT, answer).await,
+        }
     }
 
     /// Opens a transaction that writes. On SQLite it takes the write lock at once: a transaction that begins by

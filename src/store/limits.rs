@@ -29,6 +29,11 @@ const THROTTLED_MS: i64 = 24 * 3_600_000;
 /// Refusals of one group within this long count once.
 const REFUSALS_TOGETHER_MS: i64 = 1_000;
 
+/// What lies further ahead than this was written before the clock was set back.
+const CLOCK_SET_BACK_MS: i64 = 60_000;
+/// A rate that nobody asked for that long says no more than one that was never asked for.
+const LIMIT_FORGOTTEN_MS: i64 = 2 * 86_400_000;
+
 #[derive(Serialize)]
 struct Arrival<'a> {
     key: &'a str,
@@ -76,9 +81,19 @@ impl Store {
                 "insert into throttles (domain_group, rate, usual, refused_at) select $1, $3, $4, {now} where true
                  on conflict (domain_group) do update
                  set rate = excluded.rate, usual = excluded.usual, refused_at = excluded.refused_at
-                 where (throttles.refused_at = $5 or throttles.refused_at < excluded.refused_at - $6)
-                   and throttles.refused_at <= excluded.refused_at - $7",
-                args![group, now, *rate, *usual, *known_at_ms, THROTTLED_MS, REFUSALS_TOGETHER_MS],
+                 where ((throttles.refused_at = $5 or throttles.refused_at < excluded.refused_at - $6)
+                     and throttles.refused_at <= excluded.refused_at - $7)
+                   or throttles.refused_at > excluded.refused_at + $8",
+                args![
+                    group,
+                    now,
+                    *rate,
+                    *usual,
+                    *known_at_ms,
+                    THROTTLED_MS,
+                    REFUSALS_TOGETHER_MS,
+                    CLOCK_SET_BACK_MS
+                ],
             )
             .await?;
         Ok(changed > 0)
@@ -101,8 +116,8 @@ impl Store {
         Ok(rows.into_iter().map(throttled).collect())
     }
 
-    /// Says that this worker sends, and forgets those that were not heard of for `forget_ms`. Returns how many were
-    /// heard of within `within_ms`, this one included.
+    /// Says that this worker sends, and forgets those that were not heard of for `forget_ms`, hosts that have recovered,
+    /// and rates that nobody uses. Returns how many workers were heard of within `within_ms`, this one included.
     pub async fn heartbeat(
         &self,
         id: &str,
@@ -118,6 +133,17 @@ impl Store {
         )
         .await?;
         tx.run("delete from workers where seen_at < {now} - $1", args![forget_ms, now]).await?;
+        for (sql, ms) in [
+            ("delete from throttles where refused_at < {now} - $1", THROTTLED_MS),
+            ("update throttles set refused_at = {now} where refused_at > {now} + $1", CLOCK_SET_BACK_MS),
+            (
+                "delete from limits where key in (
+                   select key from limits where arrival_us < ({now} - $1) * 1000 {skip_locked})",
+                LIMIT_FORGOTTEN_MS,
+            ),
+        ] {
+            tx.run(sql, args![ms, now]).await?;
+        }
         let sql = "select count(*) from workers where seen_at >= {now} - $1";
         let alive: Option<(i64,)> = tx.first(sql, args![within_ms, now]).await?;
         tx.commit().await?;
@@ -149,6 +175,7 @@ async fn lock(tx: &mut Tx, keys: &[&str], now: Timestamp) -> Result<(HashMap<Str
         .await?;
         found = tx.all(sql, args![rows, now]).await?;
     }
-    let now_us = found.first().map_or(0, |(_, _, now_us)| *now_us);
+    // The last row may have been waited for: its time is the latest.
+    let now_us = found.iter().map(|(_, _, now_us)| *now_us).max().unwrap_or(0);
     Ok((found.into_iter().map(|(key, arrival_us, _)| (key, arrival_us)).collect(), now_us))
 }

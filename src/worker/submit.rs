@@ -110,6 +110,13 @@ async fn turns(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> 
     turn?;
     let ((), waited) = timed(shared.limiter.global_turn()).await;
     shared.metrics.waited(Limit::Global, waited);
+    if waited > TURN_KEPT {
+        // What was taken first is stale by now.
+        if let Some(relay) = relay {
+            shared.limiter.relay_turn(relay).await;
+        }
+        shared.limiter.group_turn(group, urgency(job)).await?;
+    }
     Ok(())
 }
 
@@ -224,13 +231,25 @@ async fn connected(shared: &Shared, job: &Job, group: &str, pool: &Pool) -> Resu
     .await;
     shared.metrics.phase(Phase::Checkout, held_after + connected_after);
     let session = session.map_err(no_relay)?;
-    if connected_after > TURN_KEPT
-        && let Err(outcome) = turn(shared, job, group, Some(session.relay_name())).await
-    {
-        session.give_back();
-        return Err(outcome);
+    let still = if connected_after > TURN_KEPT {
+        turn(shared, job, group, Some(session.relay_name())).await
+    } else if session.relay_name() == relay {
+        Ok(())
+    } else {
+        // It is its turn among all and to the group; over this relay it is not yet.
+        let mut stopping = shared.stopping.clone();
+        tokio::select! {
+            () = shared.limiter.relay_turn(session.relay_name()) => Ok(()),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(stopped(shared)),
+        }
+    };
+    match still {
+        Ok(()) => Ok(session),
+        Err(outcome) => {
+            session.give_back();
+            Err(outcome)
+        }
     }
-    Ok(session)
 }
 
 async fn transact(
