@@ -11,11 +11,22 @@ use crate::select::model::heads::Windows;
 use crate::select::model::vector::NamedFeatures;
 use crate::select::model::{Heads, Observation, SparseVector};
 
+/// Where something that was chosen was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// In a mail.
+    ByMail,
+    /// In a page: there is nothing to unsubscribe from, so it says nothing of who does.
+    OnPage,
+}
+
 /// One send whose mail went out, with the features that its decision was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecidedSend {
     /// The send's id: it is learnt from once.
     pub send_id: String,
+    /// Whether it was a mail.
+    pub shown: Shown,
     /// When the mail went out: its windows begin.
     pub submitted_at: Timestamp,
     /// How long it waits for each answer, by its campaign.
@@ -145,7 +156,8 @@ fn observations<'a>(send: &'a DecidedSend, features: &'a SparseVector) -> [Optio
         clicked_at
             .filter(|clicked| *clicked < purchase_until)
             .map(|clicked| observe(clicked.max(at), purchase_until, send.purchased_at)),
-        Some(observe(at, until(send.windows.unsubscribe), send.unsubscribed_at)),
+        (send.shown == Shown::ByMail)
+            .then(|| observe(at, until(send.windows.unsubscribe), send.unsubscribed_at)),
     ]
 }
 
@@ -168,6 +180,7 @@ mod tests {
             let clicked_at = (hour % 3 == 0).then(|| at(hour + 1));
             DecidedSend {
                 send_id: format!("send-{hour}"),
+                shown: Shown::ByMail,
                 submitted_at: at(hour),
                 windows: Windows::default(),
                 features: NamedFeatures(vec![("1".to_owned(), 1.0), (format!("tone={}", hour % 2), 1.0)]),
@@ -207,6 +220,18 @@ mod tests {
     }
 
     #[test]
+    fn a_page_says_nothing_of_who_unsubscribes() {
+        let sends: Vec<_> =
+            sends(600).into_iter().map(|send| DecidedSend { shown: Shown::OnPage, ..send }).collect();
+        let mut model = model();
+        let report = fit(&mut model, &sends, at(900), at(900));
+        assert_eq!(
+            (report.click.absorbed, report.unsubscribe.absorbed, report.unsubscribe.open),
+            (600, 0, 0)
+        );
+    }
+
+    #[test]
     fn a_send_of_a_variant_that_is_gone_still_teaches_what_is_left() {
         let mut sends = sends(300);
         sends[0].features.0.push(("variant=gone".to_owned(), 1.0));
@@ -221,6 +246,7 @@ mod tests {
         let days = |days: i64| SignedDuration::from_hours(24 * days);
         let windows = Windows { click: days(10), purchase: days(14), unsubscribe: days(7) };
         let send = |clicked: Option<i64>, purchased: Option<i64>| DecidedSend {
+            shown: Shown::ByMail,
             send_id: "a".to_owned(),
             submitted_at: at(0),
             windows,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
+use super::fit::Shown;
 use crate::campaign::Campaign;
 use crate::store::ClickedSend;
 use crate::store::DecisionPlace;
@@ -26,13 +27,6 @@ pub struct Mails<'a> {
     streams: Vec<Stream<'a>>,
     submitted_after: Timestamp,
     part_rows: usize,
-}
-
-/// Where something that was chosen is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    ByMail,
-    OnPage,
 }
 
 /// What is left of one campaign, by one channel.
@@ -76,11 +70,11 @@ impl<'a> Mails<'a> {
         Self { store, streams, submitted_after, part_rows }
     }
 
-    /// The next, by the time of its decision, with its campaign; `None` behind the last.
+    /// The next, by the time of its decision, with its campaign and where it was shown; `None` behind the last.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next(&mut self) -> Result<Option<(&'a Campaign, RewardedSend)>, Error> {
+    pub async fn next(&mut self) -> Result<Option<(&'a Campaign, Shown, RewardedSend)>, Error> {
         for stream in self.streams.iter_mut().filter(|stream| stream.page.is_empty() && !stream.ended) {
             let Stream { campaign, shown, place, .. } = stream;
             let page = match shown {
@@ -101,7 +95,7 @@ impl<'a> Mails<'a> {
         };
         let streams = self.streams.iter_mut().filter(|stream| !stream.page.is_empty());
         let next = streams.min_by_key(|stream| first(stream));
-        Ok(next.and_then(|stream| Some((stream.campaign, stream.page.pop_front()?))))
+        Ok(next.and_then(|stream| Some((stream.campaign, stream.shown, stream.page.pop_front()?))))
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use super::fit::DecidedSend;
+use super::fit::Shown;
 use crate::campaign::CampaignId;
 use crate::campaign::Reward;
 use crate::profile::ProfileId;
@@ -33,6 +34,8 @@ pub struct Reading<'a> {
     pub reward: &'a Reward,
     /// The variant, as it was then.
     pub arm: &'a ArmTraits,
+    /// Where it was shown.
+    pub shown: Shown,
 }
 
 /// How long the mails of a campaign wait for each answer.
@@ -88,9 +91,10 @@ pub fn decided(
     purchased_at: Option<Timestamp>,
     unsubscribed_at: Option<Timestamp>,
 ) -> DecidedSend {
-    let Reading { send, campaign, reward, arm } = *reading;
+    let Reading { send, campaign, reward, arm, shown } = *reading;
     DecidedSend {
         send_id: send.send.as_str().to_owned(),
+        shown,
         submitted_at: send.submitted_at,
         windows: windows(reward),
         features: features::named(campaign, arm, send.stage, &send.scoring.customer, send.scoring.recency),

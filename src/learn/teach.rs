@@ -125,7 +125,8 @@ pub async fn teach(
     let in_flight = store.earliest_in_flight().await?;
     let complete_until = in_flight.map_or(now, |first| (first - SignedDuration::from_millis(1)).min(now));
     let answers = Answers {
-        purchases: purchases(store, &campaigns, orders, after).await?,
+        // Whoever was clicked before, and learnt for good, may still own an order of one that is not.
+        purchases: purchases(store, &campaigns, orders, before_all(after, windows.purchase)).await?,
         departures: store.departures_since(after).await?.into_iter().collect(),
     };
     let catalogs = Catalogs::new(store, &catalog.version, traits);
@@ -161,6 +162,10 @@ pub async fn teach(
         taught.published = Some(model.version);
     }
     Ok(Some(taught))
+}
+
+fn before_all(at: Timestamp, window: SignedDuration) -> Timestamp {
+    at.saturating_sub(window).unwrap_or(Timestamp::MIN)
 }
 
 fn count(body: &mut PolicyBody, sends: BTreeMap<VariantId, u64>, campaigns: &[&Campaign]) {
@@ -208,7 +213,7 @@ impl Class<'_> {
         loop {
             let next = mails.next().await?;
             let ended = next.is_none();
-            if let Some((campaign, send)) = next {
+            if let Some((campaign, shown, send)) = next {
                 let arm = self.catalogs.arm(&send.catalog_version, &send.variant).await?;
                 let Some(arm) = arm.filter(|_| rewards::usable(&send)) else {
                     self.unreadable += 1;
@@ -216,7 +221,8 @@ impl Class<'_> {
                 };
                 self.sends += 1;
                 self.calibrating.take(&send, &campaign.reward);
-                let reading = Reading { send: &send, campaign: &campaign.id, reward: &campaign.reward, arm };
+                let (campaign, reward) = (&campaign.id, &campaign.reward);
+                let reading = Reading { send: &send, campaign, reward, arm, shown };
                 let purchased_at = self.answers.purchases.get(&send.send).copied();
                 let unsubscribed_at = self.answers.departures.get(&send.send).copied();
                 page.push(rewards::decided(&reading, purchased_at, unsubscribed_at));

@@ -9,7 +9,6 @@ use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
 use bespoke::stage::Stage;
 use bespoke::stage::Transition;
-use bespoke::store::Arrival;
 use bespoke::store::ConsentProof;
 use bespoke::store::Heard;
 use bespoke::store::Lift;
@@ -192,15 +191,16 @@ async fn who_was_erased_while_somebody_thought_about_them_is_not_written_about()
         store.record_transitions(&[(given::id("ana"), step)]).await.unwrap();
         store.import_coupons("first", &["A-1".to_owned()]).await.unwrap();
         assert_eq!(store.claim_coupon("first", &given::id("ana"), start()).await.unwrap(), None);
+        let place = store.events_end().await.unwrap();
         let message = WebhookMessage {
             id: "m".to_owned(),
             kind: "email.sent".to_owned(),
             profile: given::id("ana"),
             body: "{}".to_owned(),
-            place: Arrival(1),
+            place,
         };
         store.begin_webhook("a").await.unwrap();
-        store.queue_webhooks("a", WebhookSource::Events, &[message], Arrival(1), start()).await.unwrap();
+        store.queue_webhooks("a", WebhookSource::Events, &[message], place, start()).await.unwrap();
         assert!(store.due_webhooks("a", start(), 10).await.unwrap().is_empty());
         nothing_is_left(store, "ana").await;
         let address = ["ana@example.test".to_owned()];

@@ -1,6 +1,6 @@
 //! The whole loop of learning, simulated: decide, wait for answers, fit, decide again; tastes change meanwhile.
 
-use bespoke::learn::fit::{DecidedSend, fit, needed_after};
+use bespoke::learn::fit::{DecidedSend, Shown, fit, needed_after};
 use bespoke::select::model::heads::BaseRates;
 use bespoke::select::model::heads::Windows;
 use bespoke::select::model::vector::NamedFeatures;
@@ -95,6 +95,7 @@ fn simulate(seed: u64) -> (Clicks, Heads) {
             let minutes = i64::from(random.random_range(5..48 * 60_u32));
             let features = world.stages[stage].plus(&world.variants[stage][choice.index]);
             sends.push(DecidedSend {
+                shown: Shown::ByMail,
                 send_id: format!("{day}-{number}"),
                 submitted_at: decided_at,
                 windows: Windows::default(),
