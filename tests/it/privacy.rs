@@ -40,6 +40,7 @@ const IMPERSONAL: &[&str] = &[
     "products",
     "schema_versions",
     "templates",
+    "throttles",
     "tombstones",
     "webhook_cursors",
     "workers",
