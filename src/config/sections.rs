@@ -81,6 +81,12 @@ impl Config {
             |relay: &RelaySection| Some((relay.name.clone().or_else(|| host(relay))?, relay.per_second?));
         self.relay.iter().filter_map(named).collect()
     }
+
+    /// What all relays together may take, mails per second; `None` where one of them has no stated rate.
+    pub fn relays_rate(&self) -> Option<f64> {
+        let rates: Option<Vec<f64>> = self.relay.iter().map(|relay| relay.per_second).collect();
+        rates.filter(|rates| !rates.is_empty()).map(|rates| rates.iter().sum())
+    }
 }
 
 /// `[database]`

@@ -16,8 +16,9 @@ use memchr::memrchr;
 const LINE_BYTES_MAX: usize = 998;
 /// This many bytes at a time are looked at for what is not ASCII.
 const LOOK_BYTES: usize = 64;
-/// Behind these, up to the next tag, a character reference is no character.
-const NO_REFERENCES: [&[u8]; 4] = [b"<style", b"<script", b"<!--", b"<xmp"];
+/// Between these, whatever the case of their letters, a character reference is no character.
+const NO_REFERENCES: [(&[u8], &[u8]); 4] =
+    [(b"<!--", b"-->"), (b"<style", b"</style"), (b"<script", b"</script"), (b"<xmp", b"</xmp")];
 
 /// What kind of text it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,14 +99,19 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
     };
     let mut out = Vec::with_capacity(html.len() + html.len() / 8);
     let mut copied = 0;
+    let mut ends_with = None;
     loop {
-        out.extend_from_slice(&html.as_bytes()[copied..at]);
-        let tag = memrchr(b'<', &out).map_or(&out[..0], |tag| &out[tag..]);
-        if NO_REFERENCES.iter().any(|start| tag.starts_with(start)) {
+        let before = &html.as_bytes()[copied..at];
+        ends_with = behind(before, ends_with);
+        if ends_with.is_some() {
             return Err(Unfit);
         }
-        let characters = html[at..].chars().take_while(|character| !character.is_ascii());
-        for character in characters {
+        out.extend_from_slice(before);
+        for character in html[at..].chars().take_while(|character| !character.is_ascii()) {
+            // As references, HTML takes these for characters of Windows.
+            if ('\u{80}'..='\u{9f}').contains(&character) {
+                return Err(Unfit);
+            }
             write!(out, "&#{};", u32::from(character)).map_err(|_| Unfit)?;
             at += character.len_utf8();
         }
@@ -117,6 +123,38 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
     }
     out.extend_from_slice(&html.as_bytes()[copied..]);
     Ok(Cow::Owned(out))
+}
+
+/// What ends the part behind this HTML in which references are no characters; `None` where they are. `ends_with` says
+/// the same of its beginning.
+fn behind(html: &[u8], mut ends_with: Option<&'static [u8]>) -> Option<&'static [u8]> {
+    let begins = |rest: &[u8], word: &[u8]| {
+        rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+    };
+    let mut rest = html;
+    loop {
+        let first = ends_with.map_or(b'<', |end| end[0]);
+        let Some(at) = memchr(first, rest) else { return ends_with };
+        rest = &rest[at..];
+        let skipped = match ends_with {
+            Some(end) if begins(rest, end) => {
+                ends_with = None;
+                end.len()
+            }
+            Some(_) => 1,
+            // What Outlook alone reads is HTML.
+            None if begins(rest, b"<!--[if") => 1,
+            None => match NO_REFERENCES.into_iter().find(|(start, _)| begins(rest, start)) {
+                Some((start, end)) => {
+                    ends_with = Some(end);
+                    // `<!-->` is a comment that ends at once.
+                    if start == b"<!--" { 2 } else { start.len() }
+                }
+                None => 1,
+            },
+        };
+        rest = &rest[skipped..];
+    }
 }
 
 fn next_beyond_ascii(bytes: &[u8], from: usize) -> Option<usize> {
@@ -143,7 +181,13 @@ mod tests {
             ("👩‍👧", Ok("&#128105;&#8205;&#128103;")),
             ("<!--[if mso]><p>é</p><![endif]-->", Ok("<!--[if mso]><p>&#233;</p><![endif]-->")),
             ("<style>a::before{content:'→'}</style>", Err(Unfit)),
+            ("<STYLE>@media (width <= 600px){a::before{content:'→'}}</STYLE>", Err(Unfit)),
+            ("<script>{\"a\": \"<b>é\"}</script>", Err(Unfit)),
+            ("<style>a{}</style>é", Ok("<style>a{}</style>&#233;")),
+            ("<!--[if !mso]><!-->é<!--<![endif]-->", Ok("<!--[if !mso]><!-->&#233;<!--<![endif]-->")),
             ("<!-- é -->", Err(Unfit)),
+            ("<!-- a --><!--->é", Ok("<!-- a --><!--->&#233;")),
+            ("\u{85}", Err(Unfit)),
             ("a\0b", Err(Unfit)),
             ("<p>--=_x</p>", Err(Unfit)),
         ] {

@@ -119,8 +119,9 @@ impl Worker {
         // What cannot be read accuses nobody.
         let suspects = left_behind(&in_work).unwrap_or_default();
         let limiter = Limiter::new(&config.rates, relay_rates);
+        let slowest = limiter.global_rate().into_iter().chain(config.relays_rate()).min_by(f64::total_cmp);
         let shared = Shared {
-            hands: Hands::new(&config.worker, limiter.global_rate()),
+            hands: Hands::new(&config.worker, slowest),
             limiter,
             groups: DomainGroups::new(&config.rates),
             settings: config.worker.clone(),
