@@ -12,6 +12,7 @@ use crate::stage::Stage;
 
 mod stored;
 
+pub use stored::KeptCandidates;
 pub use stored::StoredDecision;
 
 /// The name of one variant: `<campaign>/<stage>/<file>` and, where it has slots, `+slot=option` for each in

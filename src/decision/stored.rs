@@ -149,6 +149,11 @@ fn shared_bytes(one: &str, other: &str) -> usize {
     alike + rest.take_while(|(one, other)| one == other).count()
 }
 
+/// The candidates of a decision as they are kept, for whoever reads nothing else of it.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct KeptCandidates(#[serde(deserialize_with = "read_candidates")] pub Vec<Candidate>);
+
 /// Reads candidates, kept in lists or written out.
 pub(super) fn read_candidates<'de, D: Deserializer<'de>>(
     deserializer: D,

@@ -10,7 +10,7 @@ use super::batch::args;
 use super::web_decisions::DECISION_ID;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
-use crate::decision::Candidate;
+use crate::decision::KeptCandidates;
 use crate::decision::Scoring;
 use crate::decision::VariantId;
 use crate::profile::ProfileId;
@@ -96,7 +96,7 @@ struct AbRow {
 impl AbRow {
     fn read(self) -> Result<AbMail, Error> {
         let wrong = |fault: String| Error::unreadable("decisions", &self.send_id, fault);
-        let candidates: Vec<Candidate> =
+        let KeptCandidates(candidates) =
             serde_json::from_str(&self.candidates).map_err(|fault| wrong(fault.to_string()))?;
         let drawable = candidates.into_iter().filter(|candidate| candidate.probability > 0.0);
         Ok(AbMail {
