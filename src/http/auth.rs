@@ -80,7 +80,7 @@ impl Service {
     /// How far the word of this key goes, by its id.
     pub(super) async fn trust(&self, key: &str) -> Result<Trust, Problem> {
         let row = self.api_key(key).await?;
-        let may_send = row.is_some_and(|row| row.scopes.iter().any(|word| word == Scope::Send.as_str()));
+        let may_send = row.is_some_and(|row| key::has(&row, Scope::Send));
         Ok(if may_send { Trust::Full } else { Trust::Public })
     }
 
@@ -92,7 +92,7 @@ impl Service {
         if !key::fits(text, &row) {
             return Err(unknown());
         }
-        if !row.scopes.iter().any(|word| word == scope.as_str()) {
+        if !key::has(&row, scope) {
             let detail = format!("the key {id} lacks the scope {:?}", scope.as_str());
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }

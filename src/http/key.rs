@@ -92,6 +92,11 @@ pub fn fits(text: &str, row: &ApiKey) -> bool {
     same && row.revoked_at.is_none()
 }
 
+/// Whether a key may ask for this.
+pub fn has(row: &ApiKey, scope: Scope) -> bool {
+    row.scopes.iter().any(|word| word == scope.as_str())
+}
+
 fn hash(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }

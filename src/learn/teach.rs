@@ -124,9 +124,10 @@ pub async fn teach(
     // Asked before anything is read: what comes to its end meanwhile is read by the next fit.
     let in_flight = store.earliest_in_flight().await?;
     let complete_until = in_flight.map_or(now, |first| (first - SignedDuration::from_millis(1)).min(now));
+    // Whoever was clicked before, and learnt for good, may still own an order of one that is not.
+    let owners_after = after.saturating_sub(windows.purchase).unwrap_or(Timestamp::MIN);
     let answers = Answers {
-        // Whoever was clicked before, and learnt for good, may still own an order of one that is not.
-        purchases: purchases(store, &campaigns, orders, before_all(after, windows.purchase)).await?,
+        purchases: purchases(store, &campaigns, orders, owners_after).await?,
         departures: store.departures_since(after).await?.into_iter().collect(),
     };
     let catalogs = Catalogs::new(store, &catalog.version, traits);
@@ -162,10 +163,6 @@ pub async fn teach(
         taught.published = Some(model.version);
     }
     Ok(Some(taught))
-}
-
-fn before_all(at: Timestamp, window: SignedDuration) -> Timestamp {
-    at.saturating_sub(window).unwrap_or(Timestamp::MIN)
 }
 
 fn count(body: &mut PolicyBody, sends: BTreeMap<VariantId, u64>, campaigns: &[&Campaign]) {

@@ -68,6 +68,9 @@ impl Store {
     /// Records steps from stage to stage; each profile then stands where its newest step led. The same step twice is
     /// one. Of a profile, `transitions` are in the order of time. Nothing is recorded of who was erased meanwhile.
     pub async fn record_transitions(&self, transitions: &[(ProfileId, Transition)]) -> Result<(), Error> {
+        if transitions.is_empty() {
+            return Ok(());
+        }
         let mut tx = self.pools.begin().await?;
         let people = transitions.iter().map(|(profile, _)| (profile, None));
         let erased = tombstones::erased(&mut tx, people).await?;

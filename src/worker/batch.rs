@@ -309,10 +309,7 @@ async fn save(shared: &Shared, engine: &Engine, decided: &mut Decided) -> Result
         let saved = shared.store.save_decisions(&decided.decisions).await?;
         decided.yield_to_stored(shared, engine, &saved).await?;
     }
-    if !decided.transitions.is_empty() {
-        shared.store.record_transitions(&decided.transitions).await?;
-    }
-    Ok(())
+    shared.store.record_transitions(&decided.transitions).await
 }
 
 /// What the variants of the catalogue are: decisions name it, and are scored again by it. Saved once a catalogue.

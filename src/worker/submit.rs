@@ -91,33 +91,44 @@ async fn may_go(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted
 
 /// Waits for the turn of this mail. A long wait for a slow host is spent in the queue instead.
 async fn turn(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> Result<(), Outcome> {
-    let mut stopping = shared.stopping.clone();
-    let turn = tokio::select! {
-        turn = turns(shared, job, group, relay) => turn,
-        _ = stopping.wait_for(|stopping| *stopping) => return Err(stopped(shared)),
-    };
+    let turn = unless_stopped(shared, turns(shared, job, group, relay)).await?;
     turn.map_err(|not_soon| come_back(shared, job, group, not_soon))
+}
+
+/// What is waited for, unless the worker is told to stop first.
+async fn unless_stopped<T>(shared: &Shared, waiting: impl Future<Output = T>) -> Result<T, Outcome> {
+    let mut stopping = shared.stopping.clone();
+    tokio::select! {
+        done = waiting => Ok(done),
+        _ = stopping.wait_for(|stopping| *stopping) => Err(stopped(shared)),
+    }
 }
 
 /// The turn over the relay, to the group of domains, and among all.
 async fn turns(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> Result<(), NotSoon> {
-    if let Some(relay) = relay {
-        let ((), waited) = timed(shared.limiter.relay_turn(relay)).await;
-        shared.metrics.waited(Limit::Relay, waited);
-    }
-    let (turn, waited) = timed(shared.limiter.group_turn(group, urgency(job))).await;
-    shared.metrics.waited(Limit::DomainGroup, waited);
-    turn?;
+    way_turns(shared, job, group, relay).await?;
     let ((), waited) = timed(shared.limiter.global_turn()).await;
     shared.metrics.waited(Limit::Global, waited);
     if waited > TURN_KEPT {
         // What was taken first is stale by now.
-        if let Some(relay) = relay {
-            shared.limiter.relay_turn(relay).await;
-        }
-        shared.limiter.group_turn(group, urgency(job)).await?;
+        way_turns(shared, job, group, relay).await?;
     }
     Ok(())
+}
+
+/// The turn over the relay and to the group of domains.
+async fn way_turns(shared: &Shared, job: &Job, group: &str, relay: Option<&str>) -> Result<(), NotSoon> {
+    if let Some(relay) = relay {
+        relay_turn(shared, relay).await;
+    }
+    let (turn, waited) = timed(shared.limiter.group_turn(group, urgency(job))).await;
+    shared.metrics.waited(Limit::DomainGroup, waited);
+    turn
+}
+
+async fn relay_turn(shared: &Shared, relay: &str) {
+    let ((), waited) = timed(shared.limiter.relay_turn(relay)).await;
+    shared.metrics.waited(Limit::Relay, waited);
 }
 
 fn urgency(job: &Job) -> Urgency {
@@ -237,11 +248,7 @@ async fn connected(shared: &Shared, job: &Job, group: &str, pool: &Pool) -> Resu
         Ok(())
     } else {
         // It is its turn among all and to the group; over this relay it is not yet.
-        let mut stopping = shared.stopping.clone();
-        tokio::select! {
-            () = shared.limiter.relay_turn(session.relay_name()) => Ok(()),
-            _ = stopping.wait_for(|stopping| *stopping) => Err(stopped(shared)),
-        }
+        unless_stopped(shared, relay_turn(shared, session.relay_name())).await
     };
     match still {
         Ok(()) => Ok(session),
