@@ -159,6 +159,15 @@ fn is_zero(recency: &[f64; 2]) -> bool {
     recency.iter().all(|value| value.to_bits() == 0)
 }
 
+/// Where what was chosen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// In a mail.
+    Mail,
+    /// In a page: it costs no mail, and there is nothing to unsubscribe from.
+    Page,
+}
+
 /// What was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::campaign::Campaign;
 use crate::campaign::CampaignId;
 use crate::catalog::variant::CampaignEntry;
+use crate::decision::Channel;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::Slice;
@@ -257,7 +258,7 @@ async fn choose(
 ) -> Result<Choosing, Problem> {
     let mut exhausted = Exhausted::default();
     loop {
-        let mut plan = match engine.choose(subject, entry, slice, &exhausted, now) {
+        let mut plan = match engine.choose(subject, Channel::Page, entry, slice, &exhausted, now) {
             Verdict::Go(plan) => plan,
             Verdict::Stop { decision: Some(decision), .. } => return Ok(Choosing::Nothing(decision)),
             Verdict::Stop { outcome, .. } => return Ok(Choosing::None(outcome.reason)),

@@ -6,27 +6,19 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Channel;
 use crate::select::model::head::{Course, FitReport};
 use crate::select::model::heads::Windows;
 use crate::select::model::vector::NamedFeatures;
 use crate::select::model::{Heads, Observation, SparseVector};
-
-/// Where something that was chosen was shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// In a mail.
-    ByMail,
-    /// In a page: there is nothing to unsubscribe from, so it says nothing of who does.
-    OnPage,
-}
 
 /// One send whose mail went out, with the features that its decision was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecidedSend {
     /// The send's id: it is learnt from once.
     pub send_id: String,
-    /// Whether it was a mail.
-    pub shown: Shown,
+    /// Where it was shown.
+    pub channel: Channel,
     /// When the mail went out: its windows begin.
     pub submitted_at: Timestamp,
     /// How long it waits for each answer, by its campaign.
@@ -145,6 +137,7 @@ fn observations<'a>(send: &'a DecidedSend, features: &'a SparseVector) -> [Optio
         at,
         since,
         until,
+        channel: send.channel,
         features,
         answered_at,
         weight: 1.0,
@@ -156,7 +149,8 @@ fn observations<'a>(send: &'a DecidedSend, features: &'a SparseVector) -> [Optio
         clicked_at
             .filter(|clicked| *clicked < purchase_until)
             .map(|clicked| observe(clicked.max(at), purchase_until, send.purchased_at)),
-        (send.shown == Shown::ByMail)
+        // There is nothing to unsubscribe from on a page, so it says nothing of who does.
+        (send.channel == Channel::Mail)
             .then(|| observe(at, until(send.windows.unsubscribe), send.unsubscribed_at)),
     ]
 }
@@ -180,7 +174,7 @@ mod tests {
             let clicked_at = (hour % 3 == 0).then(|| at(hour + 1));
             DecidedSend {
                 send_id: format!("send-{hour}"),
-                shown: Shown::ByMail,
+                channel: Channel::Mail,
                 submitted_at: at(hour),
                 windows: Windows::default(),
                 features: NamedFeatures(vec![("1".to_owned(), 1.0), (format!("tone={}", hour % 2), 1.0)]),
@@ -222,7 +216,7 @@ mod tests {
     #[test]
     fn a_page_says_nothing_of_who_unsubscribes() {
         let sends: Vec<_> =
-            sends(600).into_iter().map(|send| DecidedSend { shown: Shown::OnPage, ..send }).collect();
+            sends(600).into_iter().map(|send| DecidedSend { channel: Channel::Page, ..send }).collect();
         let mut model = model();
         let report = fit(&mut model, &sends, at(900), at(900));
         assert_eq!(
@@ -246,7 +240,7 @@ mod tests {
         let days = |days: i64| SignedDuration::from_hours(24 * days);
         let windows = Windows { click: days(10), purchase: days(14), unsubscribe: days(7) };
         let send = |clicked: Option<i64>, purchased: Option<i64>| DecidedSend {
-            shown: Shown::ByMail,
+            channel: Channel::Mail,
             send_id: "a".to_owned(),
             submitted_at: at(0),
             windows,

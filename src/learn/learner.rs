@@ -92,10 +92,14 @@ impl Learner {
         }
     }
 
-    /// `1/(K + γ·gap)` for all but the best action, which gets the rest.
+    /// `1/(K + γ·gap)` for all but the best action, which gets the rest. γ is stated in standard deviations of the
+    /// rewards: while all are alike, nothing tells the actions apart.
     fn inverse_gaps(&self, values: &[f64]) -> Vec<f64> {
+        if self.spread <= 0.0 {
+            return even(self.count);
+        }
         let leader = best(values);
-        let gamma = SQUARECB_GAMMA * as_f64(self.fitted).sqrt() / self.spread.max(f64::MIN_POSITIVE);
+        let gamma = SQUARECB_GAMMA * as_f64(self.fitted).sqrt() / self.spread;
         let share = |value: &f64| 1.0 / (as_f64(self.count) + gamma * (values[leader] - value));
         let mut p: Vec<f64> = values.iter().map(share).collect();
         p[leader] = 0.0;

@@ -348,7 +348,8 @@ fn notes(experiment: &Experiment, covariate: Option<&[f64]>, comparisons: &[Comp
 pub fn mean_interval(summary: &Summary, confidence: f64) -> Option<Interval> {
     let half_width = normal_quantile(0.5 + confidence / 2.0) * summary.mean_variance().sqrt();
     let (low, high) = (summary.mean - half_width, summary.mean + half_width);
-    (summary.count > 1).then_some(Interval { low, high })
+    // Where all are alike it is not known how they vary: no width would claim that they do not.
+    (summary.count > 1 && half_width > 0.0).then_some(Interval { low, high })
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
-use super::fit::Shown;
+use super::rewards;
 use crate::campaign::Campaign;
+use crate::decision::Channel;
 use crate::store::ClickedSend;
 use crate::store::DecisionPlace;
 use crate::store::Error;
@@ -15,9 +16,10 @@ use crate::store::Store;
 
 /// Mails that are held at a time, of all campaigns together.
 pub const PAGE_ROWS: usize = 5_000;
-/// A campaign's part of a page is not smaller than this.
+/// A stream's part of a page is not smaller than this.
 const PART_ROWS_MIN: usize = 200;
-/// A mail goes out at most so long after its deadline; the decision is not older than the due time.
+/// A mail goes out at most so long after its deadline, unless somebody sends it again by hand; the decision is not older
+/// than the due time.
 const LAST_ATTEMPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// What some campaigns showed after a time, one after another; memory does not grow with its number.
@@ -29,43 +31,82 @@ pub struct Mails<'a> {
     part_rows: usize,
 }
 
-/// What is left of one campaign, by one channel.
+/// What is left of one campaign, from one source.
 #[derive(Debug)]
 struct Stream<'a> {
     campaign: &'a Campaign,
-    shown: Shown,
+    source: Source,
     place: DecisionPlace,
     page: VecDeque<RewardedSend>,
     ended: bool,
 }
 
-impl Shown {
-    const ALL: [Self; 2] = [Self::ByMail, Self::OnPage];
+/// Where decisions are read from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    /// Mails that were decided behind where the stream began.
+    Mails,
+    /// Mails that were decided up to then and went out long after, by hand.
+    Late { decided_until: Timestamp },
+    /// Pages.
+    Pages,
+}
 
-    /// Where to begin reading decisions so that nothing that was shown after this time is missed.
-    fn first_place(self, campaign: &Campaign, submitted_after: Timestamp) -> DecisionPlace {
-        let longest = match self {
-            Self::ByMail => SignedDuration::from_hours(i64::from(campaign.deadline_hours)) + LAST_ATTEMPT,
-            Self::OnPage => SignedDuration::ZERO,
+impl Source {
+    fn channel(self) -> Channel {
+        match self {
+            Self::Mails | Self::Late { .. } => Channel::Mail,
+            Self::Pages => Channel::Page,
+        }
+    }
+}
+
+/// Behind everything of that millisecond: ids are hexadecimal.
+fn behind(at: Timestamp) -> DecisionPlace {
+    (at, "~".to_owned())
+}
+
+fn before(at: Timestamp, span: SignedDuration) -> Timestamp {
+    at.saturating_sub(span).unwrap_or(Timestamp::MIN)
+}
+
+impl<'a> Stream<'a> {
+    /// The streams that together miss nothing of a campaign that was shown after this time.
+    fn all_of(campaign: &'a Campaign, submitted_after: Timestamp) -> [Self; 3] {
+        let longest = SignedDuration::from_hours(i64::from(campaign.deadline_hours)) + LAST_ATTEMPT;
+        let decided_until = before(submitted_after, longest);
+        let from = |source, decided_after| Self {
+            campaign,
+            source,
+            place: behind(decided_after),
+            page: VecDeque::new(),
+            ended: false,
         };
-        let decided_after = submitted_after.saturating_sub(longest).unwrap_or(Timestamp::MIN);
-        // Behind everything of that millisecond: ids are hexadecimal.
-        (decided_after, "~".to_owned())
+        [
+            from(Source::Mails, decided_until),
+            from(Source::Late { decided_until }, Timestamp::MIN),
+            from(Source::Pages, submitted_after),
+        ]
+    }
+
+    async fn read(&self, mails: &Mails<'a>) -> Result<Vec<RewardedSend>, Error> {
+        let Mails { store, submitted_after: after, part_rows: limit, .. } = *mails;
+        let (campaign, place) = (&self.campaign.id, &self.place);
+        match self.source {
+            Source::Mails => store.rewarded_sends(campaign, place, after, limit).await,
+            Source::Late { decided_until } => {
+                store.rewarded_late(campaign, place, decided_until, after, limit).await
+            }
+            Source::Pages => store.rewarded_visits(campaign, place, limit).await,
+        }
     }
 }
 
 impl<'a> Mails<'a> {
     /// Those of `campaigns` that went out after this time.
     pub fn new(store: &'a Store, campaigns: &[&'a Campaign], submitted_after: Timestamp) -> Self {
-        let stream = |campaign: &'a Campaign, shown: Shown| Stream {
-            campaign,
-            shown,
-            place: shown.first_place(campaign, submitted_after),
-            page: VecDeque::new(),
-            ended: false,
-        };
-        let streams: Vec<Stream<'a>> =
-            campaigns.iter().flat_map(|campaign| Shown::ALL.map(|shown| stream(campaign, shown))).collect();
+        let of = |campaign: &&'a Campaign| Stream::all_of(campaign, submitted_after);
+        let streams: Vec<Stream<'a>> = campaigns.iter().flat_map(of).collect();
         let part_rows = (PAGE_ROWS / streams.len().max(1)).max(PART_ROWS_MIN);
         Self { store, streams, submitted_after, part_rows }
     }
@@ -74,16 +115,14 @@ impl<'a> Mails<'a> {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn next(&mut self) -> Result<Option<(&'a Campaign, Shown, RewardedSend)>, Error> {
-        for stream in self.streams.iter_mut().filter(|stream| stream.page.is_empty() && !stream.ended) {
-            let Stream { campaign, shown, place, .. } = stream;
-            let page = match shown {
-                Shown::ByMail => {
-                    let after = self.submitted_after;
-                    self.store.rewarded_sends(&campaign.id, place, after, self.part_rows).await?
-                }
-                Shown::OnPage => self.store.rewarded_visits(&campaign.id, place, self.part_rows).await?,
-            };
+    pub async fn next(&mut self) -> Result<Option<(&'a Campaign, Channel, RewardedSend)>, Error> {
+        for index in 0..self.streams.len() {
+            let stream = &self.streams[index];
+            if !stream.page.is_empty() || stream.ended {
+                continue;
+            }
+            let page = stream.read(self).await?;
+            let stream = &mut self.streams[index];
             stream.ended = page.len() < self.part_rows;
             if let Some(last) = page.last() {
                 stream.place = (last.decided_at, last.send.as_str().to_owned());
@@ -95,33 +134,37 @@ impl<'a> Mails<'a> {
         };
         let streams = self.streams.iter_mut().filter(|stream| !stream.page.is_empty());
         let next = streams.min_by_key(|stream| first(stream));
-        Ok(next.and_then(|stream| Some((stream.campaign, stream.shown, stream.page.pop_front()?))))
+        Ok(next.and_then(|stream| Some((stream.campaign, stream.source.channel(), stream.page.pop_front()?))))
     }
 }
 
-/// What of a campaign was shown after this time and clicked by a person: little of all, so it is read at once.
+/// What people clicked after this time: mails of every campaign, whatever policy chose them, and pages of these. It is
+/// little of all, so it is read at once.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn clicked(
     store: &Store,
-    campaign: &Campaign,
-    submitted_after: Timestamp,
+    campaigns: impl Iterator<Item = &Campaign>,
+    clicked_after: Timestamp,
 ) -> Result<Vec<ClickedSend>, Error> {
-    let mut all = Vec::new();
-    let mut place = Shown::ByMail.first_place(campaign, submitted_after);
+    let mut all: Vec<ClickedSend> = Vec::new();
+    let mut place = behind(clicked_after);
     loop {
-        let page = store.clicked_sends(&campaign.id, &place, submitted_after, PAGE_ROWS).await?;
+        let page = store.clicked_sends(&place, PAGE_ROWS).await?;
         let Some(last) = page.last() else { break };
-        place = (last.decided_at, last.send.as_str().to_owned());
+        place = (last.clicked_at, last.send.as_str().to_owned());
         all.extend(page);
     }
-    let mut place = Shown::OnPage.first_place(campaign, submitted_after);
-    loop {
-        let page = store.rewarded_visits(&campaign.id, &place, PAGE_ROWS).await?;
-        let Some(last) = page.last() else { break };
-        place = (last.decided_at, last.send.as_str().to_owned());
-        all.extend(page.into_iter().filter_map(RewardedSend::clicked));
+    for campaign in campaigns {
+        let window = rewards::windows(&campaign.reward).click;
+        let mut place = behind(before(clicked_after, window));
+        loop {
+            let page = store.clicked_visits(&campaign.id, &place, PAGE_ROWS).await?;
+            let Some(last) = page.last() else { break };
+            place = (last.submitted_at, last.send.as_str().to_owned());
+            all.extend(page);
+        }
     }
     Ok(all)
 }

@@ -6,15 +6,16 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use super::fit::DecidedSend;
-use super::fit::Shown;
 use crate::campaign::CampaignId;
 use crate::campaign::Reward;
+use crate::decision::Channel;
 use crate::profile::ProfileId;
 use crate::select::features;
 use crate::select::features::ArmTraits;
 use crate::select::features::FEATURES_VERSION;
 use crate::select::learnt::Calibration;
 use crate::select::model::delay::DelayCurve;
+use crate::select::model::head::Head;
 use crate::select::model::heads::Windows;
 use crate::send::SendId;
 use crate::store::ClickedSend;
@@ -35,7 +36,7 @@ pub struct Reading<'a> {
     /// The variant, as it was then.
     pub arm: &'a ArmTraits,
     /// Where it was shown.
-    pub shown: Shown,
+    pub channel: Channel,
 }
 
 /// How long the mails of a campaign wait for each answer.
@@ -49,9 +50,10 @@ pub fn windows(reward: &Reward) -> Windows {
 }
 
 /// Whose orders are: by mail, the first that is its own. An order belongs to the mail of the same person that was
-/// clicked last before it, within that campaign's days; without a click it is nobody's.
+/// clicked last before it, within its campaign's days, whatever its campaign; without a click it is nobody's.
 pub fn purchases(
-    clicked: &[(&Reward, Vec<ClickedSend>)],
+    clicked: &[ClickedSend],
+    windows: impl Fn(&CampaignId) -> Windows,
     orders: impl Fn(&ProfileId) -> Vec<Timestamp>,
 ) -> HashMap<SendId, Timestamp> {
     /// A mail that may have led to an order, until when.
@@ -61,14 +63,12 @@ pub fn purchases(
         until: Timestamp,
     }
     let mut by_person: HashMap<&ProfileId, Vec<Claimant<'_>>> = HashMap::new();
-    for (reward, sends) in clicked {
-        let windows = windows(reward);
-        for ClickedSend { send, profile, submitted_at, clicked_at, .. } in sends {
-            if clicked_at.duration_since(*submitted_at) <= windows.click {
-                let until = submitted_at.saturating_add(windows.purchase).unwrap_or(Timestamp::MAX);
-                let claimant = Claimant { send, clicked_at: *clicked_at, until };
-                by_person.entry(profile).or_default().push(claimant);
-            }
+    for ClickedSend { send, campaign, profile, submitted_at, clicked_at } in clicked {
+        let windows = windows(campaign);
+        if clicked_at.duration_since(*submitted_at) <= windows.click {
+            let until = submitted_at.saturating_add(windows.purchase).unwrap_or(Timestamp::MAX);
+            let claimant = Claimant { send, clicked_at: *clicked_at, until };
+            by_person.entry(profile).or_default().push(claimant);
         }
     }
     let mut purchases: HashMap<SendId, Timestamp> = HashMap::new();
@@ -91,10 +91,10 @@ pub fn decided(
     purchased_at: Option<Timestamp>,
     unsubscribed_at: Option<Timestamp>,
 ) -> DecidedSend {
-    let Reading { send, campaign, reward, arm, shown } = *reading;
+    let Reading { send, campaign, reward, arm, channel } = *reading;
     DecidedSend {
         send_id: send.send.as_str().to_owned(),
-        shown,
+        channel,
         submitted_at: send.submitted_at,
         windows: windows(reward),
         features: features::named(campaign, arm, send.stage, &send.scoring.customer, send.scoring.recency),
@@ -113,20 +113,22 @@ pub fn usable(send: &RewardedSend) -> bool {
 /// have come yet count by that part.
 #[derive(Debug)]
 pub struct Calibrating {
-    /// How late clicks come, as it was known when the mails went out.
-    delay: DelayCurve,
+    /// How late clicks come, as it was known when the mails went out: of mails and of pages.
+    delays: [DelayCurve; 2],
     now: Timestamp,
     found: Calibration,
 }
 
 impl Calibrating {
     /// Nothing is counted yet.
-    pub fn new(delay: DelayCurve, now: Timestamp) -> Self {
-        Self { delay, now, found: Calibration { sends: 0, clicks: 0, expected: 0.0 } }
+    pub fn new(click: &Head, now: Timestamp) -> Self {
+        let delays = [Channel::Mail, Channel::Page].map(|channel| click.delay(channel).clone());
+        Self { delays, now, found: Calibration { sends: 0, clicks: 0, expected: 0.0 } }
     }
 
     /// Counts a mail, if it is of the last days and a model chose it.
-    pub fn take(&mut self, send: &RewardedSend, reward: &Reward) {
+    pub fn take(&mut self, reading: &Reading<'_>) {
+        let Reading { send, reward, channel, .. } = *reading;
         let age = self.now.duration_since(send.submitted_at);
         let in_time = !age.is_negative() && age <= CALIBRATION;
         let Some(draw) = send.scoring.draw.as_ref().filter(|_| in_time) else { return };
@@ -134,7 +136,9 @@ impl Calibrating {
         let counts = |at: Timestamp| at <= self.now && at.duration_since(send.submitted_at) <= window;
         self.found.sends += 1;
         self.found.clicks += u64::from(send.clicked_at.is_some_and(counts));
-        self.found.expected += draw.click_probability * self.delay.arrived_of(age, window);
+        let [mails, pages] = &self.delays;
+        let delay = if channel == Channel::Page { pages } else { mails };
+        self.found.expected += draw.click_probability * delay.arrived_of(age, window);
     }
 
     /// What was counted; `None` where it was nothing.
@@ -157,9 +161,8 @@ mod tests {
         let profile = ProfileId::parse("ana").unwrap();
         ClickedSend {
             send: SendId::derive(at(submitted), &CampaignId("news".to_owned()), &profile, "1"),
+            campaign: CampaignId("news".to_owned()),
             profile,
-            // Decided long before: it was deferred.
-            decided_at: at(submitted - 100),
             submitted_at: at(submitted),
             clicked_at: at(clicked),
         }
@@ -169,7 +172,7 @@ mod tests {
         let sends: Vec<ClickedSend> =
             mails.iter().map(|(submitted, time)| clicked(*submitted, *time)).collect();
         let ids: Vec<SendId> = sends.iter().map(|send| send.send.clone()).collect();
-        let found = purchases(&[(reward, sends)], |_| orders.iter().map(|hour| at(*hour)).collect());
+        let found = purchases(&sends, |_| windows(reward), |_| orders.iter().map(|hour| at(*hour)).collect());
         let found: Vec<_> = ids.iter().map(|id| found.get(id).copied()).collect();
         assert_eq!(
             found,
@@ -187,6 +190,21 @@ mod tests {
         check(&[(0, 1)], &usual, &[0], &[None]);
         check(&[(0, 1)], &usual, &[168, 20], &[Some(20)]);
         check(&[(0, 1)], &usual, &[169], &[None]);
+    }
+
+    #[test]
+    fn the_last_click_owns_an_order_whatever_its_campaign() {
+        let news = clicked(100, 101);
+        let other = ClickedSend { campaign: CampaignId("cart".to_owned()), ..clicked(102, 110) };
+        // Orders of the cart's mails are its own for a day.
+        let (usual, day) = (Reward::default(), Reward { purchase_days: 1, ..Reward::default() });
+        let of_campaign =
+            |campaign: &CampaignId| windows(if campaign.as_str() == "cart" { &day } else { &usual });
+        let owner = |order: i64| {
+            let found = purchases(&[news.clone(), other.clone()], of_campaign, |_| vec![at(order)]);
+            found.into_keys().map(|send| send == other.send).collect::<Vec<_>>()
+        };
+        assert_eq!([owner(105), owner(111), owner(127)], [[false], [true], [false]]);
     }
 
     #[test]

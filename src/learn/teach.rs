@@ -20,6 +20,7 @@ use super::rewards;
 use super::rewards::Calibrating;
 use super::rewards::Reading;
 use crate::campaign::Campaign;
+use crate::campaign::CampaignId;
 use crate::campaign::PolicyKind;
 use crate::catalog::Catalog;
 use crate::decision::VariantId;
@@ -124,14 +125,13 @@ pub async fn teach(
     // Asked before anything is read: what comes to its end meanwhile is read by the next fit.
     let in_flight = store.earliest_in_flight().await?;
     let complete_until = in_flight.map_or(now, |first| (first - SignedDuration::from_millis(1)).min(now));
-    // Whoever was clicked before, and learnt for good, may still own an order of one that is not.
-    let owners_after = after.saturating_sub(windows.purchase).unwrap_or(Timestamp::MIN);
     let answers = Answers {
-        purchases: purchases(store, &campaigns, orders, owners_after).await?,
+        // Whoever owns an order that one of these mails might have, was clicked later than it.
+        purchases: purchases(store, catalog, orders, after).await?,
         departures: store.departures_since(after).await?.into_iter().collect(),
     };
     let catalogs = Catalogs::new(store, &catalog.version, traits);
-    let calibrating = Calibrating::new(body.heads.click.delay().clone(), now);
+    let calibrating = Calibrating::new(&body.heads.click, now);
     let mut class = Class { catalogs, answers, calibrating, sends: 0, unreadable: 0 };
     let lesson = Lesson::begin(body.heads, complete_until, now);
     let lesson = class.attend(lesson, Mails::new(store, &campaigns, after)).await?;
@@ -180,18 +180,20 @@ struct Answers {
     departures: HashMap<SendId, Timestamp>,
 }
 
-/// Whose orders are, of all mails that were clicked.
+/// Whose orders are, of all that was clicked after this time: of campaigns that learn and of those that do not.
 async fn purchases(
     store: &Store,
-    campaigns: &[&Campaign],
+    catalog: &Catalog,
     orders: &OrderBook,
     after: Timestamp,
 ) -> Result<HashMap<SendId, Timestamp>, TeachError> {
-    let mut clicked = Vec::with_capacity(campaigns.len());
-    for campaign in campaigns {
-        clicked.push((&campaign.reward, reading::clicked(store, campaign, after).await?));
-    }
-    Ok(rewards::purchases(&clicked, |profile| orders.times(profile.as_str())))
+    let campaigns = || catalog.campaigns().map(|entry| entry.campaign.as_ref());
+    let windows: HashMap<&CampaignId, Windows> =
+        campaigns().map(|campaign| (&campaign.id, rewards::windows(&campaign.reward))).collect();
+    // Of a campaign that is gone nobody knows what it counted.
+    let of = |campaign: &CampaignId| windows.get(campaign).copied().unwrap_or_default();
+    let clicked = reading::clicked(store, campaigns(), after).await?;
+    Ok(rewards::purchases(&clicked, of, |profile| orders.times(profile.as_str())))
 }
 
 /// A lesson with what it needs to understand the mails.
@@ -210,16 +212,16 @@ impl Class<'_> {
         loop {
             let next = mails.next().await?;
             let ended = next.is_none();
-            if let Some((campaign, shown, send)) = next {
+            if let Some((campaign, channel, send)) = next {
                 let arm = self.catalogs.arm(&send.catalog_version, &send.variant).await?;
                 let Some(arm) = arm.filter(|_| rewards::usable(&send)) else {
                     self.unreadable += 1;
                     continue;
                 };
                 self.sends += 1;
-                self.calibrating.take(&send, &campaign.reward);
                 let (campaign, reward) = (&campaign.id, &campaign.reward);
-                let reading = Reading { send: &send, campaign, reward, arm, shown };
+                let reading = Reading { send: &send, campaign, reward, arm, channel };
+                self.calibrating.take(&reading);
                 let purchased_at = self.answers.purchases.get(&send.send).copied();
                 let unsubscribed_at = self.answers.departures.get(&send.send).copied();
                 page.push(rewards::decided(&reading, purchased_at, unsubscribed_at));

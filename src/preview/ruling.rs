@@ -7,6 +7,7 @@ use super::Gate;
 use super::PreviewError;
 use super::subject::Candidate;
 use crate::catalog::variant::CampaignEntry;
+use crate::decision::Channel;
 use crate::decision::Decision;
 use crate::decision::Slice;
 use crate::profile::EmailAddress;
@@ -84,7 +85,7 @@ pub(super) async fn rule(
         notes.push(format!("the gate would stop it ({}): {}", outcome.reason, outcome.detail));
         let slice = slices::slice(&entry.campaign, &subject.profile.id, engine.config.holdout.percent);
         let slice = if slice == Slice::Holdout { Slice::Policy } else { slice };
-        verdict = engine.choose(subject, entry, slice, &Exhausted::default(), now);
+        verdict = engine.choose(subject, Channel::Mail, entry, slice, &Exhausted::default(), now);
     }
     let (stage, answer) = match verdict {
         Verdict::Go(plan) => {

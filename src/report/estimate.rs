@@ -80,7 +80,8 @@ impl Ratio {
         let error = (squares.max(0.0) * count / (count - 1.0)).sqrt() / self.below;
         let half_width = normal_quantile(0.5 + CONFIDENCE / 2.0) * error;
         let interval = Interval { low: ratio - half_width, high: ratio + half_width };
-        Cell::estimate(Some(ratio), (self.people > 1).then_some(interval))
+        // Where everybody is alike it is not known how they vary: no width would claim that they do not.
+        Cell::estimate(Some(ratio), (self.people > 1 && half_width > 0.0).then_some(interval))
     }
 }
 
@@ -141,6 +142,9 @@ mod tests {
         assert!((value - 20.0).abs() < 1e-9);
         assert!((interval.high - 20.0 - 5.0 * 1.959_964).abs() < 1e-5);
         assert_eq!(Ratio::default().cell(), Cell::None);
+        let mut alike = Ratio::default();
+        (0..3).for_each(|_| alike.add(0.0, 1.0));
+        assert_eq!(alike.cell(), Cell::Value(0.0, None), "nobody bought yet: that is not certain to go on");
     }
 
     #[test]

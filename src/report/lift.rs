@@ -81,8 +81,8 @@ struct Doings {
 #[derive(Debug, Default)]
 struct Trial {
     people: HashMap<ProfileId, Dealt>,
-    /// Dealt too late: their days are not over.
-    too_young: usize,
+    /// By side, dealt too late: their days are not over.
+    too_young: [usize; 2],
     units: Vec<(Dealt, Doings)>,
 }
 
@@ -182,7 +182,7 @@ impl Trial {
     /// Takes somebody in, unless their days are not over.
     fn deal(&mut self, profile: ProfileId, dealt: Dealt, sources: &Sources<'_>) {
         if dealt.since.as_millisecond() + sources.scope.days_ms() > sources.scope.until.as_millisecond() {
-            self.too_young += 1;
+            self.too_young[dealt.side] += 1;
         } else {
             self.people.insert(profile, dealt);
         }

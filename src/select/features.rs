@@ -14,6 +14,7 @@ use super::model::vector::NamedFeatures;
 use crate::campaign::CampaignId;
 use crate::catalog::Catalog;
 use crate::catalog::variant::Arm;
+use crate::decision::Channel;
 use crate::decision::VariantId;
 use crate::history::History;
 use crate::stage::Stage;
@@ -21,8 +22,9 @@ use crate::stage::Stage;
 /// The definition in this file.
 pub const FEATURES_VERSION: u32 = 1;
 
-/// The person as numbers, about 0 to 1 each. The last three say that something is not known.
-pub const FACTS: [&str; 9] = [
+/// The person as numbers, about 0 to 1 each; the three behind `alive` say that something is not known. The last is where
+/// it is shown. Records that hold fewer facts were made when there were no others: those they miss are 0.
+pub const FACTS: [&str; 10] = [
     "recency",
     "frequency",
     "value",
@@ -32,7 +34,10 @@ pub const FACTS: [&str; 9] = [
     "never seen",
     "never ordered",
     "never mailed",
+    "on a page",
 ];
+/// The place of the channel in [`FACTS`]: 1 on a page, 0 in a mail.
+const ON_PAGE: usize = 9;
 /// Facts that may make an offer work better or worse, by position in [`FACTS`].
 const WITH_OFFER: [usize; 6] = [0, 1, 2, 3, 4, 7];
 /// What is shown is half as fresh in mind after this many days.
@@ -65,9 +70,25 @@ impl Customer {
             flag(history.days_since_seen.is_none()),
             flag(history.orders_total == 0),
             flag(history.mails.sent == 0),
+            0.0,
         ];
         let facts = facts.map(|value| if value.is_finite() { value } else { 0.0 });
         Self { facts, orders: history.orders_total, spend_minor: history.spend_total.max(0) }
+    }
+
+    /// The same person, who is shown something there.
+    #[must_use]
+    pub fn shown(mut self, channel: Channel) -> Self {
+        self.facts[ON_PAGE] = match channel {
+            Channel::Mail => 0.0,
+            Channel::Page => 1.0,
+        };
+        self
+    }
+
+    /// Where they are shown something.
+    pub fn channel(&self) -> Channel {
+        if self.facts[ON_PAGE] > 0.0 { Channel::Page } else { Channel::Mail }
     }
 }
 
@@ -199,6 +220,7 @@ pub fn of_arm(campaign: &CampaignId, arm: &ArmTraits, stage: Stage) -> Vec<Featu
         let name = format!("{group}={option}");
         let both = format!("stage={stage}×{name}");
         features.push(Feature::new(format!("stage×{group}"), Kind::Interaction, both, one));
+        features.push(on_page(&group, &name));
         features.push(Feature::new(group, Kind::Arm, name, one));
     }
     for (group, word) in [("tone", &arm.tone), ("category", &arm.category)] {
@@ -220,11 +242,22 @@ pub fn of_arm(campaign: &CampaignId, arm: &ArmTraits, stage: Stage) -> Vec<Featu
     if file != arm.id.as_str() {
         features.push(Feature::new("file", Kind::Arm, format!("file={file}"), one));
     }
-    features.push(Feature::new("variant", Kind::Arm, format!("variant={}", arm.id.as_str()), one));
+    let variant = format!("variant={}", arm.id.as_str());
+    if arm.options.is_empty() {
+        features.push(on_page("variant", &variant));
+    }
+    features.push(Feature::new("variant", Kind::Arm, variant, one));
     let lately =
         [("recency of the variant", Term::VariantRecency), ("recency of the file", Term::FileRecency)];
     features.extend(lately.map(|(name, term)| Feature::new("recency", Kind::Recency, name, term)));
     features
+}
+
+/// What works on a page need not work in a mail: there it is something of its own, so that pages do not teach mails what
+/// holds for pages alone.
+fn on_page(group: &str, name: &str) -> Feature {
+    let (group, name) = (format!("on a page×{group}"), format!("on a page×{name}"));
+    Feature::new(group, Kind::Arm, name, Term::Fact(ON_PAGE))
 }
 
 /// The features of a person and a variant together, by name, zeros left out: what is learnt from.
@@ -287,5 +320,26 @@ mod tests {
         );
         assert!((found.0.last().unwrap().1 - 0.25).abs() < 1e-12);
         assert_eq!((recency(0.0), recency(15.0), recency(30.0)), (1.0, 0.5, 0.25));
+    }
+
+    #[test]
+    fn a_page_adds_features_of_its_own_and_changes_no_others() {
+        let campaign = CampaignId("journey".to_owned());
+        let plain = ArmTraits { options: BTreeMap::new(), ..arm("journey/any/a") };
+        for (arm, own) in [
+            (arm("journey/any/a+hero=photo"), "on a page×journey/hero=photo"),
+            (plain, "on a page×variant=journey/any/a"),
+        ] {
+            let names = |channel: Channel| {
+                let customer = Customer::of(&History::default()).shown(channel);
+                assert_eq!(customer.channel(), channel);
+                named(&campaign, &arm, Stage::Compare, &customer.facts, [0.0, 0.0]).0
+            };
+            let mut on_page = names(Channel::Page);
+            let added = on_page.iter().filter(|(name, _)| name.contains("on a page"));
+            assert_eq!(added.map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["on a page", own]);
+            on_page.retain(|(name, _)| !name.contains("on a page"));
+            assert_eq!(on_page, names(Channel::Mail));
+        }
     }
 }

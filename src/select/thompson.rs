@@ -15,6 +15,7 @@ use super::model::heads::Earned;
 use crate::campaign::Kind;
 use crate::catalog::variant::Variant;
 use crate::decision::Candidate;
+use crate::decision::Channel;
 use crate::decision::Decision;
 use crate::decision::NO_SEND;
 use crate::decision::ScoredArm;
@@ -112,6 +113,10 @@ fn draw_in(
     let customer = &situation.customer;
     let shared = model.shared(&campaign.id, situation.stage, &customer.facts);
     let order_value = model.order_value_minor(customer.orders, customer.spend_minor);
+    let (mail_cost, unsubscribe_loss) = match customer.channel() {
+        Channel::Mail => (campaign.reward.cost_minor, campaign.reward.unsubscribe_cost_minor),
+        Channel::Page => (0.0, 0.0),
+    };
     let Room { chooser, own, scored, indexes } = room;
     scored.clear();
     indexes.clear();
@@ -126,7 +131,7 @@ fn draw_in(
         }
         let kept = 1.0 - variant.discount_depth.unwrap_or(0.0).clamp(0.0, 100.0) / 100.0;
         let (margin, cost) = match order_value {
-            Some(value) => (value * campaign.reward.margin * kept, campaign.reward.cost_minor),
+            Some(value) => (value * campaign.reward.margin * kept, mail_cost),
             None => (1.0, 0.0),
         };
         scored.push(ScoredArm { margin, cost, share_max: model.share_max(&variant.id), recency });
@@ -136,9 +141,7 @@ fn draw_in(
         return None;
     }
     let values = match order_value {
-        Some(_) => {
-            Values { earned: Earned::ByPurchase, unsubscribe_loss: campaign.reward.unsubscribe_cost_minor }
-        }
+        Some(_) => Values { earned: Earned::ByPurchase, unsubscribe_loss },
         None => Values { earned: Earned::ByClick, unsubscribe_loss: 0.0 },
     };
     let options = ChoiceOptions::new(values);

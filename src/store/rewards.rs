@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Error;
 use super::Store;
 use super::batch::args;
-use super::web_decisions::DECISION_ID;
+use super::web_decisions::CLICKED_AT;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::decision::KeptCandidates;
@@ -38,29 +38,6 @@ pub struct RewardedSend {
     pub scoring: Scoring,
     /// First click by a person.
     pub clicked_at: Option<Timestamp>,
-}
-
-/// A mail in which a person clicked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ClickedSend {
-    /// The send.
-    pub send: SendId,
-    /// To whom.
-    pub profile: ProfileId,
-    /// When it was decided.
-    pub decided_at: Timestamp,
-    /// When the mail went out.
-    pub submitted_at: Timestamp,
-    /// First click by a person.
-    pub clicked_at: Timestamp,
-}
-
-impl RewardedSend {
-    /// What attribution needs of it; `None` where nobody clicked.
-    pub fn clicked(self) -> Option<ClickedSend> {
-        let Self { send, profile, decided_at, submitted_at, clicked_at, .. } = self;
-        Some(ClickedSend { send, profile, decided_at, submitted_at, clicked_at: clicked_at? })
-    }
 }
 
 /// A mail of an A/B test.
@@ -128,6 +105,11 @@ pub struct Reception {
 /// A decision's body as JSON. PostgreSQL reads nothing from JSON that holds a NUL anywhere, and what clients send may.
 const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
 
+/// In the words of the index of what can be claimed, so that only open work is read.
+const CLAIMABLE: &str = "state in ('scheduled', 'deferred') and held = 0";
+/// Of a campaign ($1), but not by the index of occurrences, in which all finished work is.
+const OF_CAMPAIGN: &str = "campaign || '' = $1";
+
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);
 
@@ -162,6 +144,20 @@ impl Row {
     }
 }
 
+/// Mails that teach, of a campaign ($1), in the order of their decisions behind a place ($2, $3), that went out after a
+/// time ($4), so many ($5), of these rows.
+fn rewarded(from: &str) -> String {
+    format!(
+        "select d.send_id, d.profile_id, d.at, s.submitted_at, d.stage, d.variant,
+           {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring, s.clicked_at
+         from {from} and d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
+           and d.policy = 'thompson' and d.variant is not null
+           and s.submitted_at > $4 and s.state = 'sent'
+           and {BODY}->>'scoring' is not null
+         order by d.at, d.send_id limit $5"
+    )
+}
+
 impl Store {
     /// Mails of a campaign that went out, by all that is known, decided by a policy that learns, in the order of their
     /// decisions from behind `after` on; those that went out after `submitted_after`.
@@ -174,28 +170,35 @@ impl Store {
         submitted_after: Timestamp,
         limit: usize,
     ) -> Result<Vec<RewardedSend>, Error> {
-        let rows: Vec<Row> = self
-            .pools
-            .all(
-                format!(
-                    "select d.send_id, d.profile_id, d.at, s.submitted_at, d.stage, d.variant,
-                       {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
-                       s.clicked_at
-                     from decisions as d join sends as s on s.seq = d.send_seq
-                     where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
-                       and d.policy = 'thompson' and d.variant is not null
-                       and s.submitted_at > $4 and s.state = 'sent'
-                       and {BODY}->>'scoring' is not null
-                     order by d.at, d.send_id limit $5"
-                ),
-                args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit],
-            )
-            .await?;
+        let in_time = rewarded("decisions as d join sends as s on s.seq = d.send_seq where true");
+        let order = args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit];
+        let rows: Vec<Row> = self.pools.all(in_time, order).await?;
+        rows.into_iter().map(Row::read).collect()
+    }
+
+    /// The same of those that were decided up to a time and went out more than a day after they were due: by an index of
+    /// such mails alone, however long ago it was that they were decided.
+    pub async fn rewarded_late(
+        &self,
+        campaign: &CampaignId,
+        after: &DecisionPlace,
+        decided_until: Timestamp,
+        submitted_after: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<RewardedSend>, Error> {
+        // SQLite reads the left side of a cross join first: by the index, which holds few.
+        let late = rewarded(
+            "sends as s cross join decisions as d where s.campaign = $1 and s.seq = d.send_seq
+             and s.submitted_at - s.first_due_at > 86400000 and d.at <= $6",
+        );
+        let order =
+            args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit, decided_until];
+        let rows: Vec<Row> = self.pools.all(late, order).await?;
         rows.into_iter().map(Row::read).collect()
     }
 
     /// The same of what was chosen for web pages: each is clicked by the first event that names it by its
-    /// [`DECISION_ID`]. Every one of them was shown, when it was decided.
+    /// [`super::DECISION_ID`]. Every one of them was shown, when it was decided.
     pub async fn rewarded_visits(
         &self,
         campaign: &CampaignId,
@@ -205,9 +208,7 @@ impl Store {
         let sql = format!(
             "select d.id as send_id, d.profile_id, d.at, d.at as submitted_at, {BODY}->>'stage' as stage, d.variant,
                {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
-               (select min(e.at) from events as e
-                where e.profile_id = d.profile_id and e.at >= d.at
-                  and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%') as clicked_at
+               {CLICKED_AT} as clicked_at
              from web_decisions as d
              where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3))
                and d.variant is not null and {BODY}->>'policy' = 'thompson'
@@ -217,41 +218,6 @@ impl Store {
         let rows: Vec<Row> =
             self.pools.all(sql, args![campaign.as_str(), after.0, after.1.as_str(), limit]).await?;
         rows.into_iter().map(Row::read).collect()
-    }
-
-    /// Those of [`Store::rewarded_sends`] in which a person clicked, without what the policy knew.
-    pub async fn clicked_sends(
-        &self,
-        campaign: &CampaignId,
-        after: &DecisionPlace,
-        submitted_after: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<ClickedSend>, Error> {
-        let rows: Vec<(String, String, i64, i64, i64)> = self
-            .pools
-            .all(
-                "select d.send_id, d.profile_id, d.at, s.submitted_at, s.clicked_at
-                 from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.send_id > $3))
-                   and d.policy = 'thompson' and d.variant is not null
-                   and s.submitted_at > $4 and s.state = 'sent' and s.clicked_at is not null
-                 order by d.at, d.send_id limit $5",
-                args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit],
-            )
-            .await?;
-        let read =
-            |(send, profile, decided_at, submitted_at, clicked_at): (String, String, i64, i64, i64)| {
-                let wrong = |fault: String| Error::unreadable("decisions", &send, fault);
-                Ok(ClickedSend {
-                    send: SendId::parse(&send)
-                        .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
-                    profile: ProfileId::parse(&profile).map_err(|fault| wrong(fault.to_string()))?,
-                    decided_at: from_millisecond(decided_at),
-                    submitted_at: from_millisecond(submitted_at),
-                    clicked_at: from_millisecond(clicked_at),
-                })
-            };
-        rows.into_iter().map(read).collect()
     }
 
     /// Mails of a campaign that `ab` decided for people outside of the learning slice and that went out, in the order of
@@ -347,13 +313,30 @@ impl Store {
 
     /// Whether a send of a campaign was put off for this reason and waits.
     pub async fn waits_for(&self, campaign: &CampaignId, reason: &str) -> Result<bool, Error> {
-        let row: Option<(i64,)> = self
-            .pools
-            .first(
-                "select cast(1 as bigint) from sends where campaign = $1 and reason = $2 and state = 'deferred' and held = 0 limit 1",
-                args![campaign.as_str(), reason],
-            )
-            .await?;
+        let sql = format!(
+            "select cast(1 as bigint) from sends where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2
+             limit 1"
+        );
+        let row: Option<(i64,)> = self.pools.first(sql, args![campaign.as_str(), reason]).await?;
+        Ok(row.is_some())
+    }
+
+    /// Whether a send of a campaign that was planned for this time or before is open, and not put off for this reason.
+    pub async fn waits_for_other(
+        &self,
+        campaign: &CampaignId,
+        reason: &str,
+        due_until: Timestamp,
+    ) -> Result<bool, Error> {
+        let sql = format!(
+            "select cast(1 as bigint) from (
+               select seq from sends where {CLAIMABLE} and {OF_CAMPAIGN} and first_due_at <= $3
+                 and (state = 'scheduled' or reason <> $2)
+               union all
+               select seq from sends where state in ('leased', 'submitting') and {OF_CAMPAIGN} and first_due_at <= $3
+             ) as open limit 1"
+        );
+        let row: Option<(i64,)> = self.pools.first(sql, args![campaign.as_str(), reason, due_until]).await?;
         Ok(row.is_some())
     }
 

@@ -18,6 +18,11 @@ use crate::decision::StoredDecision;
 /// The property by which an event names the decision that it rewards.
 pub const DECISION_ID: &str = "decision_id";
 
+/// When the decision `d` was clicked: the first event of the person that names it.
+pub(super) const CLICKED_AT: &str = "(select min(e.at) from events as e
+    where e.profile_id = d.profile_id and e.at >= d.at
+      and e.properties like '%\"decision_id\":\"' || d.id || '\"%')";
+
 #[derive(Serialize)]
 struct NewRow<'a> {
     id: &'a str,

@@ -14,6 +14,7 @@ use crate::campaign::Kind;
 use crate::campaign::Trigger;
 use crate::catalog::offer::OfferKind;
 use crate::catalog::variant::CampaignEntry;
+use crate::decision::Channel;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::Slice;
@@ -158,13 +159,14 @@ impl Engine {
         if let Some(outcome) = canceled(&entry.campaign, subject) {
             return Verdict::stop(outcome);
         }
-        self.choose(subject, entry, slice, exhausted, now)
+        self.choose(subject, Channel::Mail, entry, slice, exhausted, now)
     }
 
-    /// Decides what somebody would get whom the gate lets pass: the second half of [`Engine::decide`].
+    /// Decides what somebody would be shown whom the gate lets pass: the second half of [`Engine::decide`].
     pub fn choose(
         &self,
         subject: &Subject,
+        channel: Channel,
         entry: &CampaignEntry,
         slice: Slice,
         exhausted: &Exhausted,
@@ -199,7 +201,7 @@ impl Engine {
             entry,
             facts: &facts,
             mails: &subject.mails,
-            customer: Customer::of(&history),
+            customer: Customer::of(&history).shown(channel),
             model: model.as_deref(),
             stage: placement.stage,
             locale: subject.profile.locale.as_deref(),

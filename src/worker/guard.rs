@@ -25,6 +25,8 @@ const RING_KEY: &str = "pilot";
 const WAITING: &str = "pilot";
 /// Mails of so many hours are judged.
 const WINDOW_HOURS: i64 = 7 * 24;
+/// An hour of the day comes to all zones within this time: from UTC+14 to UTC−12.
+const ZONES_HOURS: i64 = 26;
 
 /// The widest ring of a pilot that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,7 +179,8 @@ pub async fn review(store: &Store, catalog: &Catalog, now: Timestamp) -> Result<
 }
 
 /// Opens the next ring when the open one was watched long enough, and no limit is passed, by however few. A ring to
-/// which nobody belongs is watched as long, from when the first of the others asked: its people may live further west.
+/// which nobody belongs is watched from when the first of the others asked, until everybody has asked who is due within
+/// that time, all zones of the earth included.
 async fn widen(
     store: &Store,
     campaign: &Campaign,
@@ -192,18 +195,21 @@ async fn widen(
     if open.ring >= pilot.active_days.len() {
         return Ok(None);
     }
-    let Some(since) = open.watched_since else {
-        let first = match store.first_mail_since(&campaign.id, open.opened_at).await? {
-            None if store.waits_for(&campaign.id, WAITING).await? => Some(now),
-            first => first,
-        };
-        if first.is_some() {
-            keep(OpenRing { watched_since: first, ..open }).await?;
-        }
-        return Ok(None);
+    let first_mail = store.first_mail_since(&campaign.id, open.opened_at).await?;
+    let since = match first_mail.or(open.watched_since) {
+        Some(since) => since,
+        None if store.waits_for(&campaign.id, WAITING).await? => now,
+        None => return Ok(None),
     };
-    let met = store.reception(&campaign.id, since).await?;
-    if now < since + i64::from(pilot.step_hours).hours() || passed(&campaign.guard, &met, 1).is_some() {
+    if open.watched_since != Some(since) {
+        keep(OpenRing { watched_since: Some(since), ..open }).await?;
+    }
+    let step_hours = i64::from(pilot.step_hours);
+    let until = since + if first_mail.is_some() { step_hours } else { step_hours.max(ZONES_HOURS) }.hours();
+    if now < until || passed(&campaign.guard, &store.reception(&campaign.id, since).await?, 1).is_some() {
+        return Ok(None);
+    }
+    if first_mail.is_none() && store.waits_for_other(&campaign.id, WAITING, until).await? {
         return Ok(None);
     }
     keep(OpenRing::opened(open.ring + 1, now)).await?;

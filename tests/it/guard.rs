@@ -1,6 +1,7 @@
 //! Guard rails in the whole program: the most active first, and a stop by itself.
 
 use bespoke::campaign::CampaignId;
+use bespoke::profile::Profile;
 use bespoke::send::State;
 use bespoke::send::Suppression;
 use bespoke::store::Running;
@@ -76,12 +77,64 @@ async fn a_ring_to_which_nobody_belongs_is_passed() {
         assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
         app.at("2026-03-02T10:30:00Z").await;
         assert_eq!(reviewed(&app).await, []);
-        app.at("2026-03-03T10:29:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        app.at("2026-03-03T10:30:00Z").await;
+        app.at("2026-03-03T12:29:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "an hour of the day comes to all zones within 26 hours");
+        app.at("2026-03-03T12:30:00Z").await;
         assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
         app.runs_until_idle().await;
         assert_eq!(state_of(&app, "bo").await, (State::Sent, "sent".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_ring_whose_people_live_further_west_is_not_passed_without_them() {
+    let hourly = PILOT.1.replace("active_days = [30]", "active_days = [30], step_hours = 1");
+    for app in TestApp::on_each_database(&[(PILOT.0, &hourly)]).await {
+        app.given_profile("bo").await;
+        let west = |profile: &mut Profile| profile.time_zone = Some("America/Los_Angeles".to_owned());
+        app.given_profile_with("ana", west).await;
+        app.does("ana", "Product Viewed", json!({"product_id": "p1"})).await;
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        assert_eq!(app.plans().await, 2);
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
+        assert_eq!(reviewed(&app).await, [], "the watch begins");
+        app.at("2026-03-02T17:59:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "it is not ten o'clock in California yet");
+        app.at("2026-03-02T18:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "ana").await, (State::Sent, "sent".to_owned()));
+        app.at("2026-03-02T18:59:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "and begins again with the first mail");
+        app.at("2026-03-02T19:00:00Z").await;
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
+    }
+}
+
+#[tokio::test]
+async fn a_ring_whose_mails_are_held_up_is_not_passed_without_them() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+        }
+        app.does("ana", "Product Viewed", json!({"product_id": "p1"})).await;
+        app.at("2026-03-02T00:30:00Z").await;
+        reviewed(&app).await;
+        app.plans().await;
+        // Ana's mail meets a relay that does not answer for days.
+        let held_up = "update sends set state = 'deferred', reason = 'connect', due_at = due_at + 500000000 where profile_id = 'ana'";
+        app.database.execute(held_up).await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
+        for time in ["2026-03-02T10:30:00Z", "2026-03-03T12:30:00Z", "2026-03-05T12:30:00Z"] {
+            app.at(time).await;
+            assert_eq!(reviewed(&app).await, [], "on {}", app.database.name());
+        }
+        app.database.execute("update sends set state = 'expired' where profile_id = 'ana'").await;
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
     }
 }
 

@@ -1,6 +1,16 @@
 //! The whole loop of learning, simulated: decide, wait for answers, fit, decide again; tastes change meanwhile.
 
-use bespoke::learn::fit::{DecidedSend, Shown, fit, needed_after};
+use std::collections::BTreeMap;
+
+use bespoke::campaign::CampaignId;
+use bespoke::decision::Channel;
+use bespoke::decision::VariantId;
+use bespoke::learn::fit::{DecidedSend, fit, needed_after};
+use bespoke::select::features;
+use bespoke::select::features::ArmTraits;
+use bespoke::select::features::CampaignTraits;
+use bespoke::select::features::Customer;
+use bespoke::select::learnt::PolicyBody;
 use bespoke::select::model::heads::BaseRates;
 use bespoke::select::model::heads::Windows;
 use bespoke::select::model::vector::NamedFeatures;
@@ -8,6 +18,7 @@ use bespoke::select::model::{
     Arm, Chooser, FeatureId, FeatureSpace, Heads, Kind, SparseVector, Values, choose::ChoiceOptions,
     heads::Earned,
 };
+use bespoke::stage::Stage;
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -95,7 +106,7 @@ fn simulate(seed: u64) -> (Clicks, Heads) {
             let minutes = i64::from(random.random_range(5..48 * 60_u32));
             let features = world.stages[stage].plus(&world.variants[stage][choice.index]);
             sends.push(DecidedSend {
-                shown: Shown::ByMail,
+                channel: Channel::Mail,
                 send_id: format!("{day}-{number}"),
                 submitted_at: decided_at,
                 windows: Windows::default(),
@@ -123,6 +134,63 @@ fn the_policy_approaches_the_oracle_with_delays_and_drift() {
     let (earned, _) = simulate(1);
     let share = (earned.policy - earned.uniform) / (earned.oracle - earned.uniform);
     assert!(share > 0.5, "{share} of the oracle's gain: {earned:?}");
+}
+
+/// A shop whose pages are clicked ten times as often as its mails, and for another hero.
+#[test]
+fn what_works_on_pages_does_not_teach_mails() {
+    let campaign = CampaignId("tips".to_owned());
+    let arm = |hero: &str| ArmTraits {
+        id: VariantId(format!("tips/any/a+hero={hero}")),
+        stage: None,
+        options: BTreeMap::from([("hero".to_owned(), hero.to_owned())]),
+        offer: None,
+        tone: None,
+        category: None,
+        discount_percent: None,
+    };
+    let arms = ["photo", "quote"].map(arm);
+    let named = |hero: usize, channel: Channel| {
+        let customer = Customer::default().shown(channel);
+        features::named(&campaign, &arms[hero], Stage::Educate, &customer.facts, [0.0, 0.0])
+    };
+    let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+    let now = start + SignedDuration::from_hours(24 * 30);
+    let probability = |told: fn(Channel) -> Channel, hero: usize, channel: Channel| {
+        let mut body = PolicyBody::new(BaseRates::default());
+        let traits = CampaignTraits { campaign: campaign.clone(), arms: arms.to_vec() };
+        body.cover(&[traits]).unwrap();
+        let send = |number: usize| {
+            let (channel, hero) = ([Channel::Mail, Channel::Page][number % 2], number / 2 % 2);
+            let submitted_at = start + SignedDuration::from_mins(i64::try_from(number).unwrap());
+            let clicked = match (channel, hero) {
+                (Channel::Mail, 0) => number % 80 == 0,
+                (Channel::Page, 0) => number % 20 < 12,
+                _ => number % 40 < 4,
+            };
+            DecidedSend {
+                send_id: number.to_string(),
+                channel,
+                submitted_at,
+                windows: Windows::default(),
+                features: named(hero, told(channel)),
+                clicked_at: clicked.then(|| submitted_at + SignedDuration::from_mins(1)),
+                purchased_at: None,
+                unsubscribed_at: None,
+            }
+        };
+        let sends: Vec<DecidedSend> = (0..8_000).map(send).collect();
+        fit(&mut body.heads, &sends, now, now);
+        body.heads.click_probability(&named(hero, told(channel)).resolve(body.heads.space()).unwrap())
+    };
+    let (apart, as_one): (fn(Channel) -> Channel, fn(Channel) -> Channel) =
+        (|channel| channel, |_| Channel::Mail);
+    let mail = [0, 1].map(|hero| probability(apart, hero, Channel::Mail));
+    let page = [0, 1].map(|hero| probability(apart, hero, Channel::Page));
+    assert!(mail[0] < 0.07 && mail[0] < mail[1] && mail[1] < 0.15, "mails like quotes: {mail:?}");
+    assert!(page[0] > 0.5 && page[1] < 0.2, "pages like photos: {page:?}");
+    let confused = [0, 1].map(|hero| probability(as_one, hero, Channel::Mail));
+    assert!(confused[0] > 0.2 && confused[0] > confused[1], "not told apart, pages would speak for mails");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A draw that falls on an offer whose coupons have just run out is made again, by a number of its own.
 
 use bespoke::campaign::Kind;
+use bespoke::decision::Channel;
 use bespoke::decision::Choice;
 use bespoke::decision::Decision;
 use bespoke::decision::Slice;
@@ -54,7 +55,7 @@ async fn the_second_draw_does_not_depend_on_where_the_first_fell() {
     let engine = app.engine().await;
     let entry = engine.catalog.campaigns().find(|entry| entry.campaign.id.as_str() == "deal").unwrap();
     let drawn = |subject: &Subject, exhausted: &Exhausted| -> Box<Plan> {
-        match engine.choose(subject, entry, Slice::Policy, exhausted, app.now()) {
+        match engine.choose(subject, Channel::Mail, entry, Slice::Policy, exhausted, app.now()) {
             Verdict::Go(plan) => plan,
             stopped @ Verdict::Stop { .. } => panic!("{stopped:?}"),
         }

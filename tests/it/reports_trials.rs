@@ -93,6 +93,32 @@ async fn a_person_counts_once_in_a_test_when_their_days_are_over() {
 }
 
 #[tokio::test]
+async fn who_was_held_out_is_not_denied_while_their_days_are_not_over() {
+    let held_back = AB[0].1.replace("holdout_percent = 0", "holdout_percent = 50");
+    let files = [(AB[0].0, held_back.as_str()), AB[1], AB[2], AB[3]];
+    for app in TestApp::on_each_database(&files).await {
+        for number in 0..30 {
+            app.given_profile(&format!("p{number:02}")).await;
+        }
+        app.at("2026-03-02T00:30:00Z").await;
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let tell = async |time: &str| {
+            app.at(time).await;
+            let lift = told(&app, "lift").await;
+            (lift["tables"]["groups"]["rows"][0]["sizes"].clone(), lift["notes"].to_string())
+        };
+        let (sizes, notes) = tell("2026-03-03T10:00:00Z").await;
+        assert_eq!(sizes, "too early to compare");
+        assert!(notes.contains("whose 7 days after the first send are over") && !notes.contains("held out"));
+        let (sizes, notes) = tell("2026-03-20T10:00:00Z").await;
+        assert_eq!(sizes, "as dealt");
+        assert!(!notes.contains("are over") && !notes.contains("held out"), "{notes}");
+    }
+}
+
+#[tokio::test]
 async fn all_campaigns_together_are_judged_by_the_global_holdout() {
     let daily = |hour: u32| {
         format!(

@@ -12,9 +12,9 @@ use bespoke::decision::TemplateHash;
 use bespoke::decision::VariantId;
 use bespoke::send::Outcome;
 use bespoke::send::ScheduledSend;
+use bespoke::send::State;
 use bespoke::send::Suppression;
 use bespoke::stage::Stage;
-use bespoke::store::ClickedSend;
 use bespoke::store::DECISION_ID;
 use bespoke::store::StoredModel;
 use jiff::Timestamp;
@@ -112,16 +112,6 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         // What went out at that time or before is not asked for.
         let out = all[0].submitted_at;
         assert_eq!(store.rewarded_sends(&campaign, &early, out, 10).await.unwrap(), []);
-        let clicked = store.clicked_sends(&campaign, &early, ever, 10).await.unwrap();
-        let expected = ClickedSend {
-            send: sends[1].id.clone(),
-            profile: sends[1].profile.clone(),
-            decided_at: all[1].decided_at,
-            submitted_at: all[1].submitted_at,
-            clicked_at: at,
-        };
-        assert_eq!(clicked, [expected]);
-        assert_eq!(store.clicked_sends(&campaign, &early, out, 10).await.unwrap(), []);
         // The fourth mail has not been put on the wire.
         assert_eq!(store.earliest_in_flight().await.unwrap(), None);
         let counts = store.sends_by_variant().await.unwrap();
@@ -158,8 +148,50 @@ async fn what_pages_showed_is_read_with_the_first_event_that_names_it() {
         let expected = [(&shown[0].send, None), (&shown[1].send, Some(start() + 4.minutes()))];
         assert_eq!(found, expected, "{}", database.name());
         assert_eq!(store.rewarded_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
+        // Whose an order is, is asked of every policy's.
+        let clicked = store.clicked_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap();
+        let found: Vec<_> = clicked.iter().map(|one| (&one.send, one.submitted_at, one.clicked_at)).collect();
+        let at = |minutes: i64| start() + minutes.minutes();
+        assert_eq!(found, [(&shown[1].send, at(2), at(4)), (&shown[2].send, at(3), at(5))]);
+        assert_eq!(store.clicked_visits(&campaign, &(at(2), "~".to_owned()), 1).await.unwrap(), clicked[1..]);
         let counts = store.sends_by_variant().await.unwrap();
         assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_was_sent_again_long_after_its_decision_is_still_read() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana", "bo"]).await;
+        let sends: Vec<_> =
+            ["ana", "bo"].iter().map(|name| send(name, "1", Kind::Lifecycle, start())).collect();
+        store.plan(&sends).await.unwrap();
+        let claimed = claim(&database, start(), 10, "w").await;
+        let decisions: Vec<_> = sends.iter().map(|send| decision(send, start(), "thompson")).collect();
+        store.save_decisions(&decisions).await.unwrap();
+        let outcomes = [sent(), Outcome::terminal(State::Failed, "policy", "554")];
+        for (send, outcome) in sends.iter().zip(outcomes) {
+            let one = claimed.iter().find(|claimed| claimed.send.id == send.id).unwrap();
+            store.mark_submitting(&[mark(one)], &[], start()).await.unwrap();
+            store.record_outcomes(&[settlement(one, outcome)], SOFT_MAX, start()).await.unwrap();
+        }
+        let later = start() + (30 * 24).hours();
+        database.set_now(later).await;
+        assert_eq!(store.retry(&[sends[1].id.clone()], later).await.unwrap(), 1);
+        let again = claim(&database, later, 10, "w2").await;
+        store.mark_submitting(&[mark(&again[0])], &[], later).await.unwrap();
+        store.record_outcomes(&[settlement(&again[0], sent())], SOFT_MAX, later).await.unwrap();
+        let (campaign, ever) = (CampaignId("picks".to_owned()), (Timestamp::MIN, "~".to_owned()));
+        let late = async |decided_until: Timestamp, submitted_after: Timestamp| {
+            let found = store.rewarded_late(&campaign, &ever, decided_until, submitted_after, 10).await;
+            found.unwrap().into_iter().map(|send| send.send).collect::<Vec<_>>()
+        };
+        let month = later - 1.hour();
+        assert_eq!(late(month, month).await, [sends[1].id.clone()], "on {}", database.name());
+        assert_eq!(late(month, start() - 1.hour()).await, [sends[1].id.clone()], "the other was in time");
+        assert_eq!(late(start() - 1.hour(), month).await, [], "read with those of its time");
+        assert_eq!(late(month, later).await, [], "learnt already");
     }
 }
 
@@ -257,5 +289,15 @@ async fn a_campaign_knows_its_first_mail_and_who_waits() {
         store.record_outcomes(&[settlement(&claimed[0], later)], SOFT_MAX, start()).await.unwrap();
         assert!(store.waits_for(&campaign, "pilot").await.unwrap());
         assert!(!store.waits_for(&campaign, "quiet_hours").await.unwrap());
+        // One waits for the pilot; another, for something else, and is due in time to be asked.
+        let other = async |hours: i64| {
+            store.waits_for_other(&campaign, "pilot", start() + hours.hours()).await.unwrap()
+        };
+        store.record_outcomes(&[], SOFT_MAX, start()).await.unwrap();
+        assert!(other(0).await, "the fourth mail was claimed and nothing came of it yet");
+        database.execute("update sends set state = 'canceled' where state = 'leased'").await;
+        assert!(!other(9).await);
+        store.plan(&[send("bo", "2", Kind::Lifecycle, start() + 5.hours())]).await.unwrap();
+        assert_eq!((other(4).await, other(5).await), (false, true));
     }
 }

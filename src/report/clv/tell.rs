@@ -162,9 +162,14 @@ impl Findings {
         {
             let last = frequency == LAST_GROUP_FREQUENCY as usize;
             let name = if last { format!("{frequency}+") } else { frequency.to_string() };
+            let times = match frequency {
+                0 => "never".to_owned(),
+                1 => "once".to_owned(),
+                _ => format!("{name} times"),
+            };
             let count = as_f64(group.customers);
             table.row([
-                Cell::text(format!("{name} times")),
+                Cell::text(times),
                 Cell::count(group.customers),
                 Cell::exact(Some(group.predicted / count)),
                 Cell::exact(Some(group.actual / count)),

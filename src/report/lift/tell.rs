@@ -136,6 +136,7 @@ fn groups(trials: &[Told]) -> Section {
         let sizes = trial.sizes();
         let ratio = findings.as_ref().map(|findings| findings.sample_ratio);
         let verdict = match ratio.map(|ratio| ratio.verdict) {
+            None if trial.too_young.iter().any(|people| *people > 0) => "too early to compare",
             None => "nobody to compare with",
             Some(RatioVerdict::Holds) => "as dealt",
             Some(RatioVerdict::Fails) => "NOT as dealt: trust no figure",
@@ -144,7 +145,7 @@ fn groups(trials: &[Told]) -> Section {
             Cell::text(campaign),
             Cell::count(sizes[0]),
             Cell::count(sizes[1]),
-            Cell::count(trial.too_young),
+            Cell::count(trial.too_young.iter().sum::<usize>()),
             Cell::text(verdict),
             Cell::exact(ratio.map(|ratio| ratio.p_value)),
         ]);
@@ -165,18 +166,28 @@ fn notes(trials: &[Told], sources: &Sources<'_>) -> Vec<String> {
     if trials.is_empty() {
         notes.push("no lifecycle campaign dealt with anybody in this period".to_owned());
     }
-    let without = |wanted: fn(&Trial) -> bool| -> Vec<&str> {
-        let lone = trials.iter().filter(|(_, trial, findings)| findings.is_none() && wanted(trial));
-        lone.map(|(campaign, ..)| campaign.as_str()).collect()
-    };
-    let unheld = without(|trial| trial.sizes()[1] == 0);
+    let [mut unheld, mut young, mut small] = [const { Vec::new() }; 3];
+    for (campaign, trial, _) in trials.iter().filter(|(.., findings)| findings.is_none()) {
+        let why = match (trial.sizes()[1] + trial.too_young[1], trial.too_young) {
+            (0, _) => &mut unheld,
+            (_, [0, 0]) => &mut small,
+            _ => &mut young,
+        };
+        why.push(campaign.as_str());
+    }
     if !unheld.is_empty() {
         notes.push(format!(
             "nobody is held out yet of {}: their effect cannot be known. Where few people were dealt with, wait; else set `holdout_percent` in the campaign.toml, or `holdout.percent` for all",
             unheld.join(", ")
         ));
     }
-    let small = without(|trial| trial.sizes()[1] > 0);
+    if !young.is_empty() {
+        notes.push(format!(
+            "too few people on a side whose {} days after the first send are over, so nothing is compared yet: {}. Wait, or count fewer --days",
+            sources.scope.days,
+            young.join(", ")
+        ));
+    }
     if !small.is_empty() {
         notes.push(format!("too few people on a side, so nothing is compared: {}", small.join(", ")));
     }

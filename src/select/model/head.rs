@@ -23,6 +23,7 @@ use super::posterior::{Evidence, GroupPrior, Posterior, PriorByFeature, Score, d
 use super::shrink::reestimate;
 use super::space::FeatureSpace;
 use super::vector::SparseVector;
+use crate::decision::Channel;
 
 /// What was learnt is worth half after this time.
 pub const HALF_LIFE: SignedDuration = SignedDuration::from_hours(60 * 24);
@@ -41,6 +42,8 @@ pub struct Observation<'a> {
     pub since: Timestamp,
     /// When the answer is too late to count; at most the head's window after `at`.
     pub until: Timestamp,
+    /// Where it was shown: pages are answered at another pace than mails.
+    pub channel: Channel,
     /// The features of the customer and the chosen arm together.
     pub features: &'a SparseVector,
     /// When the answer came, if it did.
@@ -81,7 +84,11 @@ pub struct Head {
     half_life: SignedDuration,
     priors: Vec<GroupPrior>,
     evidence: Evidence,
+    /// How late mails are answered.
     delay: DelayCurve,
+    /// How late pages are, once one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    page_delay: Option<DelayCurve>,
     /// Everything that went out at or before this has been absorbed.
     watermark: Option<Timestamp>,
     published: Posterior,
@@ -98,6 +105,7 @@ impl Head {
             priors: Vec::new(),
             evidence: Evidence::default(),
             delay: DelayCurve::new(window),
+            page_delay: None,
             watermark: None,
             published: Posterior::default(),
         };
@@ -114,7 +122,9 @@ impl Head {
     /// How long an answer may take from now on; what was learnt stays. Whatever the watermark passed stays closed.
     pub fn set_window(&mut self, window: SignedDuration) {
         if window != self.window {
-            self.delay = self.delay.with_window(window);
+            for delay in self.delays() {
+                *delay = delay.with_window(window);
+            }
             self.window = window;
         }
     }
@@ -164,8 +174,23 @@ impl Head {
     }
 
     /// How late answers come.
-    pub fn delay(&self) -> &DelayCurve {
-        &self.delay
+    pub fn delay(&self, channel: Channel) -> &DelayCurve {
+        match channel {
+            Channel::Mail => &self.delay,
+            Channel::Page => self.page_delay.as_ref().unwrap_or(&self.delay),
+        }
+    }
+
+    fn delays(&mut self) -> impl Iterator<Item = &mut DelayCurve> {
+        [&mut self.delay].into_iter().chain(&mut self.page_delay)
+    }
+
+    fn count_delay(&mut self, send: &Kept, answered_at: Timestamp) {
+        let curve = match send.channel {
+            Channel::Mail => &mut self.delay,
+            Channel::Page => self.page_delay.get_or_insert_with(|| DelayCurve::new(self.window)),
+        };
+        curve.count(answered_at.duration_since(send.since), send.weight);
     }
 
     /// Learns from a batch; see the module about what a batch must hold. Its order does not matter.
@@ -215,10 +240,8 @@ impl Head {
             course.open.push(Kept::of(send));
             course.report.open += 1;
             if course.open.len() == course.at_once {
-                // Open sends are absorbed by a copy, when all the closed ones are in.
-                if !course.closed.is_empty() {
-                    self.absorb(space, course, course.closes);
-                }
+                // Open sends are absorbed by a copy of what all closed ones so far have said.
+                self.close(space, course);
                 self.sketch(space, course);
             }
         }
@@ -226,14 +249,18 @@ impl Head {
 
     /// Ends a fit: publishes what is believed now.
     pub fn finish(&mut self, space: &FeatureSpace, mut course: Course) -> FitReport {
-        if self.watermark.is_none_or(|watermark| course.closes > watermark) || !course.closed.is_empty() {
-            let closes = course.closes;
-            self.absorb(space, &mut course, closes);
-        }
+        self.close(space, &mut course);
         self.sketch(space, &mut course);
         let prior = PriorByFeature::new(space, &self.priors);
         self.published = course.draft.as_ref().unwrap_or(&self.evidence).posterior(&prior);
         course.report
+    }
+
+    /// Absorbs the closed sends that are left, and moves the watermark to where they end.
+    fn close(&mut self, space: &FeatureSpace, course: &mut Course) {
+        if self.watermark.is_none_or(|watermark| course.closes > watermark) || !course.closed.is_empty() {
+            self.absorb(space, course, course.closes);
+        }
     }
 
     /// Absorbs the closed sends and moves the watermark to `until`, or leaves it where it is further.
@@ -241,20 +268,25 @@ impl Head {
         let from = self.watermark.unwrap_or(until);
         let until = until.max(from);
         let half_lives = until.duration_since(from).as_secs_f64() / self.half_life.as_secs_f64();
-        self.evidence.fade((-half_lives).exp2());
-        self.delay.fade((-half_lives).exp2());
+        let factor = (-half_lives).exp2();
+        self.evidence.fade(factor);
+        self.delays().for_each(|delay| delay.fade(factor));
         self.watermark = Some(until);
         let mut rows = Rows::default();
         for send in course.closed.drain(..) {
             let answered = send.answered_at.filter(|at| *at <= send.until);
             if let Some(at) = answered {
-                self.delay.count(at.duration_since(send.since), send.weight);
+                self.count_delay(&send, at);
             }
             let outcome = if answered.is_some() { Outcome::Positive } else { Outcome::Negative };
             rows.push(&[&send.features], outcome, send.weight);
         }
         let prior = PriorByFeature::new(space, &self.priors);
         self.evidence.absorb(&prior, &rows, Effort::EXACT);
+        // Closed sends that come behind open ones: the copy with the open ones was made without them.
+        if let Some(draft) = &mut course.draft {
+            draft.absorb(&prior, &rows, Effort::EXACT);
+        }
         self.priors = reestimate(space, &self.priors, &self.evidence);
     }
 
@@ -264,7 +296,7 @@ impl Head {
         for send in course.open.drain(..) {
             let outcome = match send.answered_at {
                 Some(at) if at <= course.now && at <= send.until => Outcome::Positive,
-                _ => Outcome::Pending(self.delay.arrived_of(
+                _ => Outcome::Pending(self.delay(send.channel).arrived_of(
                     course.now.duration_since(send.since),
                     send.until.duration_since(send.since),
                 )),
@@ -299,6 +331,7 @@ pub struct Course {
 struct Kept {
     since: Timestamp,
     until: Timestamp,
+    channel: Channel,
     features: SparseVector,
     answered_at: Option<Timestamp>,
     weight: f64,
@@ -309,6 +342,7 @@ impl Kept {
         Self {
             since: send.since,
             until: send.until,
+            channel: send.channel,
             features: send.features.clone(),
             answered_at: send.answered_at,
             weight: send.weight,

@@ -24,6 +24,9 @@ const PLACED: &str = "placed";
 const ROUND: &str = "round";
 /// Evidence decays over days: it is looked at again once in this time.
 const ROUND_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// Events after which people are placed in one plan, at most: a shop that has just brought its history does not wait
+/// with everything else that is planned until all of it was gone through.
+const ACTIVE_ROWS_MAX: usize = 100_000;
 /// People of a round that are placed in one plan, at most.
 const ROUND_ROWS_MAX: usize = 20_000;
 
@@ -42,14 +45,15 @@ async fn place_the_active(store: &Store, engine: &Engine, now: Timestamp) -> Res
     let names: Vec<&str> = event::name::ALL.iter().copied().chain(own).collect();
     let known = store.plan_cursor(&everybody(), PLACED).await?;
     let mut after = known.and_then(|text| Arrival::parse(&text)).unwrap_or_default();
-    loop {
+    for _ in 0..ACTIVE_ROWS_MAX / PAGE_ROWS {
         let page = store.events_after(&names, after, PAGE_ROWS).await?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else { break };
         after = *last;
         let ids: HashSet<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
         place(store, engine, &ids.into_iter().collect::<Vec<_>>(), now).await?;
         store.set_plan_cursor(&everybody(), PLACED, &after.to_string()).await?;
     }
+    Ok(())
 }
 
 /// How far a round has come.

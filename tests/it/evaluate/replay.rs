@@ -203,6 +203,40 @@ fn every_policy_runs_and_the_table_says_what_json_says() {
 }
 
 #[test]
+fn while_all_rewards_are_alike_probabilities_are_still_probabilities() {
+    let rows: String = (0..900).map(|row| format!("a{},0,{}\n", row % 3, row % 7)).collect();
+    let files = folder(&[("log.csv", &format!("offer,reward,age\n{rows}"))]);
+    let (log, out) = (path(&files, "log.csv"), path(&files, "out.csv"));
+    for policy in ["thompson", "beta", "squarecb", "egreedy", "uniform"] {
+        let words = [
+            "replay",
+            "--log",
+            &log,
+            "--action",
+            "offer",
+            "--reward",
+            "reward",
+            "--propensity",
+            "0.333333",
+            "--context",
+            "age",
+            "--batch",
+            "50",
+            "--policy",
+            policy,
+            "--decisions",
+            &out,
+        ];
+        let value = &json(&words, 0)["all_rows"]["mean_reward"];
+        assert_eq!(value.as_f64(), Some(0.0), "{policy}");
+        for (_, p) in decisions(&out).1 {
+            assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{policy}: {p:?}");
+            assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{policy}: {p:?}");
+        }
+    }
+}
+
+#[test]
 fn rows_are_taken_in_the_order_that_is_asked_for() {
     let text = offers(1_200, Effects::Alike, 0.2, 8);
     let mut lines: Vec<&str> = text.lines().collect();

@@ -4,6 +4,7 @@ use bespoke::campaign::CampaignId;
 use bespoke::http::Scope;
 use bespoke::learn::orders::OrderBook;
 use bespoke::learn::teach::teach;
+use bespoke::select::features::FACTS;
 use bespoke::store::RewardedSend;
 use jiff::Timestamp;
 use reqwest::Method;
@@ -69,6 +70,8 @@ async fn a_page_gets_content_with_its_exact_probability_and_what_comes_of_it_rew
         let logged = outcomes(&app).await.remove(0);
         assert_eq!((logged.send.as_str(), logged.profile.as_str()), (id.as_str(), "ana"));
         assert_eq!((logged.variant.as_str(), logged.clicked_at), (chosen["variant"].as_str().unwrap(), None));
+        let model_saw = logged.scoring.customer;
+        assert_eq!(model_saw[FACTS.iter().position(|fact| *fact == "on a page").unwrap()], 1.0);
         let kept =
             app.database.store.person(&given::id("ana")).await.unwrap().remove("web_decisions").unwrap();
         assert_eq!(kept[0]["body"]["candidates"].as_array().unwrap().len(), 4);
@@ -116,6 +119,11 @@ async fn the_policy_learns_from_what_visitors_of_pages_did_as_from_mails() {
             heads.click.posterior().mean(feature.index()).unwrap()
         };
         assert!(weight("page/hero=big") > weight("page/hero=small"), "on {}", app.database.name());
+        let own = |hero: &str| weight(&format!("on a page×page/hero={hero}"));
+        assert!(
+            own("big") > own("small") && weight("on a page") != 0.0,
+            "pages have coefficients of their own"
+        );
     }
 }
 

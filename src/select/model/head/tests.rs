@@ -47,7 +47,8 @@ fn observations(sends: &[Sent], now: Timestamp) -> Vec<Observation<'_>> {
         .map(|sent| {
             let (at, answered_at) = observe(sent);
             let (send_id, features) = (sent.id.as_str(), &sent.features);
-            Observation { send_id, at, since: at, until: at + WINDOW, features, answered_at, weight: 1.0 }
+            let (until, channel) = (at + WINDOW, Channel::Mail);
+            Observation { send_id, at, since: at, until, channel, features, answered_at, weight: 1.0 }
         })
         .collect()
 }
@@ -69,6 +70,51 @@ fn a_fit_applied_twice_changes_nothing() {
     // 100 h − 72 h = 28 h are closed, both ends of the hour counted.
     assert_eq!((first.absorbed, first.open, first.known), (28 * 60 + 1, 6_000 - 28 * 60 - 1, 0));
     assert_eq!((second.absorbed, second.open, second.known), (0, 6_000 - 28 * 60 - 1, 28 * 60 + 1));
+}
+
+#[test]
+fn closed_sends_that_come_behind_open_ones_are_in_what_is_published() {
+    let (space, ids) = space();
+    let sends = sends(&ids, start(), 6_000, 7);
+    let now = start() + 100 * HOUR;
+    let mut given = observations(&sends, now);
+    // As in a reading by decision: the first to go out come last. Of the last arm nothing else is known.
+    given.rotate_left(1_500);
+    given.retain(|send| send.at <= start() + 24 * HOUR || !send.features.iter().any(|(id, _)| id == ids[3]));
+    let fitted = |at_once: usize| {
+        let mut head = Head::new(&space, 0.1, WINDOW);
+        let mut course = Course { at_once, ..head.begin(&space, now, now) };
+        given.iter().for_each(|send| head.take(&space, &mut course, send));
+        head.finish(&space, course);
+        head.score(&SparseVector::new(vec![(ids[3], 1.0)]).unwrap())
+    };
+    let (whole, by_parts) = (fitted(10_000), fitted(1_000));
+    assert!((whole.mean - by_parts.mean).abs() < 0.3, "{whole:?} and {by_parts:?}");
+    assert!((0.7..1.5).contains(&(whole.variance / by_parts.variance)), "{whole:?} and {by_parts:?}");
+}
+
+#[test]
+fn answers_on_pages_do_not_hurry_mails() {
+    let (space, ids) = space();
+    let sends = sends(&ids, start(), 6_000, 8);
+    let now = start() + 200 * HOUR;
+    let mut given = observations(&sends, now);
+    let mut head = Head::new(&space, 0.1, WINDOW);
+    let delay = |head: &Head, channel| head.delay(channel).arrived(HOUR);
+    let learn = |head: &mut Head, observations: &[Observation<'_>]| {
+        head.fit(&space, Batch { observations, complete_until: now, now });
+    };
+    for page in given.iter_mut().step_by(2) {
+        page.channel = Channel::Page;
+        page.answered_at = page.answered_at.map(|_| page.at + SignedDuration::from_secs(20));
+    }
+    learn(&mut head, &given);
+    let mut mails_alone = Head::new(&space, 0.1, WINDOW);
+    given.retain(|send| send.channel == Channel::Mail);
+    learn(&mut mails_alone, &given);
+    assert!(delay(&head, Channel::Page) > 0.9);
+    let mails = [&head, &mails_alone].map(|head| delay(head, Channel::Mail));
+    assert!((mails[0] - mails[1]).abs() < 1e-12 && mails[0] < 0.1, "{mails:?}");
 }
 
 #[test]
