@@ -204,8 +204,11 @@ fn every_policy_runs_and_the_table_says_what_json_says() {
 
 #[test]
 fn while_all_rewards_are_alike_probabilities_are_still_probabilities() {
-    let rows: String = (0..900).map(|row| format!("a{},0,{}\n", row % 3, row % 7)).collect();
-    let files = folder(&[("log.csv", &format!("offer,reward,age\n{rows}"))]);
+    let mut rows = "offer,reward,age\n".to_owned();
+    for row in 0..900 {
+        writeln!(rows, "a{},0,{}", row % 3, row % 7).unwrap();
+    }
+    let files = folder(&[("log.csv", &rows)]);
     let (log, out) = (path(&files, "log.csv"), path(&files, "out.csv"));
     for policy in ["thompson", "beta", "squarecb", "egreedy", "uniform"] {
         let words = [

@@ -84,7 +84,9 @@ fn closed_sends_that_come_behind_open_ones_are_in_what_is_published() {
     let fitted = |at_once: usize| {
         let mut head = Head::new(&space, 0.1, WINDOW);
         let mut course = Course { at_once, ..head.begin(&space, now, now) };
-        given.iter().for_each(|send| head.take(&space, &mut course, send));
+        for send in &given {
+            head.take(&space, &mut course, send);
+        }
         head.finish(&space, course);
         head.score(&SparseVector::new(vec![(ids[3], 1.0)]).unwrap())
     };
