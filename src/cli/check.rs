@@ -30,6 +30,9 @@ pub struct Check {
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Exits with 1 for warnings, too
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 /// For whom the result is printed.
@@ -60,7 +63,8 @@ impl Check {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
             _ => {}
         }
-        Ok(if report.count(Severity::Error) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let denied = if self.deny_warnings { report.faults.len() } else { report.count(Severity::Error) };
+        Ok(if denied == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -14,6 +14,7 @@ use lettre::message::header;
 use lettre::message::header::ContentDisposition;
 use lettre::message::header::ContentTransferEncoding;
 use lettre::message::header::ContentType;
+use lettre::message::header::Header;
 use lettre::message::header::HeaderName;
 use lettre::message::header::HeaderValue;
 use lettre::message::header::Headers;
@@ -27,6 +28,10 @@ use crate::send::SendId;
 
 /// Longest header value that is composed, in bytes; what people put into names and subjects is cut there.
 const HEADER_TEXT_BYTES_MAX: usize = 900;
+/// Longest name that is written as a quoted string, in bytes: it fits a line.
+const QUOTED_NAME_BYTES_MAX: usize = 60;
+/// Lines of headers should not be longer (RFC 5322 2.1.1), in bytes.
+const LINE_BYTES_MAX: usize = 78;
 
 /// Everything a mail is made of. The same values give the same bytes.
 #[derive(Debug)]
@@ -160,13 +165,13 @@ impl Mail<'_> {
         let name = self.to_name.map(header_text).filter(|name| !name.is_empty());
         let date = UNIX_EPOCH + Duration::from_millis(u64::try_from(self.date.as_millisecond()).unwrap_or(0));
         let mut headers = Headers::with_capacity(12);
-        headers.set(header::From::from(Mailboxes::from(clean(self.from))));
-        headers.set(header::To::from(Mailboxes::from(Mailbox::new(name, self.to.to_lettre()))));
+        set_mailbox::<header::From>(&mut headers, clean(self.from));
+        set_mailbox::<header::To>(&mut headers, Mailbox::new(name, self.to.to_lettre()));
         headers.set(header::Subject::from(header_text(self.subject)));
         headers.set(header::Date::from(date));
         headers.set(header::MessageId::from(message_id(self.send, self.message_id_domain)));
         if let Some(reply_to) = self.reply_to {
-            headers.set(header::ReplyTo::from(Mailboxes::from(clean(reply_to))));
+            set_mailbox::<header::ReplyTo>(&mut headers, clean(reply_to));
         }
         for (name, value) in self.extra_headers() {
             headers.insert_raw(raw_header(name, value)?);
@@ -278,6 +283,31 @@ fn raw_header(name: &'static str, value: String) -> Result<HeaderValue, ComposeE
 fn clean(mailbox: &Mailbox) -> Mailbox {
     let name = mailbox.name.as_deref().map(header_text).filter(|name| !name.is_empty());
     Mailbox::new(name, mailbox.email.clone())
+}
+
+fn set_mailbox<H: Header + From<Mailboxes>>(headers: &mut Headers, mailbox: Mailbox) {
+    match quoted(H::name(), &mailbox) {
+        Some(header) => headers.insert_raw(header),
+        None => headers.set(H::from(Mailboxes::from(mailbox))),
+    }
+}
+
+/// A mailbox whose name is ASCII but more than words, as a quoted string of RFC 5322: lettre writes `Salt & Co` in base64,
+/// which people cannot read in logs and filters hold against a mail. `None` for those that lettre writes well.
+fn quoted(header: HeaderName, mailbox: &Mailbox) -> Option<HeaderValue> {
+    let name = mailbox.name.as_deref()?;
+    let written_well = |byte: u8| byte.is_ascii_alphanumeric() || b" -_.\"\\".contains(&byte);
+    if name.bytes().all(written_well) || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return None;
+    }
+    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+    if name.len() > QUOTED_NAME_BYTES_MAX {
+        return None;
+    }
+    let raw = format!("\"{name}\" <{}>", mailbox.email);
+    let fits = header.len() + ": ".len() + raw.len() <= LINE_BYTES_MAX;
+    let line = if fits { raw.clone() } else { raw.replacen("\" <", "\"\r\n <", 1) };
+    Some(HeaderValue::dangerous_new_pre_encoded(header, raw, line))
 }
 
 /// One line of text for a header: controls, line and paragraph separators and the marks that reorder text are

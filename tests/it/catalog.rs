@@ -154,5 +154,5 @@ fn campaigns_and_offers_are_checked_against_everything_that_they_name() {
 
 #[test]
 fn what_only_shows_with_people_is_found() {
-    refuses("samples", 27);
+    refuses("samples", 29);
 }

@@ -57,6 +57,29 @@ async fn from_a_file_of_orders_to_a_mail_and_why_it_was_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_warns_of_subjects_that_inboxes_cut_and_fails_only_when_asked_to() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    let subject = "Everything that came in this week and that you should have a look at today";
+    for (file, subject) in [("news/any/hello.mjml", subject), ("receipt/any/receipt.mjml", "Thank you")] {
+        let file = program.folder.path().join("templates").join(file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (_, rest) = text.split_once("\n+++").unwrap();
+        let head = format!("+++\nsubject = \"{subject}\"\npreheader = \"New\"\n+++");
+        std::fs::write(&file, head + rest).unwrap();
+    }
+    for (words, code) in [(&["check"][..], 0), (&["check", "--deny-warnings"], 1)] {
+        let output = program.command(&[], words).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            said.contains("the subject is over 70 characters") && said.contains("hello.mjml:2"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_test_mail_goes_to_its_author_over_smtp_and_leaves_no_trace() {
     let catcher = Catcher::start().await.unwrap();
     let program = shop(&catcher).await;

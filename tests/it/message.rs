@@ -79,6 +79,41 @@ fn headers(message: &Message<'_>) -> Vec<String> {
 }
 
 #[test]
+fn names_in_ascii_are_readable_as_they_are_sent() {
+    let long = format!("{} & {}", "A".repeat(26), "B".repeat(26));
+    let two_lines = format!("From: \"{long}\"\r\n <hello@shop.test>\r\n");
+    for (name, line) in [
+        ("Salt & Pepper", "From: \"Salt & Pepper\" <hello@shop.test>\r\n"),
+        ("O'Neill, Ana (Shop)", "From: \"O'Neill, Ana (Shop)\" <hello@shop.test>\r\n"),
+        ("A \"quoted\" \\ name & more", "From: \"A \\\"quoted\\\" \\\\ name & more\" <hello@shop.test>\r\n"),
+        ("x\" <eve@evil.test>, \"y!", "From: \"x\\\" <eve@evil.test>, \\\"y!\" <hello@shop.test>\r\n"),
+        (long.as_str(), two_lines.as_str()),
+        ("Käse & Brot", "From: =?utf-8?b?S8Okc2UgJiBCcm90?= <hello@shop.test>\r\n"),
+        (&format!("{} &", "C".repeat(200)), "From: =?utf-8?b?"),
+    ] {
+        let mut parts = Parts::new("ana@example.test");
+        parts.from = Mailbox::new(Some(name.to_owned()), "hello@shop.test".parse().unwrap());
+        let mut mail = parts.mail();
+        mail.reply_to = Some(&parts.from);
+        mail.to_name = Some(name);
+        let bytes = mail.compose().unwrap().bytes;
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.contains(line), "{name}: {text}");
+        let head = text.split("\r\n\r\n").next().unwrap();
+        assert!(head.lines().all(|line| line.len() <= 78), "{head}");
+        let message = MessageParser::new().parse(&bytes).unwrap();
+        let mailbox = |header: Option<&mail_parser::Address<'_>>| {
+            let addresses = header.unwrap().as_list().unwrap().to_vec();
+            assert_eq!(addresses.len(), 1, "{name}");
+            (addresses[0].name().unwrap().to_owned(), addresses[0].address().unwrap().to_owned())
+        };
+        let own = (name.to_owned(), "hello@shop.test".to_owned());
+        assert_eq!((mailbox(message.from()), mailbox(message.reply_to())), (own.clone(), own));
+        assert_eq!(mailbox(message.to()), (name.to_owned(), "ana@example.test".to_owned()));
+    }
+}
+
+#[test]
 fn a_lifecycle_mail_has_just_the_headers_that_it_should() {
     let parts = Parts::new("ana@example.test");
     let composed = parts.mail().compose().unwrap();

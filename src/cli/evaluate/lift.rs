@@ -91,7 +91,7 @@ impl LiftArgs {
         let ratio = findings.sample_ratio;
         if ratio.verdict == RatioVerdict::Fails {
             lines.push(format!(
-                "NOT TO BE TRUSTED: the arms do not have the sizes that they were dealt (p = {}).",
+                "NOT TO BE TRUSTED: the arms do not have the sizes that they were dealt ({}).",
                 p_text(Some(ratio.p_value))
             ));
             lines.push("Something decided who is counted. If the split was not meant to be equal, say so with --expected-split.".to_owned());
@@ -110,7 +110,7 @@ impl LiftArgs {
             ]);
         }
         lines.push(grid.to_string());
-        lines.push(format!("Sample ratio test: p = {}", p_text(Some(ratio.p_value))));
+        lines.push(format!("Sample ratio test: {}", p_text(Some(ratio.p_value))));
         for comparison in &findings.comparisons {
             lines.push(String::new());
             lines.push(format!(
@@ -258,9 +258,9 @@ fn verdict_text(comparison: &Comparison, ratio: RatioVerdict, power: f64) -> Str
         Verdict::NotJudged => {
             return "Not judged: nothing varies, or too few of an arm have another value than 0.".to_owned();
         }
-        Verdict::Higher => format!("significantly higher than control (adjusted p = {p})"),
-        Verdict::Lower => format!("significantly lower than control (adjusted p = {p})"),
-        Verdict::NotSignificant => format!("not significant (adjusted p = {p})"),
+        Verdict::Higher => format!("significantly higher than control (adjusted {p})"),
+        Verdict::Lower => format!("significantly lower than control (adjusted {p})"),
+        Verdict::NotSignificant => format!("not significant (adjusted {p})"),
     };
     let detectable = judged.detectable.map_or_else(String::new, |mde| {
         format!("; a true difference of {} is found with probability {power}", output::figure(Some(mde)))
@@ -282,8 +282,8 @@ fn verdict_name(verdict: Verdict) -> &'static str {
 
 fn p_text(p: Option<f64>) -> String {
     match p {
-        Some(p) if p < 0.0001 => "<0.0001".to_owned(),
-        p => output::rounded(p, 4),
+        Some(p) if p < 0.0001 => "p < 0.0001".to_owned(),
+        p => format!("p = {}", output::rounded(p, 4)),
     }
 }
 

@@ -36,7 +36,7 @@ fn what_changed_is_said_and_what_did_not_is_not_significant() {
     assert!(opened["difference_interval"]["low"].as_f64().unwrap() > 0.0);
     assert!(bought["minimum_detectable_effect"].as_f64().unwrap() > 0.0);
     let text = table(&[words(&file), vec!["opened,bought"]].concat(), 0);
-    assert!(text.contains("Verdict: significantly higher than control (adjusted p = <0.0001)"), "{text}");
+    assert!(text.contains("Verdict: significantly higher than control (adjusted p < 0.0001)"), "{text}");
     assert!(text.contains("Verdict: not significant (adjusted p = 1.0000); a true difference of"), "{text}");
 }
 
