@@ -54,7 +54,7 @@ pub struct ReportArgs {
     /// Whose days and months, such as Europe/Berlin; `quiet_hours.default_time_zone` where none is stated
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// Within so many days after a mail an order counts as its
+    /// lift: for so many days from the deal on it is counted what people did
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
     days: u32,
     /// clv: the last day that the back-test may learn from; three quarters of the time where none is stated

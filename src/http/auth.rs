@@ -16,6 +16,7 @@ use crate::http::key;
 use crate::http::key::Scope;
 use crate::http::problem::Problem;
 use crate::http::service::Service;
+use crate::store::Trust;
 
 /// A request of somebody whose key has the scope numbered `SCOPE` (see the aliases); holds the key's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +34,6 @@ pub type MayGiveFeedback = Allowed<{ Scope::Feedback as usize }>;
 pub type MaySeePeople = Allowed<{ Scope::Privacy as usize }>;
 /// May read metrics.
 pub type MayReadMetrics = Allowed<{ Scope::Metrics as usize }>;
-
-/// Whether a key's word is enough where somebody's consent is granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// It is kept on a server: it may also ask for sends.
-    Full,
-    /// It may stand in a web page, where anybody can read it: it may ask people, and stop mail, not grant.
-    Public,
-}
 
 impl<const SCOPE: usize> FromRequestParts<Service> for Allowed<SCOPE> {
     type Rejection = Problem;
@@ -77,7 +69,7 @@ pub(super) fn unauthorized(detail: &str) -> Problem {
 }
 
 impl Service {
-    /// How far the word of this key goes, by its id.
+    /// How far the word of this key goes, by its id: one that may also ask for sends is kept on a server.
     pub(super) async fn trust(&self, key: &str) -> Result<Trust, Problem> {
         let row = self.api_key(key).await?;
         let may_send = row.is_some_and(|row| key::has(&row, Scope::Send));

@@ -20,13 +20,13 @@ use crate::campaign::Kind;
 use crate::http::Service;
 use crate::http::auth::MayIngest;
 use crate::http::auth::MaySend;
-use crate::http::auth::Trust;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
 use crate::http::whom::Known;
 use crate::http::whom::Person;
 use crate::http::whom::person;
+use crate::ingest::segment::Entry;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::Profile;
@@ -35,13 +35,14 @@ use crate::send::PAUSE_TOPIC;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State as SendState;
+use crate::store;
 use crate::store::Asked;
-use crate::store::Asking;
-use crate::store::CONFIRMED_SOURCES;
 use crate::store::ConsentProof;
 use crate::store::ConsentRequest;
+use crate::store::LINK_SOURCES;
 use crate::store::Lift;
 use crate::store::QUESTION_WINDOW;
+use crate::store::Trust;
 use crate::store::Wish;
 
 mod confirm;
@@ -168,7 +169,8 @@ impl FromRequestParts<Service> for MayTakeConsent {
 /// is asked again within ten minutes sends no second mail, whether the first is still open (202) or was confirmed (200;
 /// a key of scope ingest hears 202 here too, since anybody may read it, and is not told who has consented). One address
 /// is asked once in ten minutes and five times a day, one profile has three addresses asked in ten minutes, and a key of
-/// scope ingest asks 600 times in ten minutes; questions that were confirmed do not count.
+/// scope ingest asks 600 times in ten minutes; questions that were confirmed do not count. What keys of scope ingest ask
+/// does not count for keys of scope send: a key that stands in a page cannot keep your own programs from asking.
 #[utoipa::path(
     post,
     path = "/v1/consents",
@@ -190,7 +192,7 @@ pub(super) async fn consents(
 ) -> Result<Response, Problem> {
     check("source", &said.source, SOURCE_CHARS_MAX)?;
     check("wording", &said.wording, WORDING_CHARS_MAX)?;
-    if CONFIRMED_SOURCES.contains(&said.source.as_str()) {
+    if LINK_SOURCES.contains(&said.source.as_str()) {
         return Err(Problem::unprocessable("source: this one is ours; say where the words stood"));
     }
     let campaign = match (&said.double_opt_in, said.status) {
@@ -219,7 +221,8 @@ pub(super) async fn consents(
             ..Profile::nameless(person.profile.id.clone(), person.profile.created_at)
         },
     };
-    service.store().upsert_profiles(&[profile], now).await?;
+    let told = store::Heard { entry: &Entry::Profile(profile), key: &by.key, trust: by.trust };
+    service.store().take_in(&[told], now).await?;
     if service.store().profile(&person.profile.id).await?.is_none() {
         return Err(erased());
     }
@@ -290,6 +293,7 @@ async fn recorded(
             source: said.source.clone(),
             who: format!("told by the key {}", by.key),
             wording: said.wording.clone(),
+            address: None,
         }),
         traits: Map::new(),
     };
@@ -321,9 +325,9 @@ async fn asked(
         requested_at: now,
         expires_at: now + ANSWER_WITHIN,
         confirmed_at: None,
+        trust: by.trust,
     };
-    let asking = if by.trust == Trust::Public { Asking::Publicly } else { Asking::Privately };
-    let stands = match service.store().ask_for_consent(&request, &mail, asking).await? {
+    let stands = match service.store().ask_for_consent(&request, &mail).await? {
         Asked::Now => request,
         Asked::Before(open) => open,
         Asked::Answered(answered) if by.trust == Trust::Public => answered,

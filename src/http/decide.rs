@@ -247,7 +247,7 @@ enum Choosing {
     None(String),
 }
 
-/// Chooses, and claims the code of a unique offer for people who are known; others are chosen for without such offers.
+/// Chooses, and claims the code of a unique offer. Whoever has no address is chosen for without such offers.
 async fn choose(
     store: &Store,
     engine: &Engine,
@@ -256,7 +256,9 @@ async fn choose(
     slice: Slice,
     now: Timestamp,
 ) -> Result<Choosing, Problem> {
-    let mut exhausted = Exhausted::default();
+    let is_visitor = subject.profile.address.is_none();
+    let mut exhausted =
+        if is_visitor { Exhausted::of_visitor(&engine.catalog) } else { Exhausted::default() };
     loop {
         let mut plan = match engine.choose(subject, Channel::Page, entry, slice, &exhausted, now) {
             Verdict::Go(plan) => plan,
@@ -264,12 +266,7 @@ async fn choose(
             Verdict::Stop { outcome, .. } => return Ok(Choosing::None(outcome.reason)),
         };
         let Some(offer) = plan.coupon.clone() else { return Ok(Choosing::Chosen(plan)) };
-        let code = if subject.profile.address.is_some() {
-            store.claim_coupon(&offer, &subject.profile.id, now).await?
-        } else {
-            None
-        };
-        match code {
+        match store.claim_coupon(&offer, &subject.profile.id, now).await? {
             Some(code) => {
                 plan.decision.inputs["offer"]["code"] = Value::from(code);
                 return Ok(Choosing::Chosen(plan));

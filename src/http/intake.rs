@@ -10,6 +10,7 @@ use crate::ingest::segment::Entry;
 use crate::store::Heard;
 use crate::store::Store;
 use crate::store::TakenIn;
+use crate::store::Trust;
 
 /// Requests that wait for a commit, at most; who comes then is told to come again.
 const WAITING_REQUESTS_MAX: usize = 1_024;
@@ -23,13 +24,14 @@ pub(super) struct Intake(mpsc::Sender<Request>);
 #[derive(Debug)]
 struct Request {
     key: String,
+    trust: Trust,
     entries: Vec<Entry>,
     answer: oneshot::Sender<Result<TakenIn, Problem>>,
 }
 
 impl Request {
     fn heard(&self) -> impl Iterator<Item = Heard<'_>> {
-        self.entries.iter().map(|entry| Heard { entry, key: &self.key })
+        self.entries.iter().map(|entry| Heard { entry, key: &self.key, trust: self.trust })
     }
 }
 
@@ -42,12 +44,17 @@ impl Intake {
     }
 
     /// Takes entries in that came by this API key, in their order. When this returns they are committed, or nothing of them is.
-    pub(super) async fn take_in(&self, key: String, entries: Vec<Entry>) -> Result<TakenIn, Problem> {
+    pub(super) async fn take_in(
+        &self,
+        key: String,
+        trust: Trust,
+        entries: Vec<Entry>,
+    ) -> Result<TakenIn, Problem> {
         if entries.is_empty() {
             return Ok(TakenIn::default());
         }
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Request { key, entries, answer }).map_err(|error| match error {
+        self.0.try_send(Request { key, trust, entries, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Problem::too_many(format!("{WAITING_REQUESTS_MAX} requests are waiting; send again later"))
             }

@@ -32,9 +32,14 @@ impl Mailed {
         Ok(profile.map(|profile| Self { send, profile }))
     }
 
+    /// The key of the address that the mail went to.
+    pub(super) fn recipient(&self) -> Option<String> {
+        self.send.recipient.as_ref().map(|address| address.to_lowercase())
+    }
+
     /// The address keys that the person's wish is about: where the mail went, and where the next would go.
     pub(super) fn addresses(&self) -> Vec<String> {
-        let went = self.send.recipient.as_ref().map(|address| address.to_lowercase());
+        let went = self.recipient();
         let own = self.profile.address.as_ref().map(crate::profile::EmailAddress::key);
         let mut addresses: Vec<String> = went.into_iter().chain(own).collect();
         addresses.sort();

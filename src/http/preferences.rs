@@ -37,7 +37,7 @@ mod form;
 
 /// How long a pause is.
 const PAUSE: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Where the proofs come from; counts as confirmed, since the link was mailed.
+/// Where the proofs come from: one of [`crate::store::LINK_SOURCES`].
 const SOURCE: &str = "preferences link";
 
 /// How things stand for one person.
@@ -212,6 +212,7 @@ impl Standing {
             source: SOURCE.to_owned(),
             who: format!("whoever holds the link of send {}", self.mailed.send.send.id),
             wording,
+            address: self.mailed.recipient(),
         };
         let mut wish = Wish {
             profile: self.mailed.profile.id.clone(),

@@ -10,7 +10,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::http::auth::MayIngest;
-use crate::http::auth::Trust;
 use crate::http::body::read_json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
@@ -20,6 +19,7 @@ use crate::ingest::segment::Call;
 use crate::ingest::segment::Entry;
 use crate::ingest::segment::Rejected;
 use crate::profile::Consent;
+use crate::store::Trust;
 
 pub(super) mod shapes;
 
@@ -80,7 +80,7 @@ call!(
     Call::Identify,
     "/v1/identify",
     "#/components/schemas/Identify",
-    "Says who somebody is. A key without the scope send grants no consent by it."
+    "Says who somebody is. A key without the scope send may stand in a page, where anybody can read it: it grants no consent, and gives an address only to people who have none and to visitors without a userId; what it says besides is kept."
 );
 call!(track, Call::Track, "/v1/track", "#/components/schemas/Track", "Says what somebody did.");
 call!(page, Call::Page, "/v1/page", "#/components/schemas/Page", "Says which page somebody saw.");
@@ -138,18 +138,19 @@ pub(super) async fn batch(
 
 /// A key that anybody may read grants no consent: what it says besides is kept.
 async fn take_in(service: &Service, key: String, mut entries: Vec<Entry>) -> Result<(), Problem> {
-    let granted =
-        |entry: &&mut Entry| matches!(entry, Entry::Profile(profile) if profile.consent == Consent::Granted);
-    let mut grants = entries.iter_mut().filter(granted).peekable();
-    if grants.peek().is_some() && service.trust(&key).await? == Trust::Public {
-        tracing::warn!(key, "a key without the scope \"send\" grants no consent; ask with POST /v1/consents");
-        for grant in grants {
-            if let Entry::Profile(profile) = grant {
-                profile.consent = Consent::Unknown;
-            }
+    let trust = service.trust(&key).await?;
+    for entry in &mut entries {
+        if let (Entry::Profile(profile), Trust::Public) = (entry, trust)
+            && profile.consent == Consent::Granted
+        {
+            tracing::warn!(
+                key,
+                "a key without the scope \"send\" grants no consent; ask with POST /v1/consents"
+            );
+            profile.consent = Consent::Unknown;
         }
     }
-    service.intake().take_in(key, entries).await?;
+    service.intake().take_in(key, trust, entries).await?;
     Ok(())
 }
 

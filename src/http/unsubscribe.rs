@@ -118,6 +118,7 @@ fn wish(service: &Service, mailed: &Mailed, topic: &str) -> Wish {
             source: SOURCE.to_owned(),
             who: format!("whoever holds the link of send {}", mailed.send.send.id),
             wording: WORDING.to_owned(),
+            address: mailed.recipient(),
         });
     Wish {
         profile,

@@ -105,7 +105,7 @@ fn situation<'e, 'a>(
         locale: visitor.locale.as_deref(),
         slice: Slice::Policy,
         position: 0.0,
-        empty_offers: &[],
+        no_coupons: &[],
         now,
         seed,
     }

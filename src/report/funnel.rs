@@ -16,6 +16,7 @@ use super::document::Unit;
 use super::estimate::real;
 use super::estimate::share;
 use super::people::Person;
+use super::people::Windows;
 use super::people::each_person;
 use super::plot::Chart;
 use super::plot::Plot;
@@ -48,20 +49,23 @@ type Moves = [[u64; 4]; 5];
 
 pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
     let steps = sources.store.stage_steps(&sources.scope.window()).await?;
+    let windows = Windows::of(sources);
     let mut mails = [Mails::default(); 4];
-    each_person(sources, |person| add_mails(&mut mails, &person, sources)).await?;
+    each_person(sources, |person| add_mails(&mut mails, &person, &windows, sources)).await?;
     let (grain, over_time, moves) = told(&steps, sources);
-    Ok(tell(sources, grain, &over_time, &moves, &mails))
+    let mut report = tell(sources, grain, &over_time, &moves, &mails);
+    report.notes.push(format!("a mail led to an order when one is owed to it: {}", windows.rule()));
+    Ok(report)
 }
 
 fn index(stage: Stage) -> usize {
     Stage::ALL.iter().position(|known| *known == stage).unwrap_or(0)
 }
 
-fn add_mails(mails: &mut [Mails; 4], person: &Person, sources: &Sources<'_>) {
+fn add_mails(mails: &mut [Mails; 4], person: &Person, windows: &Windows, sources: &Sources<'_>) {
     let scope = sources.scope;
     let mut buying = vec![false; person.mails.len()];
-    for credit in person.credits(scope.days_ms()).into_iter().flatten() {
+    for credit in person.credits(windows).into_iter().flatten() {
         buying[credit] = true;
     }
     for (mail, buying) in person.mails.iter().zip(buying) {
@@ -136,10 +140,6 @@ fn tell(
     }
     report.sections = vec![standing_section(grain, over_time), moves_section(moves), mails_section(mails)];
     report.notes.push("a person is placed when bespoke plans or decides a mail for them: who was never looked at stands nowhere yet".to_owned());
-    report.notes.push(format!(
-        "a mail led to an order when one within {} days is owed to it, by the last click, else the last mail",
-        sources.scope.days
-    ));
     if sources.scope.campaign.is_some() {
         report
             .notes

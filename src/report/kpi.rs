@@ -14,6 +14,7 @@ use super::estimate::Ratio;
 use super::estimate::real;
 use super::estimate::share;
 use super::people::Person;
+use super::people::Windows;
 use super::people::each_person;
 use super::people::net;
 use super::scope::Grain;
@@ -71,16 +72,17 @@ struct Counts {
 }
 
 pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
+    let windows = Windows::of(sources);
     let mut counts = Counts::default();
     each_person(sources, |person| {
         counts.add_orders(&person, sources);
-        counts.add_mails(&person, sources);
+        counts.add_mails(&person, &windows, sources);
     })
     .await?;
     let consequences = sources.store.consequences(&sources.scope.window()).await?;
     counts.add_consequences(&consequences);
     let seen = sources.store.count_people_seen(&sources.scope.window()).await?;
-    Ok(counts.tell(sources, seen))
+    Ok(counts.tell(sources, &windows, seen))
 }
 
 impl Counts {
@@ -119,7 +121,7 @@ impl Counts {
         }
     }
 
-    fn add_mails(&mut self, person: &Person, sources: &Sources<'_>) {
+    fn add_mails(&mut self, person: &Person, windows: &Windows, sources: &Sources<'_>) {
         let scope = sources.scope;
         let wanted = |campaign: &str| scope.campaign.as_ref().is_none_or(|only| only.as_str() == campaign);
         let mut by_campaign: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
@@ -131,7 +133,7 @@ impl Counts {
             by_campaign.entry(&mail.campaign).or_default().1 += 1;
         }
         let mut buying = vec![false; person.mails.len()];
-        for (order, credit) in person.orders.iter().zip(person.credits(scope.days_ms())) {
+        for (order, credit) in person.orders.iter().zip(person.credits(windows)) {
             let Some(index) = credit.filter(|_| scope.holds(order.at)) else { continue };
             let mail = &person.mails[index];
             if !wanted(&mail.campaign) {
@@ -171,11 +173,11 @@ impl Counts {
         self.gross_minor - self.refunded_minor - self.loose_refunds_minor
     }
 
-    fn tell(&self, sources: &Sources<'_>, seen: u64) -> Report {
+    fn tell(&self, sources: &Sources<'_>, windows: &Windows, seen: u64) -> Report {
         let mut report = sources.report("kpi", "Sales and mail");
         report.headline = self.headline(sources, seen);
         report.sections = vec![self.over_time(sources), self.by_campaign(sources)];
-        report.notes = self.notes(sources);
+        report.notes = self.notes(sources, windows);
         report
     }
 
@@ -238,11 +240,11 @@ impl Counts {
         ]
     }
 
-    fn notes(&self, sources: &Sources<'_>) -> Vec<String> {
-        let days = sources.scope.days;
+    fn notes(&self, sources: &Sources<'_>, windows: &Windows) -> Vec<String> {
         let mut notes = vec![
             format!(
-                "an order is owed to the mail that its buyer last clicked within {days} days before it, else to the last lifecycle mail delivered within them; that is bookkeeping, not proof: what mail really changed is in `bespoke report lift`"
+                "{}; that is bookkeeping, not proof: what mail really changed is in `bespoke report lift`",
+                windows.rule()
             ),
             "average order and revenue per mail have delta-method intervals over people, shares have Wilson intervals, all 95 %".to_owned(),
             "conversion is people who bought of people who did anything at all in the period".to_owned(),

@@ -18,7 +18,8 @@ pub const CONFIDENCE: f64 = 0.95;
 const DAILY_DAYS_MAX: i64 = 45;
 /// Up to this many days are told week by week; more, month by month.
 const WEEKLY_DAYS_MAX: i64 = 400;
-const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// Milliseconds of a day.
+pub(super) const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// What reports are made from.
 #[derive(Clone, Copy)]
@@ -50,7 +51,7 @@ pub struct Scope {
     pub campaign: Option<CampaignId>,
     /// Whose days, weeks and months.
     pub zone: TimeZone,
-    /// Within so many days after a mail an order counts as its.
+    /// Lift: for so many days from the deal on it is counted what people did.
     pub days: u32,
     /// The last day that the back-test of customer values may learn from.
     pub split: Option<Date>,

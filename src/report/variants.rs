@@ -19,6 +19,7 @@ use super::estimate::shares_differ_p;
 use super::estimate::verdict;
 use super::estimate::wilson;
 use super::people::Person;
+use super::people::Windows;
 use super::people::each_person;
 use super::people::net;
 use super::plot::Dots;
@@ -49,8 +50,9 @@ type Row = (String, f64, Option<Interval>);
 type Variants = BTreeMap<(String, String), Counts>;
 
 pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
+    let windows = Windows::of(sources);
     let mut variants = Variants::new();
-    each_person(sources, |person| add(&mut variants, &person, sources)).await?;
+    each_person(sources, |person| add(&mut variants, &person, &windows, sources)).await?;
     for found in sources.store.consequences(&sources.scope.window()).await? {
         if let Some(counts) = variants.get_mut(&(found.campaign, found.variant)) {
             match found.reason.as_str() {
@@ -60,14 +62,16 @@ pub(super) async fn make(sources: &Sources<'_>) -> Result<Report, ReportError> {
             }
         }
     }
-    Ok(tell(&variants, sources))
+    let mut report = tell(&variants, sources);
+    report.notes.push(format!("a mail led to an order when one is owed to it: {}", windows.rule()));
+    Ok(report)
 }
 
-fn add(variants: &mut Variants, person: &Person, sources: &Sources<'_>) {
+fn add(variants: &mut Variants, person: &Person, windows: &Windows, sources: &Sources<'_>) {
     let scope = sources.scope;
     let mut worth_minor = vec![0_i64; person.mails.len()];
     let mut buying = HashSet::new();
-    for (order, credit) in person.orders.iter().zip(person.credits(scope.days_ms())) {
+    for (order, credit) in person.orders.iter().zip(person.credits(windows)) {
         let Some(index) = credit else { continue };
         worth_minor[index] += net(order);
         buying.insert(index);
@@ -130,7 +134,6 @@ fn tell(variants: &Variants, sources: &Sources<'_>) -> Report {
         "shares have Wilson intervals, revenue a mail a delta-method interval over people, all 95 %".to_owned(),
         "“clicked against the rest” is told within the campaign, adjusted for the number of comparisons (Holm)".to_owned(),
         "who got a variant was not drawn evenly: a difference may be that of the people. What a variant itself does shows in the learning slice, and in `bespoke evaluate ope`".to_owned(),
-        format!("a mail led to an order when one within {} days is owed to it, by the last click, else the last mail", sources.scope.days),
     ];
     report
 }

@@ -83,10 +83,10 @@ impl<'e> Asked<'_, 'e, '_> {
             self.out.add("inputs", input, || format!("`{input}` is absent or empty"), &variant.family);
             return false;
         }
-        if let Some(offer) =
-            variant.offer.as_ref().filter(|offer| self.situation.empty_offers.contains(offer))
+        if let Some(offer) = &variant.offer
+            && let Some(none) = self.situation.no_coupons.iter().find(|none| none.offer() == offer)
         {
-            self.out.add("offer", offer, || format!("no coupon is left for offer {offer}"), &variant.family);
+            self.out.add("offer", offer, || none.detail(), &variant.family);
             return false;
         }
         if self.recent.contains(&variant.id.as_str()) {

@@ -58,12 +58,37 @@ pub struct Situation<'e, 'a> {
     pub slice: Slice,
     /// The person's own place in [0, 1) in this campaign, for what must be sticky.
     pub position: f64,
-    /// Offers whose coupons have run out.
-    pub empty_offers: &'a [String],
+    /// Offers of which the person can get no coupon.
+    pub no_coupons: &'a [NoCoupon],
     /// The time.
     pub now: Timestamp,
     /// Where the draw comes from.
     pub seed: u64,
+}
+
+/// An offer of which somebody can get no coupon: its variants are ruled out before anything is drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCoupon {
+    /// None is left of this offer.
+    Left(String),
+    /// Coupons of this offer are for people with an address: visitors of a page would empty the pool.
+    Visitor(String),
+}
+
+impl NoCoupon {
+    /// Of which offer.
+    pub fn offer(&self) -> &str {
+        match self {
+            Self::Left(offer) | Self::Visitor(offer) => offer,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Left(offer) => format!("no coupon is left for offer {offer}"),
+            Self::Visitor(offer) => format!("coupons of offer {offer} are for people with an address"),
+        }
+    }
 }
 
 /// What was selected, and everything that the decision record says about it.

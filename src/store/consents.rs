@@ -1,6 +1,6 @@
 //! Proof of consent, never changed, and the consent that follows from it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -32,20 +32,20 @@ pub struct ConsentProof {
     pub who: String,
     /// The words agreed to, or their version.
     pub wording: String,
+    /// The key of the address to which a link was mailed by which it was said: only who reads there can have said it,
+    /// and it is confirmed at that address alone. `None` where it was said otherwise.
+    pub address: Option<String>,
 }
 
-/// Sources whose word came back by a link that we mailed to the person: nobody else can have given it.
-pub const CONFIRMED_SOURCES: [&str; 2] = ["confirmation link", "preferences link"];
-
-/// Source of the proof that a consent holds on, but was confirmed at an address that is no more the person's.
-const ADDRESS_CHANGED: &str = "address changed";
+/// Sources of what is said by links that we mail. Nobody else may name them.
+pub const LINK_SOURCES: [&str; 2] = ["confirmation link", "preferences link"];
 
 /// What a campaign asks of the consent of those whom it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsentNeeded {
     /// That it was granted.
     Granted,
-    /// That its newest proof came by a link that was mailed: double opt-in.
+    /// That its newest proof came by a link that was mailed to the address that the mail goes to: double opt-in.
     Confirmed,
 }
 
@@ -57,6 +57,7 @@ struct NewRow<'a> {
     source: &'a str,
     who: &'a str,
     wording: &'a str,
+    address: Option<&'a str>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -67,7 +68,10 @@ struct Row {
     source: String,
     who: String,
     wording: String,
+    address: Option<String>,
 }
+
+const COLUMNS: &str = "select profile_id, at, status, source, who, wording, address from consents";
 
 impl Store {
     /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new. Of who
@@ -82,25 +86,26 @@ impl Store {
         Ok(added)
     }
 
-    /// Those of these profiles whose newest proof of consent is a grant that came by a link we had mailed.
-    pub async fn confirmed(&self, profiles: &[ProfileId]) -> Result<HashSet<ProfileId>, Error> {
-        let mut confirmed = HashSet::new();
+    /// Those of these profiles who confirmed their consent, each with the key of the address at which: their newest
+    /// proof is a grant that came by a link we had mailed there.
+    pub async fn confirmed(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, String>, Error> {
+        let mut confirmed = HashMap::new();
         for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<(String, String, String)> = self
+            let rows: Vec<(String, String)> = self
                 .pools
                 .all(
-                    "select c.profile_id, c.status, c.source from consents as c
-                     where c.profile_id in (select value->>0 from {rows}) and not exists (
-                       select 1 from consents as later where later.profile_id = c.profile_id
-                         and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
+                    "select c.profile_id, c.address from consents as c
+                     where c.profile_id in (select value->>0 from {rows}) and c.status = 'granted'
+                       and c.address is not null and not exists (
+                         select 1 from consents as later where later.profile_id = c.profile_id
+                           and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
                     args![id_rows(chunk)],
                 )
                 .await?;
-            for (profile, status, source) in rows {
-                if status == Consent::Granted.as_str() && CONFIRMED_SOURCES.contains(&source.as_str()) {
-                    let id = ProfileId::parse(&profile);
-                    confirmed.insert(id.map_err(|fault| Error::unreadable("consents", &profile, fault))?);
-                }
+            for (profile, address) in rows {
+                let id = ProfileId::parse(&profile);
+                confirmed
+                    .insert(id.map_err(|fault| Error::unreadable("consents", &profile, fault))?, address);
             }
         }
         Ok(confirmed)
@@ -111,8 +116,7 @@ impl Store {
         let rows: Vec<Row> = self
             .pools
             .all(
-                "select profile_id, at, status, source, who, wording from consents where profile_id = $1
-                 order by at, status, source",
+                format!("{COLUMNS} where profile_id = $1 order by at, status, source"),
                 args![profile.as_str()],
             )
             .await?;
@@ -120,18 +124,9 @@ impl Store {
     }
 }
 
-/// Whether a profile's newest proof of consent is a grant that came by a link we had mailed.
-pub(super) async fn is_confirmed(tx: &mut Tx, profile: &ProfileId) -> Result<bool, Error> {
-    let newest = newest(tx, profile).await?;
-    Ok(newest.is_some_and(|proof| {
-        proof.status == Consent::Granted && CONFIRMED_SOURCES.contains(&proof.source.as_str())
-    }))
-}
-
 /// A profile's newest proof.
 pub(super) async fn newest(tx: &mut Tx, profile: &ProfileId) -> Result<Option<ConsentProof>, Error> {
-    let sql = "select profile_id, at, status, source, who, wording from consents where profile_id = $1
-               order by at desc, status desc limit 1";
+    let sql = format!("{COLUMNS} where profile_id = $1 order by at desc, status desc limit 1");
     let row: Option<Row> = tx.first(sql, args![profile.as_str()]).await?;
     row.map(ConsentProof::try_from).transpose()
 }
@@ -144,9 +139,9 @@ pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp)
         let rows = Rows::of(&rows);
         added += tx
             .run(
-                "insert into consents (profile_id, at, status, source, who, wording)
+                "insert into consents (profile_id, at, status, source, who, wording, address)
                  select value->>'profile', cast(value->>'at' as bigint), value->>'status', value->>'source',
-                   value->>'who', value->>'wording'
+                   value->>'who', value->>'wording', value->>'address'
                  from {rows} where true
                  on conflict (profile_id, at, status, source) do nothing",
                 args![rows.clone()],
@@ -165,37 +160,6 @@ pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp)
     Ok(added)
 }
 
-/// Notes of people with a new address that nobody has confirmed their consent there: where the newest proof came by a
-/// mailed link, one follows that did not. Others stay as they are.
-pub(super) async fn unconfirm(tx: &mut Tx, profiles: &[ProfileId], now: Timestamp) -> Result<(), Error> {
-    let newest: Vec<(String, String, i64)> = tx
-        .all(
-            "select c.profile_id, c.source, c.at from consents as c
-             where c.profile_id in (select value->>0 from {rows}) and c.status = 'granted' and not exists (
-               select 1 from consents as later where later.profile_id = c.profile_id
-                 and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
-            args![id_rows(profiles)],
-        )
-        .await?;
-    let mut proofs = Vec::new();
-    for (profile, source, at) in newest {
-        if CONFIRMED_SOURCES.contains(&source.as_str()) {
-            let id = ProfileId::parse(&profile);
-            proofs.push(ConsentProof {
-                profile: id.map_err(|fault| Error::unreadable("consents", &profile, fault))?,
-                // Of proofs with one time none is the newest.
-                at: now.max(from_millisecond(at.saturating_add(1))),
-                status: Consent::Granted,
-                source: ADDRESS_CHANGED.to_owned(),
-                who: "bespoke".to_owned(),
-                wording: "as before; not confirmed at the new address".to_owned(),
-            });
-        }
-    }
-    append(tx, &proofs, now).await?;
-    Ok(())
-}
-
 impl<'a> NewRow<'a> {
     fn of(proof: &'a ConsentProof) -> Self {
         Self {
@@ -205,6 +169,7 @@ impl<'a> NewRow<'a> {
             source: &proof.source,
             who: &proof.who,
             wording: &proof.wording,
+            address: proof.address.as_deref(),
         }
     }
 }
@@ -222,6 +187,7 @@ impl TryFrom<Row> for ConsentProof {
             source: row.source,
             who: row.who,
             wording: row.wording,
+            address: row.address,
         })
     }
 }

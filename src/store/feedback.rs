@@ -196,6 +196,7 @@ async fn record(
             source: "unsubscribe mail".to_owned(),
             who: "the person".to_owned(),
             wording: format!("a mail to the unsubscribe address of send {}", feedback.send),
+            address: None,
         };
         consents::append(tx, &[proof], now).await?;
     }

@@ -17,11 +17,13 @@ use super::connection::Tx;
 use super::consents;
 use super::consents::ConsentProof;
 use super::events;
+use super::keys::Trust;
 use super::profiles;
 use super::profiles::id_rows;
 use super::tombstones;
 use crate::event::Event;
 use crate::ingest::implied_profiles;
+use crate::ingest::segment::ANONYMOUS;
 use crate::ingest::segment::Entry;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
@@ -62,6 +64,8 @@ pub struct Heard<'a> {
     pub entry: &'a Entry,
     /// The id of the API key.
     pub key: &'a str,
+    /// How far its word goes.
+    pub trust: Trust,
 }
 
 /// What was taken in.
@@ -77,26 +81,33 @@ impl Store {
     /// Takes in entries, in their order, all or none. Doing it twice changes nothing.
     ///
     /// What is told under an anonymous id that was joined goes to whom it was joined to last. A consent that is told is
-    /// kept with its proof.
+    /// kept with its proof. What [`Trust::Public`] may not tell is left out; the rest of it counts.
     pub async fn take_in(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {
         let mut tx = self.pools.begin().await?;
         let joins = entries.iter().any(|heard| matches!(heard.entry, Entry::Join { .. }));
         tx.agree(Accord::Joins, if joins { Held::Alone } else { Held::Shared }).await?;
         let known = joined(&mut tx, entries).await?;
         let erased = erased_joins(&mut tx, entries).await?;
-        let told = Told::of(entries, known, &erased);
+        let mut told = Told::of(entries, known, &erased);
         let mut taken = TakenIn::default();
         for (anonymous, profile) in &told.joins {
             taken.joined += join(&mut tx, anonymous, profile, now).await?;
         }
         let implied = implied_profiles(&told.events, now);
         profiles::upsert(&mut tx, &implied, now).await?;
-        let merged = profiles::upsert(&mut tx, &told.profiles, now).await?;
+        let moved = keep_addresses(&mut tx, &mut told.people).await?;
+        let profiles: Vec<Profile> = told.people.into_iter().map(|(profile, _)| profile).collect();
+        let merged = profiles::upsert(&mut tx, &profiles, now).await?;
         let who = |id: &ProfileId| {
             let key = told.keys.get(id).copied().unwrap_or_default();
             format!("told by the key {key}")
         };
         consents::append(&mut tx, &merged.proofs("identify", now, who), now).await?;
+        for profile in known_of(&mut tx, &moved).await? {
+            if profile.consent == Consent::Granted {
+                leave_behind(&mut tx, &profile.id, who(&profile.id), now).await?;
+            }
+        }
         taken.events = events::insert(&mut tx, &told.events).await?;
         tx.commit().await?;
         Ok(taken)
@@ -113,7 +124,7 @@ impl Store {
 /// Entries whose ids are those of the people they turned out to be.
 struct Told<'a> {
     joins: Vec<(ProfileId, ProfileId)>,
-    profiles: Vec<Profile>,
+    people: Vec<(Profile, Trust)>,
     /// By which key each of them came, the last time.
     keys: HashMap<ProfileId, &'a str>,
     events: Vec<Event>,
@@ -129,7 +140,7 @@ impl<'a> Told<'a> {
         erased: &HashSet<ProfileId>,
     ) -> Self {
         let mut told =
-            Self { joins: Vec::new(), profiles: Vec::new(), keys: HashMap::new(), events: Vec::new() };
+            Self { joins: Vec::new(), people: Vec::new(), keys: HashMap::new(), events: Vec::new() };
         for heard in entries {
             match heard.entry {
                 Entry::Join { anonymous, known: profile } => {
@@ -140,8 +151,8 @@ impl<'a> Told<'a> {
                     known.insert(anonymous.clone(), profile.clone());
                     told.joins.push((anonymous.clone(), profile.clone()));
                     let events = told.events.iter_mut().map(|event| &mut event.profile);
-                    let profiles = told.profiles.iter_mut().map(|profile| &mut profile.id);
-                    for id in events.chain(profiles).filter(|id| *id == anonymous) {
+                    let people = told.people.iter_mut().map(|(profile, _)| &mut profile.id);
+                    for id in events.chain(people).filter(|id| *id == anonymous) {
                         id.clone_from(profile);
                     }
                     if let Some(key) = told.keys.remove(anonymous) {
@@ -152,7 +163,7 @@ impl<'a> Told<'a> {
                     let mut profile = profile.clone();
                     profile.id = known.get(&profile.id).cloned().unwrap_or(profile.id);
                     told.keys.insert(profile.id.clone(), heard.key);
-                    told.profiles.push(profile);
+                    told.people.push((profile, heard.trust));
                 }
                 Entry::Event(event) => {
                     let mut event = event.clone();
@@ -200,7 +211,76 @@ async fn joined(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashMap<ProfileId,
     Ok(found)
 }
 
+/// Takes out addresses that a key which anybody can read may not give: to people who have another, so that nobody turns
+/// somebody's mail to a mailbox of their own. Visitors, who are nobody else yet, may correct what they typed. Returns
+/// those to whom it gives one that they had not.
+async fn keep_addresses(tx: &mut Tx, people: &mut [(Profile, Trust)]) -> Result<BTreeSet<ProfileId>, Error> {
+    let gives = |(profile, trust): &&(Profile, Trust)| *trust == Trust::Public && profile.address.is_some();
+    let ids: BTreeSet<ProfileId> =
+        people.iter().filter(gives).map(|(profile, _)| profile.id.clone()).collect();
+    let mut addresses: HashMap<ProfileId, String> = HashMap::new();
+    for profile in known_of(tx, &ids).await? {
+        addresses.extend(profile.address.map(|address| (profile.id, address.key())));
+    }
+    let mut moved = BTreeSet::new();
+    for (profile, trust) in people {
+        let Some(key) = profile.address.as_ref().map(EmailAddress::key) else { continue };
+        let id = &profile.id;
+        let own = addresses.get(id);
+        match trust {
+            Trust::Public if own == Some(&key) => {}
+            Trust::Public if own.is_some() && !id.as_str().starts_with(ANONYMOUS) => profile.address = None,
+            Trust::Public => {
+                moved.insert(id.clone());
+                addresses.insert(id.clone(), key);
+            }
+            Trust::Full => {
+                moved.remove(id);
+                addresses.insert(id.clone(), key);
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// Those of these people who are known, locked.
+async fn known_of(tx: &mut Tx, ids: &BTreeSet<ProfileId>) -> Result<Vec<Profile>, Error> {
+    let ids: Vec<ProfileId> = ids.iter().cloned().collect();
+    let mut known = Vec::new();
+    for chunk in ids.chunks(ROWS_PER_STATEMENT_MAX) {
+        known.extend(profiles::find_all(tx, chunk).await?.into_values());
+    }
+    Ok(known)
+}
+
+/// Consent is a person's at an address: what was granted before somebody got this one does not count for whoever reads
+/// there. It is asked for anew.
+async fn leave_behind(tx: &mut Tx, profile: &ProfileId, who: String, now: Timestamp) -> Result<(), Error> {
+    let newest = consents::newest(tx, profile).await?;
+    let proof = ConsentProof {
+        profile: profile.clone(),
+        at: after(newest.as_ref(), now),
+        status: Consent::Unknown,
+        source: "address changed".to_owned(),
+        who,
+        wording: "nothing was said at this address".to_owned(),
+        address: None,
+    };
+    consents::append(tx, &[proof], now).await?;
+    Ok(())
+}
+
+/// Now, or just behind this proof: of two with one time none is the newest.
+fn after(newest: Option<&ConsentProof>, now: Timestamp) -> Timestamp {
+    let behind = newest.and_then(|newest| newest.at.checked_add(SignedDuration::from_millis(1)).ok());
+    behind.map_or(now, |behind| behind.max(now))
+}
+
 /// Joins one person to another: their history, what is known of them, and what is planned for them.
+///
+/// Consent is a person's at an address. A stranger's comes along where it was given at the address that the person has
+/// from now on, or where neither has one; not where the person has another, nor where only the person has one: whoever
+/// puts a visitor's id beside a person's would grant in their name. What was withdrawn comes along from anywhere.
 async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Timestamp) -> Result<u64, Error> {
     tx.run(
         "insert into aliases (alias_id, profile_id, at) values ($1, $2, $3)
@@ -212,6 +292,10 @@ async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Time
     let known = profiles::find(tx, profile).await?;
     let own_proof = consents::newest(tx, profile).await?;
     let elsewhere = known.as_ref().filter(|known| reads_elsewhere(known, &stranger));
+    let brings_address = stranger.address.is_some() && stranger.consent == Consent::Unknown;
+    let left_behind = known
+        .as_ref()
+        .is_some_and(|known| brings_address && known.address.is_none() && known.consent == Consent::Granted);
     if let (Some(_), Consent::Granted) = (elsewhere, stranger.consent) {
         stranger.consent = Consent::Unknown;
     }
@@ -234,17 +318,20 @@ async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Time
     if let Some(known) = granted_elsewhere {
         restate(tx, &known, own_proof, now).await?;
     }
+    if left_behind {
+        let who = "bespoke; a visitor with this address turned out to be the same person".to_owned();
+        leave_behind(tx, profile, who, now).await?;
+    }
     Ok(1)
 }
 
-/// Whether both have an address, and not the same.
-fn reads_elsewhere(one: &Profile, other: &Profile) -> bool {
+/// Whether somebody has an address, and the stranger not the same.
+fn reads_elsewhere(known: &Profile, stranger: &Profile) -> bool {
     let key = |profile: &Profile| profile.address.as_ref().map(EmailAddress::key);
-    matches!((key(one), key(other)), (Some(one), Some(other)) if one != other)
+    known.address.is_some() && key(known) != key(stranger)
 }
 
-/// Consent is given at an address. What somebody said at another one came along as proof, and must not count for this
-/// one: their own last word is said again, behind it.
+/// What the stranger said came along as proof, and must not count: the person's own last word is said again, behind it.
 async fn restate(
     tx: &mut Tx,
     known: &Profile,
@@ -262,10 +349,11 @@ async fn restate(
         source: "joined".to_owned(),
         who: "bespoke".to_owned(),
         wording: "nothing was said at this address".to_owned(),
+        address: None,
     });
-    let at = now.max(newest.at.saturating_add(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX));
+    let at = after(Some(&newest), now);
     let who =
-        format!("{}; as before somebody with another address turned out to be the same person", own.who);
+        format!("{}; as before somebody without this address turned out to be the same person", own.who);
     consents::append(tx, &[ConsentProof { at, who, ..own }], now).await?;
     Ok(())
 }

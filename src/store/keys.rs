@@ -24,6 +24,30 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// How far the word of a key goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It is kept on a server.
+    Full,
+    /// It may stand in a web page, where anybody can read it. It may ask people and stop mail; it grants no consent, gives
+    /// an address only to people who have none and to visitors without an id of their own, and uses up nobody else's
+    /// questions.
+    Public,
+}
+
+impl Trust {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Public => "public",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Full, Self::Public].into_iter().find(|trust| trust.as_str() == text)
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "questions", include_str!("../../migrations/0011_questions.sql")),
     (12, "throttles", include_str!("../../migrations/0012_throttles.sql")),
     (13, "zones", include_str!("../../migrations/0013_zones.sql")),
+    (15, "addresses", include_str!("../../migrations/0015_addresses.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

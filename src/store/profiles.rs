@@ -1,6 +1,5 @@
 //! People: upsert, look up, page through all.
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
@@ -231,6 +230,15 @@ pub(super) async fn find(tx: &mut Tx, id: &ProfileId) -> Result<Option<Profile>,
     row.map(Profile::try_from).transpose()
 }
 
+/// Those of these profiles that are known, in a transaction that writes.
+pub(super) async fn find_all(tx: &mut Tx, ids: &[ProfileId]) -> Result<HashMap<ProfileId, Profile>, Error> {
+    // Locked in the order of ids, as everywhere, so that two batches cannot wait for each other.
+    let sql = format!("{COLUMNS} where id in (select value->>0 from {{rows}}) order by id {{for_update}}");
+    let rows: Vec<ProfileRow> = tx.all(sql, args![id_rows(ids)]).await?;
+    let profile = |row| Profile::try_from(row).map(|profile| (profile.id.clone(), profile));
+    rows.into_iter().map(profile).collect()
+}
+
 /// What an upsert did, and which consent it changed.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
@@ -253,6 +261,7 @@ impl Merged {
             source: source.to_owned(),
             who: who(profile),
             wording: "none was stated".to_owned(),
+            address: None,
         };
         self.consents.iter().map(proof).collect()
     }
@@ -284,19 +293,11 @@ async fn upsert_chunk(
     merged: &mut Merged,
 ) -> Result<(), Error> {
     let ids: Vec<ProfileId> = chunk.iter().map(|profile| profile.id.clone()).collect();
-    // Locked in the order of ids, as everywhere, so that two batches cannot wait for each other.
-    let sql = format!("{COLUMNS} where id in (select value->>0 from {{rows}}) order by id {{for_update}}");
-    let known: Vec<ProfileRow> = tx.all(sql, args![id_rows(&ids)]).await?;
-    let mut profiles: HashMap<ProfileId, Profile> = HashMap::with_capacity(chunk.len());
-    let mut consent_before: HashMap<ProfileId, Consent> = HashMap::with_capacity(chunk.len());
-    for row in known {
-        let profile = Profile::try_from(row)?;
-        consent_before.insert(profile.id.clone(), profile.consent);
-        profiles.insert(profile.id.clone(), profile);
-    }
+    let mut profiles = find_all(tx, &ids).await?;
+    let consent_before: HashMap<ProfileId, Consent> =
+        profiles.iter().map(|(id, profile)| (id.clone(), profile.consent)).collect();
     let done = &mut merged.done;
     let mut changed: HashSet<&ProfileId> = HashSet::new();
-    let mut moved: BTreeSet<&ProfileId> = BTreeSet::new();
     for profile in chunk {
         let Some(known) = profiles.get_mut(&profile.id) else {
             let mut new = profile.clone();
@@ -306,11 +307,7 @@ async fn upsert_chunk(
             done.inserted += 1;
             continue;
         };
-        let address_key = known.address.as_ref().map(EmailAddress::key);
         if merge(known, profile) {
-            if known.address.as_ref().map(EmailAddress::key) != address_key {
-                moved.insert(&profile.id);
-            }
             known.updated_at = now;
             changed.insert(&profile.id);
             done.updated += 1;
@@ -332,11 +329,6 @@ async fn upsert_chunk(
            consent = excluded.consent, created_at = excluded.created_at, updated_at = excluded.updated_at"
     );
     tx.run(sql, args![Rows::of(&rows)]).await?;
-    moved.retain(|id| profiles[*id].consent == Consent::Granted);
-    if !moved.is_empty() {
-        let moved: Vec<ProfileId> = moved.into_iter().cloned().collect();
-        consents::unconfirm(tx, &moved, now).await?;
-    }
     Ok(())
 }
 

@@ -10,16 +10,19 @@ use super::connection::Accord;
 use super::connection::Held;
 use super::connection::Tx;
 use super::consents;
+use super::keys::Trust;
 use super::preferences;
 use super::preferences::Wish;
+use super::profiles;
 use super::sends;
 use super::tombstones;
 use crate::clock::from_millisecond;
+use crate::profile::Consent;
 use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
 
 /// An address gets one question within this long. What was answered does not count, here and below: whoever answers
-/// wants questions.
+/// wants questions. Nor does what [`Trust::Public`] asked count for [`Trust::Full`].
 pub const QUESTION_WINDOW: SignedDuration = SignedDuration::from_mins(10);
 /// Questions to one address within a day, at most.
 const PER_ADDRESS_AND_DAY_MAX: usize = 5;
@@ -41,6 +44,8 @@ pub struct ConsentRequest {
     pub source: String,
     /// Who asked for it.
     pub who: String,
+    /// How far their word goes.
+    pub trust: Trust,
     /// The words that will have been agreed to.
     pub wording: String,
     /// When it began.
@@ -58,6 +63,8 @@ pub enum Confirmed {
     Now,
     /// It was confirmed before, once is all, and nothing was changed.
     Before,
+    /// The person has another address by now, or is somebody else: nothing was changed.
+    Elsewhere,
 }
 
 /// What became of asking.
@@ -75,15 +82,6 @@ pub enum Asked {
     Erased,
 }
 
-/// Who may read the key by which questions are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asking {
-    /// Programs of ours.
-    Privately,
-    /// Anybody: it stands in a web page.
-    Publicly,
-}
-
 #[derive(sqlx::FromRow)]
 struct RequestRow {
     id: String,
@@ -95,10 +93,11 @@ struct RequestRow {
     requested_at: i64,
     expires_at: i64,
     confirmed_at: Option<i64>,
+    trust: String,
 }
 
 const COLUMNS: &str =
-    "select id, profile_id, address, source, who, wording, requested_at, expires_at, confirmed_at
+    "select id, profile_id, address, source, who, wording, requested_at, expires_at, confirmed_at, trust
      from consent_requests";
 
 impl Store {
@@ -107,7 +106,6 @@ impl Store {
         &self,
         request: &ConsentRequest,
         mail: &ScheduledSend,
-        asking: Asking,
     ) -> Result<Asked, Error> {
         let mut tx = self.pools.begin().await?;
         if !tombstones::erased(&mut tx, std::iter::once((&request.profile, mail.to.as_ref())))
@@ -117,12 +115,12 @@ impl Store {
             return Ok(Asked::Erased);
         }
         tx.agree(Accord::Questions, Held::Alone).await?;
-        if let Some(before) = asked_before(&mut tx, request, asking).await? {
+        if let Some(before) = asked_before(&mut tx, request).await? {
             return Ok(before);
         }
         tx.run(
-            "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at, trust)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             args![
                 &request.id,
                 request.profile.as_str(),
@@ -131,7 +129,8 @@ impl Store {
                 &request.who,
                 &request.wording,
                 request.requested_at,
-                request.expires_at
+                request.expires_at,
+                request.trust.as_str()
             ],
         )
         .await?;
@@ -148,10 +147,15 @@ impl Store {
         row.map(ConsentRequest::try_from).transpose()
     }
 
-    /// Confirms a question, the first time only, and does what follows from it.
-    pub async fn confirm_consent(&self, id: &str, wish: &Wish) -> Result<Confirmed, Error> {
+    /// Confirms a question that `address` was asked, the first time only, and does what follows from it.
+    pub async fn confirm_consent(&self, id: &str, address: &str, wish: &Wish) -> Result<Confirmed, Error> {
         let mut tx = self.pools.begin().await?;
         tx.agree(Accord::Erasures, Held::Shared).await?;
+        // Held until the commit: whoever changes the address, or joins the person to another, comes before or after.
+        let profile = profiles::find(&mut tx, &wish.profile).await?;
+        if profile.and_then(|profile| profile.address).is_none_or(|own| own.key() != address) {
+            return Ok(Confirmed::Elsewhere);
+        }
         let first = tx
             .run(
                 "update consent_requests set confirmed_at = $2 where id = $1 and confirmed_at is null",
@@ -167,7 +171,7 @@ impl Store {
 }
 
 /// Why no mail goes out for this question; `None` where one may.
-async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> Result<Option<Asked>, Error> {
+async fn asked_before(tx: &mut Tx, request: &ConsentRequest) -> Result<Option<Asked>, Error> {
     let now = request.requested_at;
     let since = |ago: SignedDuration| now.saturating_sub(ago).unwrap_or(Timestamp::MIN);
     let (recently, today) = (since(QUESTION_WINDOW), since(SignedDuration::from_hours(24)));
@@ -188,13 +192,15 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> 
     };
     match asked.iter().find(same) {
         Some(open) if open.confirmed_at.is_none() => return Ok(Some(Asked::Before(open.clone()))),
-        Some(answered) if consents::is_confirmed(tx, &request.profile).await? => {
+        Some(answered) if is_confirmed(tx, request).await? => {
             return Ok(Some(Asked::Answered(answered.clone())));
         }
         // Answered, and taken back since: this is a new question.
         _ => {}
     }
-    let open = asked.iter().filter(|other| other.confirmed_at.is_none());
+    // What anybody can ask counts for anybody, and must not keep our own programs from asking.
+    let counts = |other: &&ConsentRequest| request.trust == Trust::Public || other.trust == Trust::Full;
+    let open = asked.iter().filter(|other| other.confirmed_at.is_none()).filter(counts);
     let at_address = || open.clone().filter(|other| other.address == request.address);
     let by_profile =
         open.clone().filter(|other| other.profile == request.profile && other.requested_at > recently);
@@ -206,7 +212,7 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> 
     if by_profile.count() >= PER_PROFILE_MAX {
         return Ok(Some(Asked::TooOften("profile")));
     }
-    if asking == Asking::Publicly {
+    if request.trust == Trust::Public {
         let sql = "select count(*) from consent_requests where requested_at > $1 and who = $2
                    and confirmed_at is null";
         let count: Option<(i64,)> = tx.first(sql, args![recently, &request.who]).await?;
@@ -217,11 +223,22 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest, asking: Asking) -> 
     Ok(None)
 }
 
+/// Whether the newest proof of whoever is asked is a grant that was confirmed at the same address.
+async fn is_confirmed(tx: &mut Tx, request: &ConsentRequest) -> Result<bool, Error> {
+    let newest = consents::newest(tx, &request.profile).await?;
+    Ok(newest.is_some_and(|proof| {
+        proof.status == Consent::Granted && proof.address.as_ref() == Some(&request.address)
+    }))
+}
+
 impl TryFrom<RequestRow> for ConsentRequest {
     type Error = Error;
 
     fn try_from(row: RequestRow) -> Result<Self, Error> {
+        let trust = Trust::parse(&row.trust)
+            .ok_or_else(|| Error::unreadable("consent_requests", &row.id, "the trust is no known word"))?;
         Ok(Self {
+            trust,
             profile: ProfileId::parse(&row.profile_id)
                 .map_err(|fault| Error::unreadable("consent_requests", &row.id, fault))?,
             id: row.id,

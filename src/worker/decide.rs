@@ -207,7 +207,7 @@ impl Engine {
             locale: subject.profile.locale.as_deref(),
             slice,
             position: slices::position(&subject.profile.id, &split(&entry.campaign, draw)),
-            empty_offers: exhausted.offers(),
+            no_coupons: exhausted.offers(),
             now,
             seed: seed_of_draw(&subject.send.id, draw),
         });

@@ -1,7 +1,10 @@
-//! Draws that must be made again, because the coupons of what was drawn have just run out.
+//! Offers without a coupon for somebody, and draws that must be made again because one has just run out.
 
+use crate::catalog::Catalog;
+use crate::catalog::offer::OfferKind;
 use crate::decision::Choice;
 use crate::decision::Withdrawn;
+use crate::select::NoCoupon;
 use crate::worker::decide::Plan;
 
 /// Offers that have no coupon left, and the draws of one send that fell on one of them.
@@ -10,18 +13,25 @@ use crate::worker::decide::Plan;
 /// probabilities would not be those that are written down.
 #[derive(Debug, Clone, Default)]
 pub struct Exhausted {
-    offers: Vec<String>,
+    offers: Vec<NoCoupon>,
     withdrawn: Vec<Withdrawn>,
 }
 
 impl Exhausted {
     /// Nothing was drawn yet.
     pub fn new(offers: Vec<String>) -> Self {
+        Self { offers: offers.into_iter().map(NoCoupon::Left).collect(), withdrawn: Vec::new() }
+    }
+
+    /// For somebody without an address, who gets no coupon at all.
+    pub fn of_visitor(catalog: &Catalog) -> Self {
+        let coupons = catalog.offers().filter(|offer| offer.kind == OfferKind::Coupon);
+        let offers = coupons.map(|offer| NoCoupon::Visitor(offer.name.clone())).collect();
         Self { offers, withdrawn: Vec::new() }
     }
 
     /// Offers without a coupon.
-    pub fn offers(&self) -> &[String] {
+    pub fn offers(&self) -> &[NoCoupon] {
         &self.offers
     }
 
@@ -42,8 +52,8 @@ impl Exhausted {
                 offer: offer.to_owned(),
             });
         }
-        if !self.offers.iter().any(|known| known == offer) {
-            self.offers.push(offer.to_owned());
+        if !self.offers.iter().any(|known| known.offer() == offer) {
+            self.offers.push(NoCoupon::Left(offer.to_owned()));
         }
     }
 }

@@ -60,7 +60,7 @@ pub struct Visitor<'a> {
     pub mails: &'a [Mail],
     /// The profile's slice.
     pub slice: Slice,
-    /// Whether the newest consent came by a link that was mailed.
+    /// Whether the newest consent came by a link that was mailed to the address that the mail goes to.
     pub opt_in: OptIn,
 }
 

@@ -1,7 +1,6 @@
 //! All that is known of many sends, read in a few statements.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 
 use crate::catalog::Catalog;
 use crate::decision::Decision;
@@ -47,7 +46,7 @@ pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -
         catalog.campaign(&send.campaign).is_some_and(|entry| entry.campaign.double_opt_in)
     };
     let asked_for: Vec<_> = sends.iter().filter(asks).map(|send| send.profile.clone()).collect();
-    let confirmed = if asked_for.is_empty() { HashSet::new() } else { store.confirmed(&asked_for).await? };
+    let confirmed = if asked_for.is_empty() { HashMap::new() } else { store.confirmed(&asked_for).await? };
     let suppressions = store.suppressions_of(&addresses).await?;
     let mut loaded = Loaded::default();
     for (send, decision) in decisions {
@@ -75,13 +74,14 @@ pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -
             (events.get(id).cloned(), mails.get(id).cloned(), stages.get(id).cloned())
         };
         let address = gate::recipient(&send, profile).map(crate::profile::EmailAddress::key);
+        let is_confirmed = address.is_some() && confirmed.get(&send.profile) == address.as_ref();
         loaded.subjects.push(Subject {
             suppressions: address.and_then(|key| suppressions.get(&key).cloned()).unwrap_or_default(),
             profile: Profile::clone(profile),
             events: events.unwrap_or_default(),
             mails: mails.unwrap_or_default(),
             stage,
-            opt_in: if confirmed.contains(&send.profile) { OptIn::Confirmed } else { OptIn::Single },
+            opt_in: if is_confirmed { OptIn::Confirmed } else { OptIn::Single },
             send,
         });
     }

@@ -20,7 +20,6 @@ use crate::deliver::message::Envelope;
 use crate::deliver::message::Extras;
 use crate::deliver::message::MailPurpose;
 use crate::deliver::smtp::NoRelay;
-use crate::deliver::smtp::NoRelayKind;
 use crate::deliver::smtp::Pool;
 use crate::deliver::smtp::PooledSession;
 use crate::deliver::smtp::Prepared;
@@ -218,10 +217,10 @@ async fn connected(shared: &Shared, job: &Job, group: &str, pool: &Pool) -> Resu
     let no_relay = |none: NoRelay| {
         outcomes::within(&job.send, put_back(shared, "relay", &none.to_string(), none.retry_after))
     };
-    // A relay whose turn is far off does not slow the others; where all are, the next one is waited for.
+    // A relay whose turn is far off does not slow the others; where those others cannot be used, it is waited for.
     let hold = async {
         match pool.hold_where(|relay| shared.limiter.relay_is_free(relay)).await {
-            Err(none) if none.kind == NoRelayKind::NoneEligible => pool.hold_where(|_| true).await,
+            Err(_) => pool.hold_where(|_| true).await,
             found => found,
         }
     };

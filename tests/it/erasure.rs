@@ -1,9 +1,6 @@
 //! Erasing somebody while others write about them: whoever comes first, nothing of the person is left. Several write at
 //! once on PostgreSQL only.
 
-use std::time::Duration;
-use std::time::Instant;
-
 use bespoke::campaign::Kind;
 use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
@@ -13,57 +10,20 @@ use bespoke::store::ConsentProof;
 use bespoke::store::Heard;
 use bespoke::store::Lift;
 use bespoke::store::Store;
+use bespoke::store::Trust;
 use bespoke::store::WebhookMessage;
 use bespoke::store::WebhookSource;
 use bespoke::store::Wish;
 use bespoke::tracking::HitKind;
 use serde_json::json;
-use sqlx::Connection as _;
-use sqlx::PgConnection;
-use sqlx::Row as _;
 use tokio::task::JoinHandle;
 
 use crate::support::Database;
 use crate::support::TestApp;
 use crate::support::database::start;
 use crate::support::given;
+use crate::support::patience::Holder;
 use crate::support::stores;
-
-/// How long is waited for somebody to wait.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A connection that holds what others want.
-struct Holder {
-    connection: PgConnection,
-    pid: i32,
-}
-
-impl Holder {
-    async fn of(database: &Database, sql: &str) -> Self {
-        let mut connection = database.begun(sql).await;
-        let row = sqlx::query("select pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
-        Self { connection, pid: row.get(0) }
-    }
-
-    /// Waits until somebody waits for one of these, and says who.
-    async fn waited_for(&mut self, pids: &[i32]) -> i32 {
-        let sql = "select pid from pg_locks where not granted and pg_blocking_pids(pid) && $1";
-        let since = Instant::now();
-        loop {
-            let row = sqlx::query(sql).bind(pids).fetch_optional(&mut self.connection).await.unwrap();
-            if let Some(row) = row {
-                return row.get(0);
-            }
-            assert!(since.elapsed() < PATIENCE, "nobody waits");
-            tokio::task::yield_now().await;
-        }
-    }
-
-    async fn lets_go(mut self) {
-        sqlx::raw_sql("commit").execute(&mut self.connection).await.unwrap();
-        self.connection.close().await.unwrap();
-    }
-}
 
 fn erases(store: &Store, name: &'static str) -> JoinHandle<()> {
     let store = store.clone();
@@ -90,7 +50,7 @@ async fn what_was_being_written_when_somebody_is_erased_is_erased_with_them() {
         let store = store.clone();
         async move {
             let entry = Entry::Event(event);
-            store.take_in(&[Heard { entry: &entry, key: "k" }], start()).await.unwrap();
+            store.take_in(&[Heard { entry: &entry, key: "k", trust: Trust::Full }], start()).await.unwrap();
         }
     });
     let writer = holder.waited_for(&[holder.pid]).await;
@@ -144,7 +104,7 @@ async fn who_writes_while_somebody_is_being_erased_finds_them_gone() {
     let writes = tokio::spawn({
         let store = store.clone();
         async move {
-            let heard = [&profile, &event].map(|entry| Heard { entry, key: "k" });
+            let heard = [&profile, &event].map(|entry| Heard { entry, key: "k", trust: Trust::Full });
             store.take_in(&heard, start()).await.unwrap();
         }
     });
@@ -171,6 +131,7 @@ async fn who_was_erased_while_somebody_thought_about_them_is_not_written_about()
             source: "form".to_owned(),
             who: "ana".to_owned(),
             wording: "yes".to_owned(),
+            address: None,
         };
         assert_eq!(store.append_consents(std::slice::from_ref(&proof), start()).await.unwrap(), 0);
         let wish = Wish {

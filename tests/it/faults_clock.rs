@@ -1,8 +1,5 @@
 //! Clocks that are moved while mails are on the wire: nobody gets a mail twice, and no lease ends by it.
 
-use std::time::Duration;
-use std::time::Instant;
-
 use bespoke::campaign::CampaignId;
 use bespoke::campaign::Guarantee;
 use bespoke::campaign::Kind;
@@ -22,6 +19,7 @@ use jiff::SignedDuration;
 use crate::support::TestApp;
 use crate::support::app::CONFIG;
 use crate::support::given;
+use crate::support::patience::until;
 use crate::support::stores;
 
 const SENDS: usize = 120;
@@ -51,13 +49,9 @@ async fn given_sends(app: &TestApp) {
     app.database.store.plan(&sends).await.unwrap();
 }
 
-/// Waits for what other tasks bring about.
-async fn until(mut so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "it does not happen");
-        tokio::task::yield_now().await;
-    }
+/// Waits until the server took this many mails.
+async fn takes(catcher: &Catcher, count: u64) {
+    until("mails arrive", async || (catcher.accepted_count() >= count).then_some(())).await;
 }
 
 #[tokio::test]
@@ -78,17 +72,17 @@ async fn a_clock_that_is_moved_while_mails_go_out_doubles_and_loses_nobody() {
             let worker = app.worker().await;
             let stop = worker.stop_handle();
             let working = tokio::spawn(async move { worker.run(Until::Stopped).await.map(drop) });
-            until(|| catcher.accepted_count() >= 10).await;
+            takes(&catcher, 10).await;
             let on = format!("{jump:#} on {}", app.database.name());
             let before = app.clock.now();
             // The worker's clock; that of PostgreSQL stays, and decides leases there.
             app.clock.set(before + jump);
             let later = catcher.accepted_count() + 50;
             if jump.is_positive() {
-                until(|| catcher.accepted_count() >= later).await;
+                takes(&catcher, later).await;
             }
             app.clock.set(before);
-            until(|| catcher.accepted_count() >= SENDS as u64).await;
+            takes(&catcher, SENDS as u64).await;
             stop.stop();
             working.await.unwrap().unwrap();
             app.runs_until_idle().await;

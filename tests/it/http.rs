@@ -5,6 +5,7 @@ mod consent;
 mod decide;
 mod hard;
 mod mailed;
+mod public_keys;
 mod schema;
 mod segment;
 mod send;

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod erasure;
 mod evaluate;
+mod failover;
 mod faults_account;
 mod faults_clock;
 mod faults_database;

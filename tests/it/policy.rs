@@ -310,7 +310,7 @@ async fn what_rules_keep_out_is_never_drawn_by_the_model() {
             locale: None,
             slice: bespoke::decision::Slice::Policy,
             position: 0.5,
-            empty_offers: &[],
+            no_coupons: &[],
             now: app.now(),
             seed,
         });

@@ -75,7 +75,7 @@ async fn given_somebody_everywhere(app: &TestApp, serving: &Serving) {
     let sent = app.sends().await.into_iter().find(|stored| stored.send.state == State::Sent).unwrap().send.id;
     let now = app.now().as_millisecond();
     for sql in [
-        format!("insert into consents values ('{CANARY}', {now}, 'granted', 'form', '{CANARY}', 'yes')"),
+        format!("insert into consents values ('{CANARY}', {now}, 'granted', 'form', '{CANARY}', 'yes', '{address}')"),
         format!("insert into suppressions (address, topic, reason, at) values ('{address}', 'news', 'unsubscribe', {now})"),
         format!("insert into soft_bounces values ('{address}', '{sent}', {now})"),
         format!("insert into coupons values ('ten', 'CODE-1', '{CANARY}', {now})"),

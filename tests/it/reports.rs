@@ -122,6 +122,31 @@ async fn held_out(app: &TestApp) -> String {
 }
 
 #[tokio::test]
+async fn an_order_is_owed_to_a_mail_within_the_days_that_its_campaign_states() {
+    for (purchase_days, expected) in [(2, 10.0), (9, 30.0)] {
+        let campaign =
+            format!("{}[reward]\npurchase_days = {purchase_days}\n", NEWS[0].1.replace("50.0", "0"));
+        for app in TestApp::on_each_database(&[("news/campaign.toml", &campaign), NEWS[1]]).await {
+            app.given_profile("ana").await;
+            app.plans().await;
+            app.at("2026-03-02T10:00:00Z").await;
+            app.runs_until_idle().await;
+            for (day, total) in [("03", 10.0), ("10", 20.0)] {
+                app.at(&format!("2026-03-{day}T12:00:00Z")).await;
+                app.does("ana", "Order Completed", json!({"order_id": day, "total": total})).await;
+            }
+            // However many days lift looks at.
+            for days in [1, 30] {
+                let scope = Scope { days, ..scope("2026-03-20T12:00:00Z", "UTC") };
+                let kpi = json_of(&app.database.store, &app.config, &scope, "kpi").await;
+                let owed = &kpi["headline"]["revenue_owed_to_mail"];
+                assert_eq!(owed, &json!(expected), "{purchase_days} days on {}", app.database.name());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn reports_count_what_happened_alike_on_both_databases() {
     let mut told_before: Option<Vec<Value>> = None;
     for app in TestApp::on_each_database(NEWS).await {

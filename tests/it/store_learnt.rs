@@ -226,6 +226,7 @@ async fn consent_is_what_its_newest_proof_says() {
             source: "form".to_owned(),
             who: "the person".to_owned(),
             wording: "v3".to_owned(),
+            address: None,
         };
         let withdrawn = proof(Consent::Withdrawn, 1);
         let granted = proof(Consent::Granted, 2);

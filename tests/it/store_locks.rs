@@ -12,6 +12,7 @@ use bespoke::store::WorkerLock;
 use crate::support::Database;
 use crate::support::database::start;
 use crate::support::given::send;
+use crate::support::patience::until;
 use crate::support::stores;
 
 #[tokio::test]
@@ -75,12 +76,8 @@ async fn one_process_leads_and_another_takes_over() {
         assert!(learner.is_some(), "roles do not stand in each other's way");
         drop(leader);
         // The server needs a moment to see that the session is gone.
-        let taken = loop {
-            if let Some(leadership) = second.lead(Role::Planner).await.unwrap() {
-                break leadership;
-            }
-        };
-        drop(taken);
+        let takes = async || second.lead(Role::Planner).await.unwrap();
+        drop(until("another may lead", takes).await);
     }
 }
 

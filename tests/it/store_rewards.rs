@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bespoke::campaign::CampaignId;
 use bespoke::campaign::Kind;
+use bespoke::decision::Candidate;
 use bespoke::decision::Choice;
 use bespoke::decision::Decision;
 use bespoke::decision::Scoring;
@@ -116,6 +117,46 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         assert_eq!(store.earliest_in_flight().await.unwrap(), None);
         let counts = store.sends_by_variant().await.unwrap();
         assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_was_kept_before_candidates_stood_in_lists_is_read_whole() {
+    for database in stores().await {
+        let store = &database.store;
+        given_people(&database, &["ana"]).await;
+        let mail = send("ana", "1", Kind::Lifecycle, start());
+        store.plan(std::slice::from_ref(&mail)).await.unwrap();
+        let candidate = |name: &str, score: f64, probability: f64| Candidate {
+            variant: VariantId(name.to_owned()),
+            score,
+            probability,
+        };
+        let expected = Decision {
+            candidates: vec![
+                candidate("picks/compare/versus", 0.1 + 0.2, 0.5),
+                candidate("no_send", 0.0, 0.5),
+            ],
+            drawn_at: None,
+            inputs: json!({"offer": {"code": "A-1"}}),
+            ..decision(&mail, start(), "weighted")
+        };
+        store.save_decisions(std::slice::from_ref(&expected)).await.unwrap();
+        let old = json!({
+            "send": mail.id, "campaign": "picks", "profile": "ana", "at": "2026-03-02T09:00:00Z",
+            "stage": "educate", "stage_reason": "",
+            "choice": {"variant": {"variant": "picks/compare/versus", "template": "abc"}},
+            "propensity": 0.5, "slice": "policy",
+            "candidates": [
+                {"variant": "picks/compare/versus", "score": 0.300_000_000_000_000_04, "probability": 0.5},
+                {"variant": "no_send", "score": 0.0, "probability": 0.5},
+            ],
+            "ruled_out": [], "reasons": [], "policy": "weighted", "policy_version": "-", "catalog_version": "c1",
+            "seed": 1, "inputs": {"offer": {"code": "A-1"}},
+        });
+        database.execute(&format!("update decisions set body = '{old}'")).await;
+        let found = store.decisions(std::slice::from_ref(&mail.id)).await.unwrap();
+        assert_eq!(found[&mail.id], expected, "on {}", database.name());
     }
 }
 

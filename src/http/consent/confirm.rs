@@ -24,7 +24,7 @@ use crate::store::Lift;
 use crate::store::Wish;
 use crate::token::Purpose;
 
-/// Where the proof comes from: one of [`crate::store::CONFIRMED_SOURCES`].
+/// Where the proof comes from: one of [`crate::store::LINK_SOURCES`].
 const SOURCE: &str = "confirmation link";
 
 /// Asks whether to confirm. Changes nothing
@@ -71,8 +71,10 @@ pub(in crate::http) async fn confirm(State(service): State<Service>, PathText(to
     let confirmed = async {
         Ok(match open_request(&service, &token).await? {
             Open::Yes(request) => {
-                match service.store().confirm_consent(&request.id, &wish(&service, &request)).await? {
+                let wish = wish(&service, &request);
+                match service.store().confirm_consent(&request.id, &request.address, &wish).await? {
                     Confirmed::Now | Confirmed::Before => done(&service),
+                    Confirmed::Elsewhere => over(),
                 }
             }
             Open::Done => done(&service),
@@ -128,6 +130,7 @@ fn wish(service: &Service, request: &ConsentRequest) -> Wish {
                 request.requested_at, request.source, request.who
             ),
             wording: request.wording.clone(),
+            address: Some(request.address.clone()),
         }),
         traits: Map::new(),
     }

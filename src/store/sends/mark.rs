@@ -68,7 +68,7 @@ pub enum Refusal {
     ProfileGone,
     /// Lifecycle mail, and the profile has not granted consent.
     NoConsent,
-    /// The campaign asks for double opt-in, and the newest consent was not confirmed by a link.
+    /// The campaign asks for double opt-in, and the newest consent was not confirmed by a link to this address.
     NotConfirmed,
     /// The address is suppressed.
     Suppressed {
@@ -224,8 +224,8 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
          when s.to_address is null and p.address is null then 'gone'
          when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
          when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and coalesce((
-           select k.source from consents as k where k.profile_id = s.profile_id
-           order by k.at desc, k.status desc limit 1), '') not in ('confirmation link', 'preferences link')
+           select k.address from consents as k where k.profile_id = s.profile_id
+           order by k.at desc, k.status desc limit 1), '') <> value->>'key'
            then 'not_confirmed'
          when exists (
            select 1 from suppressions as x where x.address = value->>'key' and (x.until is null or x.until > {now})

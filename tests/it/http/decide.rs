@@ -155,6 +155,59 @@ async fn slots_alone_are_rendered_and_their_probability_is_that_of_all_variants_
     }
 }
 
+/// Nine of ten draws are a coupon.
+const GIFT: Files<'static> = &[
+    (
+        "gift/campaign.toml",
+        "kind = \"lifecycle\"\npolicy = \"weighted\"\nuniform_percent = 0\nholdout_percent = 0\ntrigger = { api = {} }\n",
+    ),
+    (
+        "gift/any/plain.mjml",
+        "+++\nsubject = \"Hello\"\n+++\n<mj-section><mj-column><mj-text>Good day.</mj-text></mj-column></mj-section>",
+    ),
+    (
+        "gift/any/coupon.mjml",
+        "+++\nsubject = \"A gift\"\nweight = 9\noffer = \"gift\"\n+++\n<mj-section><mj-column><mj-text>Your code: {{ offer.code }}</mj-text></mj-column></mj-section>",
+    ),
+    ("offers.toml", "[gift]\ndescription = \"A gift\"\nkind = \"coupon\"\npercent = '10'\n"),
+];
+
+#[tokio::test]
+async fn who_has_no_address_is_chosen_for_without_coupons_and_the_record_says_why() {
+    for app in TestApp::on_each_database(GIFT).await {
+        let serving = app.serves().await;
+        let (store, on) = (&app.database.store, app.database.name());
+        let codes: Vec<String> = (0..3).map(|number| format!("CODE-{number}")).collect();
+        store.import_coupons("gift", &codes).await.unwrap();
+        for number in 0..5 {
+            let ask = json!({"campaign": "gift", "anonymous_id": format!("v{number}")});
+            let chosen = serving.post("/v1/decide", &ask).await.json();
+            assert_eq!((&chosen["variant"], &chosen["propensity"]), (&json!("gift/any/plain"), &json!(1.0)));
+            let visitor = given::id(&format!("anon:v{number}"));
+            let kept = store.person(&visitor).await.unwrap().remove("web_decisions").unwrap();
+            let body = &kept[0]["body"];
+            let detail = "coupons of offer gift are for people with an address";
+            let expected = json!([{"rule": "offer", "detail": detail, "variants": ["gift/any/coupon"]}]);
+            assert_eq!(
+                (&body["ruled_out"], &body["withdrawn"]),
+                (&expected, &Value::Null),
+                "on {on}: one draw"
+            );
+        }
+        assert_eq!(store.count_coupons().await.unwrap()["gift"].free, 3, "nobody empties the pool");
+        // People who are known get one; drawn nine times in ten.
+        let mut with_code = 0;
+        for number in 0..20 {
+            let name = format!("p{number}");
+            app.given_profile(&name).await;
+            let chosen =
+                serving.post("/v1/decide", &json!({"campaign": "gift", "profile": name})).await.json();
+            with_code += u64::from(chosen["offer"]["code"].is_string());
+        }
+        assert_eq!(with_code, 3, "as many as there were, on {on}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_decided_is_said_with_the_field() {
     let app = TestApp::on_sqlite(PAGE).await;

@@ -7,6 +7,7 @@ pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod judge;
 pub(crate) mod live;
+pub(crate) mod patience;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod proxy;

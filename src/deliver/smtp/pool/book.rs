@@ -27,7 +27,7 @@ pub(super) enum Instead<S> {
     /// Somebody brought this one back.
     Reuse(Birth, S),
     /// Open one.
-    Open,
+    Open(Birth),
     /// The relay may not be connected to any more.
     None(NoRelay),
 }
@@ -166,16 +166,21 @@ impl<S> Book<S> {
         }
     }
 
-    /// What somebody does who was given the right to open a connection a while ago and wants it now.
+    /// A right to open a connection that was given a while ago ends; what the relay allows by now takes its place.
     pub(super) fn take_instead(&mut self, relay: usize, birth: Birth, now: Instant) -> Instead<S> {
-        let entry = &mut self.relays[relay];
-        if let Some(block) = entry.block.as_ref().filter(|block| block.until > now).cloned() {
-            return Instead::None(self.no_relay(now, &[(relay, block)]));
-        }
-        let Some(idle) = entry.idle.pop() else { return Instead::Open };
-        entry.reused_count += 1;
         self.not_opened(relay, birth);
-        Instead::Reuse(idle.birth, idle.session)
+        let entry = &mut self.relays[relay];
+        if entry.block_of(NoRelayKind::Paused, now).is_none()
+            && let Some(idle) = entry.idle.pop()
+        {
+            entry.reused_count += 1;
+            return Instead::Reuse(idle.birth, idle.session);
+        }
+        match entry.opening(now) {
+            Ready::Open => Instead::Open(entry.open()),
+            Ready::Blocked(block) => Instead::None(self.no_relay(now, &[(relay, block)])),
+            _ => Instead::None(self.no_relay(now, &[])),
+        }
     }
 
     /// Whether a session that holds a slot of `relay` may be replaced by a new connection now.
@@ -248,12 +253,16 @@ impl<S> Book<S> {
         Some(index)
     }
 
-    /// Takes a session back for the next caller.
-    pub(super) fn park(&mut self, relay: usize, birth: Birth, session: S, now: Instant) {
+    /// Takes a session back for the next caller. After the end there is none: it stays with whoever brought it.
+    pub(super) fn park(&mut self, relay: usize, birth: Birth, session: S, now: Instant) -> Option<S> {
+        if self.closed {
+            return Some(session);
+        }
         let entry = &mut self.relays[relay];
         entry.in_use = entry.in_use.saturating_sub(1);
         entry.faults = 0;
         entry.idle.push(Idle { birth, session, since: now });
+        None
     }
 
     /// Gives a slot back without its session.

@@ -65,12 +65,26 @@ impl Slot {
         }
     }
 
+    /// Gives the session to the next who asks; where nobody will, it ends.
     fn park(mut self, session: Session) {
         let Some(birth) = self.birth else { return };
+        let left = self.inner.book().park(self.relay, birth, session, Instant::now());
+        if let Some(session) = left {
+            return self.end(session);
+        }
         self.stage = Stage::Parked;
-        self.inner.book().park(self.relay, birth, session, Instant::now());
         self.inner.changed[self.relay].notify_one();
         self.inner.start_reaper();
+    }
+
+    /// Says QUIT in the background, and gives the slot back after it.
+    fn end(self, session: Session) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                session.quit().await;
+                drop(self);
+            });
+        }
     }
 }
 
@@ -125,11 +139,16 @@ impl Held {
         let relay = slot.relay;
         if let Some(birth) = slot.birth {
             let instead = slot.inner.book().take_instead(relay, birth, Instant::now());
+            // What the right to open was ended by is not ended a second time.
+            slot.stage = Stage::Held;
             match instead {
-                Instead::Open => {}
+                Instead::Open(birth) => (slot.birth, slot.stage) = (Some(birth), Stage::Opening),
                 Instead::None(none) => return Err(none),
-                Instead::Reuse(birth, session) => {
-                    (slot.birth, slot.stage) = (Some(birth), Stage::Held);
+                Instead::Reuse(used, session) => {
+                    slot.birth = Some(used);
+                    if birth.probe {
+                        slot.inner.changed[relay].notify_one();
+                    }
                     return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
                 }
             }
@@ -234,15 +253,7 @@ impl PooledSession {
         let relay = slot.inner.connectors[slot.relay].relay();
         let worn = session.messages_count() >= relay.max_messages_per_connection
             || session.age() >= Duration::from_millis(relay.max_connection_age_ms);
-        if !worn && !slot.inner.book().closed {
-            return slot.park(session);
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                session.quit().await;
-                drop(slot);
-            });
-        }
+        if worn { slot.end(session) } else { slot.park(session) }
     }
 
     fn note_session_failure(&mut self) {

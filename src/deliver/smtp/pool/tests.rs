@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::book::{Birth, Book, Take, Which};
+use super::book::{Birth, Book, Instead, Take, Which};
 use super::{NoRelayKind, PoolSettings};
 use crate::deliver::smtp::{Relay, RelayCondition, Security};
 
@@ -99,7 +99,7 @@ fn open_sessions_go_on_while_new_ones_back_off() {
     // Somebody may bring the first session back before the back-off ends.
     let Take::Wait(_, until) = book.take(now, &any) else { panic!("must wait") };
     assert_eq!(until, Some(now + seconds(1)));
-    book.park(first, first_birth, 7, now);
+    assert_eq!(book.park(first, first_birth, 7, now), None);
     let Take::Reuse(relay, birth, 7) = book.take(now, &any) else { panic!("must reuse") };
     book.release(relay);
     let Take::None(none) = book.take(now, &any) else { panic!("must not connect") };
@@ -165,7 +165,7 @@ fn the_last_used_session_goes_first_and_old_ones_expire() {
     let births: Vec<_> = (0..3).map(|_| opened(&mut book, start).1).collect();
     for (number, birth) in births.into_iter().enumerate() {
         let number = u32::try_from(number).unwrap();
-        book.park(0, birth, number, start + seconds(u64::from(number) * 10));
+        let _ = book.park(0, birth, number, start + seconds(u64::from(number) * 10));
     }
     assert_eq!(book.next_expiry(), Some(start + seconds(30)));
     let now = start + seconds(40);
@@ -200,4 +200,42 @@ fn a_closed_pool_gives_nothing() {
     book.closed = true;
     let Take::None(none) = book.take(Instant::now(), &any) else { panic!("is closed") };
     assert_eq!(none.kind, NoRelayKind::Closed);
+}
+
+#[test]
+fn what_comes_back_after_the_end_is_kept_for_nobody() {
+    let (mut book, now) = (book(&[relay("a", 1, 9)]), Instant::now());
+    let (relay, birth) = opened(&mut book, now);
+    book.closed = true;
+    assert_eq!(book.park(relay, birth, 7, now), Some(7));
+    assert_eq!((book.status(now)[0].open, book.status(now)[0].idle), (1, 0), "it ends in its own slot");
+    book.release(relay);
+    assert_eq!(book.status(now)[0].open, 0);
+}
+
+#[test]
+fn who_waited_for_their_turn_does_what_the_relay_allows_by_then() {
+    let (mut book, now) = (book(&[relay("a", 1, 9)]), Instant::now());
+    let (_, used) = opened(&mut book, now);
+    let waiting = [open(&mut book, now).1, open(&mut book, now).1, open(&mut book, now).1];
+    let (_, failing) = open(&mut book, now);
+    fail(&mut book, 0, failing, NoRelayKind::BackingOff, now);
+    // New connections back off; a session that was open before, and came back, is as good as it was.
+    let Instead::None(none) = book.take_instead(0, waiting[0], now) else { panic!("must not connect") };
+    assert_eq!((none.kind, none.retry_after), (NoRelayKind::BackingOff, seconds(1)));
+    book.release(0);
+    assert_eq!(book.park(0, used, 7, now), None);
+    assert!(matches!(book.take_instead(0, waiting[1], now), Instead::Reuse(_, 7)));
+    // When the back-off is over, one is tried alone, however many were let in before it.
+    let later = now + seconds(1);
+    let Instead::Open(probe) = book.take_instead(0, waiting[2], later) else { panic!("must connect") };
+    assert!(probe.probe && !waiting[2].probe);
+    assert!(matches!(book.take_instead(0, waiting[1], later), Instead::None(_)));
+    book.opened(0, probe);
+    assert!(matches!(book.take_instead(0, waiting[1], later), Instead::Open(_)));
+    // A relay that is paused gets nothing, by whatever session.
+    assert_eq!(book.park(0, used, 8, later), None);
+    book.block(0, NoRelayKind::Paused, "login".to_owned(), later);
+    let Instead::None(none) = book.take_instead(0, waiting[1], later) else { panic!("is paused") };
+    assert_eq!(none.kind, NoRelayKind::Paused);
 }
