@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "questions", include_str!("../../migrations/0011_questions.sql")),
     (12, "throttles", include_str!("../../migrations/0012_throttles.sql")),
     (13, "zones", include_str!("../../migrations/0013_zones.sql")),
+    (14, "clicks", include_str!("../../migrations/0014_clicks.sql")),
     (15, "addresses", include_str!("../../migrations/0015_addresses.sql")),
 ];
 

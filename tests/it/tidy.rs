@@ -163,6 +163,16 @@ fn tests_never_sleep() {
 }
 
 #[test]
+fn every_migration_is_one_that_runs() {
+    let list = std::fs::read_to_string(root().join("src/store/migrate.rs")).unwrap();
+    let left_out =
+        files("migrations", &["sql"]).into_iter().filter(|(path, _)| !list.contains(path.as_str()));
+    report(
+        &left_out.map(|(path, _)| format!("{path}: src/store/migrate.rs leaves it out")).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
 fn nothing_is_left_for_later_and_no_machine_shows() {
     let marks = ["TO", "FIX", "XX"].map(|start| {
         format!(
