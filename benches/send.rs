@@ -53,7 +53,7 @@ fn selection(criterion: &mut Criterion) {
         locale: Some("en-GB"),
         slice: Slice::Policy,
         position: 0.5,
-        empty_offers: &[],
+        no_coupons: &[],
         now: at(),
         seed: 7,
     };

@@ -87,7 +87,7 @@ pub(in crate::http) async fn confirm(State(service): State<Service>, PathText(to
 
 /// Whether a question can still be answered.
 enum Open {
-    Yes(ConsentRequest),
+    Yes(Box<ConsentRequest>),
     /// It was.
     Done,
     /// Its time is over, or the person has another address by now.
@@ -107,7 +107,7 @@ async fn open_request(service: &Service, token: &str) -> Result<Open, Problem> {
     let profile = service.store().profile(&request.profile).await?;
     let Some(profile) = profile else { return Ok(Open::Unknown) };
     let same = profile.address.as_ref().is_some_and(|address| address.key() == request.address);
-    Ok(if same && service.now() < request.expires_at { Open::Yes(request) } else { Open::Over })
+    Ok(if same && service.now() < request.expires_at { Open::Yes(Box::new(request)) } else { Open::Over })
 }
 
 fn wish(service: &Service, request: &ConsentRequest) -> Wish {
