@@ -2,24 +2,35 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use bespoke::campaign::Campaign;
+use bespoke::campaign::PolicyKind;
 use bespoke::decision::Choice;
 use bespoke::decision::Decision;
 use bespoke::decision::NO_SEND;
+use bespoke::decision::Slice;
 use bespoke::decision::VariantId;
 use bespoke::learn::orders::OrderBook;
 use bespoke::learn::teach::Taught;
 use bespoke::learn::teach::roll_back;
 use bespoke::learn::teach::teach;
+use bespoke::select::NoCoupon;
+use bespoke::select::Situation;
 use bespoke::select::features::CampaignTraits;
 use bespoke::select::features::Customer;
 use bespoke::select::learnt::POLICY_MODEL;
 use bespoke::select::learnt::PolicyBody;
 use bespoke::select::learnt::PolicyModel;
+use bespoke::select::select;
 use bespoke::select::thompson::rescore;
 use bespoke::send::State;
+use bespoke::stage::Stage;
 use bespoke::store::StoredModel;
 use jiff::ToSpan;
+use rand::RngExt as _;
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -291,30 +302,45 @@ async fn what_rules_keep_out_is_never_drawn_by_the_model() {
     learns(&app).await;
     grows_up(&app, |_| {}).await;
     let engine = app.engine().await;
-    let catalog = &engine.catalog;
-    let campaign = catalog.campaigns().find(|entry| entry.campaign.id.as_str() == "tips").unwrap();
-    let mut entry = campaign.clone();
-    // The warm file is switched off: weight 0.
-    for arm in entry.arms.iter_mut().filter(|arm| arm.id.as_str().contains("/long")) {
-        arm.locales.iter_mut().for_each(|variant| variant.weight = 0.0);
-    }
+    let campaign = engine.catalog.campaigns().find(|entry| entry.campaign.id.as_str() == "tips").unwrap();
     let model = engine.policy.current().unwrap();
-    for seed in 0..300 {
-        let selection = bespoke::select::select(&bespoke::select::Situation {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for seed in 0..400 {
+        let mut entry = campaign.clone();
+        let policies = [PolicyKind::Thompson, PolicyKind::Weighted, PolicyKind::Rules, PolicyKind::Ab];
+        let policy = policies[random.random_range(0..4)];
+        entry.campaign = Arc::new(Campaign { policy, ..(*entry.campaign).clone() });
+        // Any of them is switched off, lacks a fact that it prints, or has no coupon left.
+        let mut kept_out: BTreeSet<VariantId> = BTreeSet::new();
+        for arm in &mut entry.arms {
+            let variant = &mut arm.locales[0];
+            match random.random_range(0..6) {
+                0 => variant.weight = 0.0,
+                1 => variant.inputs = vec!["data.nothing".to_owned()],
+                2 => variant.offer = Some("empty".to_owned()),
+                _ => continue,
+            }
+            kept_out.insert(arm.id.clone());
+        }
+        let slice = [Slice::Policy, Slice::Uniform][random.random_range(0..2)];
+        let selection = select(&Situation {
             entry: &entry,
             facts: &json!({}),
             mails: &[],
             customer: Customer::default(),
             model: Some(&model),
-            stage: bespoke::stage::Stage::ALL[usize::try_from(seed % 4).unwrap()],
+            stage: Stage::ALL[random.random_range(0..4)],
             locale: None,
-            slice: bespoke::decision::Slice::Policy,
-            position: 0.5,
-            no_coupons: &[],
+            slice,
+            position: random.random(),
+            no_coupons: &[NoCoupon::Left("empty".to_owned())],
             now: app.now(),
             seed,
         });
-        assert!(selection.candidates.iter().all(|candidate| !candidate.variant.as_str().contains("/long")));
+        let drawable = selection.candidates.iter().filter(|candidate| candidate.probability > 0.0);
+        let wrong: Vec<_> = drawable.filter(|candidate| kept_out.contains(&candidate.variant)).collect();
+        assert!(wrong.is_empty(), "{policy:?} {slice:?}: {wrong:?}");
+        assert!(selection.variant.is_none_or(|variant| !kept_out.contains(&variant.id)));
         let sum: f64 = selection.candidates.iter().map(|candidate| candidate.probability).sum();
         assert!((sum - 1.0).abs() < 1e-9);
         assert!(selection.propensity > 0.0 && selection.propensity <= 1.0);

@@ -1,5 +1,7 @@
 //! A head learns each send once, waits for late answers, and forgets.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::select::model::normal::{generator, unit};
 use crate::select::model::space::{FeatureId, Kind};
@@ -70,6 +72,29 @@ fn a_fit_applied_twice_changes_nothing() {
     // 100 h − 72 h = 28 h are closed, both ends of the hour counted.
     assert_eq!((first.absorbed, first.open, first.known), (28 * 60 + 1, 6_000 - 28 * 60 - 1, 0));
     assert_eq!((second.absorbed, second.open, second.known), (0, 6_000 - 28 * 60 - 1, 28 * 60 + 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn whatever_was_learnt_a_second_fit_changes_nothing(
+        count in 1_u32..500, seed: u64, hours in 0_i64..160, complete_hours in 0_i64..160, at_once in 20_usize..600,
+    ) {
+        let (space, ids) = space();
+        let sends = sends(&ids, start(), count, seed);
+        let (now, complete_until) = (start() + SignedDuration::from_hours(hours), start() + SignedDuration::from_hours(complete_hours));
+        let mut head = Head::new(&space, 0.1, WINDOW);
+        let mut fit = || {
+            let mut course = Course { at_once, ..head.begin(&space, complete_until, now) };
+            for send in observations(&sends, now) {
+                head.take(&space, &mut course, &send);
+            }
+            (head.finish(&space, course), head.clone())
+        };
+        let ((first, once), (second, twice)) = (fit(), fit());
+        prop_assert_eq!(once, twice);
+        prop_assert_eq!((second.absorbed, second.known), (0, first.absorbed));
+    }
 }
 
 #[test]
