@@ -29,6 +29,8 @@ pub(super) struct Folder {
 pub(super) struct CampaignFolder {
     pub(super) file: Option<SourceFile>,
     pub(super) variants: Vec<VariantFile>,
+    /// Variant files that cannot be read: their faults are told already.
+    pub(super) unreadable_variants: usize,
     pub(super) slots: BTreeMap<String, BTreeMap<String, Vec<OptionFile>>>,
     /// Hand-written text parts, by path.
     pub(super) texts: BTreeMap<String, SourceFile>,
@@ -139,9 +141,12 @@ impl CampaignFolder {
     }
 
     fn variant(&mut self, stage: Option<Stage>, leaf: &str, file: &SourceFile, faults: &mut Vec<Fault>) {
-        let Some((name, locale)) = localised(leaf, "a variant", file, faults) else { return };
-        let Some(part) = Part::read(file, faults) else { return };
-        self.variants.push(VariantFile { stage, name, locale, part });
+        let read = localised(leaf, "a variant", file, faults)
+            .and_then(|(name, locale)| Some((name, locale, Part::read(file, faults)?)));
+        match read {
+            Some((name, locale, part)) => self.variants.push(VariantFile { stage, name, locale, part }),
+            None => self.unreadable_variants += 1,
+        }
     }
 
     /// The file of an option that serves `locale` best.

@@ -1,7 +1,7 @@
 //! From files to a catalogue: sort, read, expand, compile; every fault of every file at once.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::Catalog;
@@ -69,9 +69,12 @@ impl Catalog {
             .filter_map(|(name, campaign)| loader.read(&folder, name, campaign, offers.as_ref()))
             .collect();
         let campaigns = loader.compile(read);
-        loader.warn_unused(&folder);
+        let is_whole = loader.faults.iter().all(|fault| fault.severity == Severity::Warning);
+        if is_whole {
+            loader.warn_unused(&folder);
+        }
         let (mut faults, mut warnings) = (once(loader.faults), once(loader.warnings));
-        if faults.iter().any(|fault| fault.severity == Severity::Error) {
+        if !is_whole {
             faults.append(&mut warnings);
             return Err(faults);
         }
@@ -131,7 +134,7 @@ impl<'s> Loader<'s> {
     ) -> Option<CampaignRead<'a>> {
         let file = campaign.file.as_ref()?;
         let read = campaign_file::read(file, name, self.settings, &self.contract, &mut self.faults);
-        if campaign.variants.is_empty() {
+        if campaign.variants.is_empty() && campaign.unreadable_variants == 0 {
             let help = format!("write one as {name}/any/NAME.mjml, or into the folder of a stage");
             self.faults.push(Fault::at(file, 0..0, "the campaign has no variant").with_help(help));
         }
@@ -219,6 +222,7 @@ impl<'s> Loader<'s> {
         }
     }
 
+    /// What a variant with a fault would have used is not known: this is asked of a folder without faults only.
     fn warn_unused(&mut self, folder: &Folder) {
         let mut warn = |file: &crate::fault::SourceFile, what: &str| {
             let fault = Fault::at(file, 0..0, format!("no variant uses this {what}")).as_warning();
@@ -276,17 +280,16 @@ fn variant(
     }
 }
 
-/// Each fault once: a block's fault is found in every variant that uses it.
-pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
-    let mut known = BTreeSet::new();
-    let mut faults: Vec<Fault> = faults
-        .into_iter()
-        .filter(|fault| {
-            let path = fault.file.as_ref().map(|file| file.path.clone());
-            known.insert((path, fault.span.start, fault.span.end, fault.message.clone()))
-        })
-        .collect();
-    let place = |fault: &Fault| (fault.file.as_ref().map(|file| file.path.clone()), fault.span.start);
-    faults.sort_by_key(place);
+/// Each fault once: a block's fault is found in every variant that uses it, and what the configuration lacks at
+/// every place that names it.
+pub(super) fn once(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let path = |fault: &Fault| fault.file.as_ref().map(|file| file.path.clone());
+    faults.sort_by_key(|fault| (path(fault), fault.span.start));
+    let mut known = HashSet::new();
+    faults.retain(|fault| {
+        let lacks_configuration = fault.help.as_ref().is_some_and(|help| help.contains("bespoke.toml"));
+        let place = (!lacks_configuration).then(|| (path(fault), fault.span.clone()));
+        known.insert((place, fault.message.clone()))
+    });
     faults
 }

@@ -80,10 +80,13 @@ fn explain(file: &SourceFile, span: Range<usize>, message: &str) -> Fault {
     if let Some((found, wanted)) =
         message.strip_prefix("invalid ").and_then(|rest| rest.split_once(", expected "))
     {
-        let found = found.trim_start_matches("type: ").trim_start_matches("value: ");
         let (wanted, help) = wanted_words(wanted);
-        return Fault::at(file, span, format!("this is {}; it must be {wanted}", found_words(found)))
-            .with_help(help);
+        let found = match (found.strip_prefix("value: "), quoted.first()) {
+            // Its type is right: the value itself is what is wrong.
+            (Some(_), Some(value)) => (*value).to_owned(),
+            _ => found_words(found.trim_start_matches("type: ")).to_owned(),
+        };
+        return Fault::at(file, span, format!("this is {found}; it must be {wanted}")).with_help(help);
     }
     Fault::at(file, span, message.trim().to_owned()).with_help("write it as README's part on templates shows")
 }

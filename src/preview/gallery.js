@@ -85,7 +85,7 @@
   const frames = (mail) => make("div", { id: "frames", class: "frames " + state.scheme },
     state.width === "text" ? [make("figure", { class: "wide" }, make("figcaption", {}, "plain text part"),
       make("iframe", { sandbox: "", src: mail.stem + ".txt", title: "plain text part" }))] : [],
-    ["both", "desktop"].includes(state.width) ? frame(mail, "wide", "desktop, 620 px") : null,
+    ["both", "desktop"].includes(state.width) ? frame(mail, "wide", "desktop") : null,
     ["both", "phone"].includes(state.width) ? frame(mail, "phone", "phone, 375 px") : null);
   const choice = (key, values) => make("span", { class: "switch" }, values.map((value) =>
     make("button", { "aria-pressed": String(state[key] === value), on: () => { state[key] = value; show(state.current); } }, value)));

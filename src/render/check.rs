@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use tera::ErrorKind;
 use tera::Tera;
 
+use super::balance;
 use super::compile::CompiledTemplate;
 use super::compile::SourceMap;
 use super::engine;
@@ -42,7 +43,9 @@ pub(super) fn source(part: Part, source: &str, contract: &Contract) -> Vec<Compi
         Err(fault) => return vec![fault],
     };
     match parse("source.html", source) {
-        Some((span, Parsed::Syntax(message))) => vec![CompileFault::new(part, span, message)],
+        Some((span, Parsed::Syntax(message))) => {
+            vec![balance::explain(part, source, &tags, &span, &message)]
+        }
         // Unknown filters and the like: the scanner knows their places.
         Some((_, Parsed::Names(message))) => {
             let faults = scope::check(part, source, &tags, contract);

@@ -58,9 +58,14 @@ pub(super) fn error(loaded: &Loaded, part: Part, error: &Error) -> RenderFault {
         let variable = address_expression(source, span.start).unwrap_or(expression).to_owned();
         return RenderFault::MissingVariable { template, part, span, variable };
     }
-    let missing = ["is undefined", "is not defined", "`undefined`", "undefined value"];
-    if missing.iter().any(|words| said.contains(words)) {
+    if said.contains("is not defined") || said.contains("but its value is undefined") {
         return RenderFault::MissingVariable { template, part, span, variable: expression.to_owned() };
+    }
+    // A filter, or whatever else, was handed nothing: it points at the first name of what it was handed.
+    if ["is undefined", "`undefined`", "undefined value"].iter().any(|words| said.contains(words)) {
+        let span = span.start..path_end(source, span.end);
+        let variable = source[span.clone()].to_owned();
+        return RenderFault::MissingVariable { template, part, span, variable };
     }
     RenderFault::Expression {
         template,
@@ -96,6 +101,12 @@ fn whole_expression(source: &str, range: &Range<usize>) -> Range<usize> {
         }
     }
     start..range.end.clamp(start, source.len())
+}
+
+/// Where the `a.b.c` ends that goes on at `from`.
+fn path_end(source: &str, from: usize) -> usize {
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'?');
+    from + source.as_bytes()[from..].iter().take_while(|byte| goes_on(byte)).count()
 }
 
 /// What stands in `__link(n=0, to=…)`.

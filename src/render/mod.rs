@@ -7,6 +7,7 @@
 //! *Invariant:* no I/O, no clock, no randomness; a value from a profile is data, never template.
 
 mod address;
+mod balance;
 mod body;
 mod check;
 mod compile;

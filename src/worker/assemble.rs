@@ -16,6 +16,7 @@ use crate::deliver::smtp::PoolSettings;
 use crate::deliver::smtp::Relay;
 use crate::deliver::transport::Transport;
 use crate::fault::Fault;
+use crate::fault::Severity;
 use crate::fault::render_all;
 use crate::learn::value::VALUE_MODEL;
 use crate::product::ProductIndex;
@@ -38,7 +39,7 @@ pub const POPULARITY_MODEL: &str = "popularity";
 /// Why a worker cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
-    /// The templates.
+    /// The templates: their faults, without warnings, which would hide them.
     #[error("the templates cannot be used\n{}", render_all(.0).trim_end())]
     Catalog(Vec<Fault>),
     /// The database.
@@ -63,8 +64,11 @@ pub enum AssembleError {
 
 /// Reads the templates of the configuration.
 pub fn catalog(config: &Config) -> Result<Catalog, AssembleError> {
-    Catalog::load(&config.templates.folder, &CatalogSettings::of_config(config))
-        .map_err(AssembleError::Catalog)
+    let loaded = Catalog::load(&config.templates.folder, &CatalogSettings::of_config(config));
+    loaded.map_err(|mut faults| {
+        faults.retain(|fault| fault.severity == Severity::Error);
+        AssembleError::Catalog(faults)
+    })
 }
 
 /// The keys that sign links: the configured ones, or those that the database keeps.

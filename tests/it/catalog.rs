@@ -10,6 +10,7 @@ use bespoke::catalog::files::Files;
 use bespoke::config::TraitType;
 use bespoke::fault::Fault;
 use bespoke::fault::Severity;
+use serde_json::Map;
 
 mod loading;
 
@@ -133,8 +134,22 @@ fn refuses(name: &str, count: usize) {
 }
 
 #[test]
+fn what_the_configuration_lacks_is_told_once() {
+    let without_shop = CatalogSettings { shop: Map::new(), ..settings() };
+    let faults = Catalog::from_files(&with(&[]), &without_shop).unwrap_err();
+    let said: Vec<String> = faults.iter().map(line).collect();
+    assert_eq!(
+        said,
+        [
+            "blocks/footer.mjml:3 «name» `shop` has no `name` → write `name = \"…\"` under [shop] in bespoke.toml",
+            "blocks/footer.mjml:3 «address» `shop` has no `address` → write `address = \"…\"` under [shop] in bespoke.toml",
+        ]
+    );
+}
+
+#[test]
 fn files_that_have_no_place_or_cannot_be_read_are_faults() {
-    refuses("folders", 31);
+    refuses("folders", 32);
 }
 
 #[test]
@@ -144,12 +159,12 @@ fn heads_rules_slots_and_options_are_checked() {
 
 #[test]
 fn a_fault_is_told_in_the_file_that_it_is_in() {
-    refuses("composing", 29);
+    refuses("composing", 31);
 }
 
 #[test]
 fn campaigns_and_offers_are_checked_against_everything_that_they_name() {
-    refuses("campaigns", 46);
+    refuses("campaigns", 47);
 }
 
 #[test]

@@ -168,6 +168,27 @@ fn a_missing_fact_is_a_fault_with_its_place() {
     assert_eq!(&mjml[place], "{{ profile.first_name }}");
 }
 
+#[test]
+fn a_missing_fact_is_named_whole_wherever_it_is_used() {
+    let mut facts = facts();
+    facts["profile"]["first_name"] = Value::Null;
+    facts["recommended"][0]["price"] = Value::Null;
+    for (tag, expected) in [
+        ("{{ profile.first_name | upper }}", "profile.first_name"),
+        ("{{ profile.first_name | trim | upper }}", "profile.first_name"),
+        ("{{ profile.first_name | sentence }}", "profile.first_name"),
+        ("{{ profile?.first_name | upper }}", "profile?.first_name"),
+        ("{{ history.orders_total | number }}", "history"),
+        ("{% for p in recommended %}{{ p.price | money }}{% endfor %}", "p.price"),
+        ("{{ recommended[0].price | money }}", "recommended[0].price"),
+    ] {
+        let mjml = mail(&format!("<mj-text>{tag}</mj-text>"));
+        let fault = render_with(&parts("Hello", &mjml), &facts, Tracking::On).unwrap_err();
+        let RenderFault::MissingVariable { variable, .. } = fault else { panic!("{tag}: {fault}") };
+        assert_eq!(variable, expected, "{tag}");
+    }
+}
+
 /// What the faults say, each with the source under its caret.
 fn said(source: &str, faults: &[CompileFault]) -> Vec<String> {
     faults.iter().map(|fault| format!("{} @ {}", fault.message, &source[fault.span.clone()])).collect()
@@ -177,5 +198,6 @@ fn said(source: &str, faults: &[CompileFault]) -> Vec<String> {
 fn broken_tags_are_faults_at_their_place() {
     let mjml = mail("<mj-text>{% if profile.first_name %}Hi</mj-text>");
     let faults = compile(&parts("Hi", &mjml), &contract()).map(|_| ()).unwrap_err();
-    assert!(!said(&mjml, &faults).is_empty());
+    let expected = "`{% if profile.first_name %}` is never closed @ {% if profile.first_name %}";
+    assert_eq!(said(&mjml, &faults), [expected]);
 }
