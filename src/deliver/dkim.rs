@@ -19,6 +19,9 @@ use sha2::Sha256;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
+#[cfg(test)]
+mod tests;
+
 /// What is signed where it is there. `From` is signed once more than it occurs, so that nobody can add another.
 const SIGNED_HEADERS: &[&str] = &[
     "from",
@@ -70,8 +73,8 @@ pub enum DkimError {
     #[error("the private key is neither RSA nor Ed25519, or is damaged")]
     UnknownKey,
     /// The key is too short to be believed.
-    #[error("the RSA key has {0} bits; at least {RSA_BITS_MIN} are needed")]
-    ShortKey(usize),
+    #[error("the RSA key is too short: at least {RSA_BITS_MIN} bits are needed")]
+    ShortKey,
     /// The bytes to sign are no mail.
     #[error("the mail has no end of its headers")]
     NoMail,
@@ -84,19 +87,23 @@ impl DkimKey {
     /// A key from PEM text (PKCS#8, or PKCS#1 for RSA).
     pub fn from_pem(domain: &str, selector: &str, pem: &str) -> Result<Self, DkimError> {
         let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| DkimError::NoKey)?;
-        let key = match &der {
+        let rsa = match &der {
             PrivateKeyDer::Pkcs8(der) => {
                 let der = der.secret_pkcs8_der();
-                Ed25519KeyPair::from_pkcs8(der)
-                    .map(|key| Key::Ed25519(Box::new(key)))
-                    .or_else(|_| RsaKeyPair::from_pkcs8(der).map(|key| Key::Rsa(Box::new(key))))
+                if let Ok(key) = Ed25519KeyPair::from_pkcs8(der) {
+                    return Self::new(domain, selector, Key::Ed25519(Box::new(key)));
+                }
+                RsaKeyPair::from_pkcs8(der)
             }
-            PrivateKeyDer::Pkcs1(der) => {
-                RsaKeyPair::from_der(der.secret_pkcs1_der()).map(|key| Key::Rsa(Box::new(key)))
-            }
+            PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
             _ => return Err(DkimError::UnknownKey),
         };
-        Self::new(domain, selector, key.map_err(|_| DkimError::UnknownKey)?)
+        // The library tells its reasons apart by their words alone.
+        let rsa = rsa.map_err(|rejected| match rejected.to_string().as_str() {
+            "TooSmall" => DkimError::ShortKey,
+            _ => DkimError::UnknownKey,
+        })?;
+        Self::new(domain, selector, Key::Rsa(Box::new(rsa)))
     }
 
     /// A fresh RSA-2048 key, for demonstrations and tests.
@@ -115,7 +122,7 @@ impl DkimKey {
         if let Key::Rsa(pair) = &key
             && pair.public_modulus_len() * 8 < RSA_BITS_MIN
         {
-            return Err(DkimError::ShortKey(pair.public_modulus_len() * 8));
+            return Err(DkimError::ShortKey);
         }
         Ok(Self { domain: domain.to_ascii_lowercase(), selector: selector.to_owned(), key })
     }
@@ -338,56 +345,4 @@ fn relaxed_body(body: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_are_relaxed_as_in_the_rfc() {
-        for (body, expected) in [
-            (" C \r\nD \t E\r\n\r\n\r\n", " C\r\nD E\r\n"),
-            ("a b\r\n", "a b\r\n"),
-            ("a\r\n\r\nb\r\n\r\n\r\n", "a\r\n\r\nb\r\n"),
-            ("\r\n\r\n", ""),
-            ("", ""),
-            ("no end", "no end\r\n"),
-            ("a    b   \r\n \r\nc  \r\n  \r\n", "a b\r\n\r\nc\r\n"),
-            ("  \r\n", ""),
-        ] {
-            assert_eq!(String::from_utf8_lossy(&canonical_body(body.as_bytes())), expected, "{body:?}");
-            assert_eq!(String::from_utf8_lossy(&relaxed_body(body.as_bytes())), expected, "{body:?}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn long_pieces_give_what_single_bytes_give(body in "([ \t]{0,3}[a-c]{0,2}(\r\n)?){0,12}") {
-            let (found, expected) = (canonical_body(body.as_bytes()), relaxed_body(body.as_bytes()));
-            proptest::prop_assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected));
-        }
-    }
-
-    #[test]
-    fn headers_are_relaxed_as_in_the_rfc() {
-        let headers = canonical_headers(b"A: X\r\nB : Y\t\r\n\tZ  \r\n");
-        let lines: Vec<_> =
-            headers.iter().map(|(_, line)| String::from_utf8_lossy(line).into_owned()).collect();
-        assert_eq!(lines, ["a:X\r\n", "b:Y Z\r\n"]);
-    }
-
-    #[test]
-    fn the_same_mail_at_the_same_time_is_signed_the_same() {
-        let keys = [
-            DkimKey::generate_rsa("shop.test", "s1").unwrap(),
-            DkimKey::generate_ed25519("shop.test", "s2").unwrap(),
-        ];
-        let mail = b"From: a@shop.test\r\nSubject: x\r\n\r\nhello\r\n";
-        let at = Timestamp::from_second(1_700_000_000).unwrap();
-        let once = sign(mail, &keys, at).unwrap();
-        assert_eq!(once, sign(mail, &keys, at).unwrap());
-        assert!(once.ends_with(mail));
-        assert_eq!(String::from_utf8_lossy(&once).matches("DKIM-Signature:").count(), 2);
-    }
 }

@@ -151,6 +151,11 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
         options.get_username(),
     );
     let failed = |error: sqlx::Error| Error::Open(format!("cannot open {place}: {error}"));
+    // The pool would try again until it gives up, and not say why it could not connect.
+    let mut first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
+        .await
+        .map_err(|_| Error::Open(format!("cannot open {place}: nobody answers there")))?
+        .map_err(failed)?;
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -160,18 +165,16 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
             Box::pin(async move { Ok(state.idle_for < TRUSTED || is_there(connection).await?) })
         })
         .after_release(|connection, _| Box::pin(is_there(connection)))
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
+        .connect_lazy_with(options);
     let (version,): (i32,) = sqlx::query_as("select current_setting('server_version_num')::int")
-        .fetch_one(&pool)
+        .fetch_one(&mut first)
         .await
         .map_err(failed)?;
     if version < POSTGRES_VERSION_MIN {
         return Err(Error::Open(format!("{place} is version {}; at least 14 is needed", version / 10_000)));
     }
     let (durable,): (String,) = sqlx::query_as("select current_setting('synchronous_commit')")
-        .fetch_one(&pool)
+        .fetch_one(&mut first)
         .await
         .map_err(failed)?;
     if durable != "on" && durable != "remote_apply" {
@@ -180,6 +183,8 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
              and they would go twice; set it to on"
         )));
     }
+    // It has told what it was asked, whether or not it can say farewell.
+    let _ = first.close().await;
     Ok(Pools::Postgres(pool))
 }
 
