@@ -45,6 +45,20 @@ impl Catalog {
         Self::from_files(&Files::open(folder)?, settings)
     }
 
+    /// The offers of a folder alone, by name: no template is compiled.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or its offers have faults.
+    pub fn offers_of(
+        folder: &Path,
+        settings: &CatalogSettings,
+    ) -> Result<BTreeMap<String, Offer>, Vec<Fault>> {
+        let files = Files::open(folder)?;
+        let mut loader = Loader::new(settings);
+        let Some(file) = Folder::sort(&files, &mut Vec::new()).offers else { return Ok(BTreeMap::new()) };
+        offer::read(&file, &loader.rules_contract, &mut loader.faults).ok_or(loader.faults)
+    }
+
     /// Checks files that are in memory already.
     ///
     /// # Errors

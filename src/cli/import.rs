@@ -5,6 +5,7 @@
 //! run again.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 use std::io::Write as _;
@@ -33,6 +34,7 @@ use crate::ingest::Source;
 use crate::ingest::ValueType;
 
 mod load;
+mod offers;
 mod progress;
 pub(in crate::cli) mod rejects;
 mod save;
@@ -135,9 +137,11 @@ impl ImportCommand {
             readers.push((Reader::open(source, options.clone())?, progress, Rejects::new(rejects)));
         }
         let store = context.store().await?;
+        let mut offers = BTreeSet::new();
         let mut code = ExitCode::SUCCESS;
         for (path, (reader, progress, rejects)) in files.paths.iter().zip(readers) {
-            let (tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;
+            let (mut tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;
+            offers.append(&mut tally.saved.offers);
             print(&Summary { name: &display_name(path), noun, tally: &tally })?;
             if let Err(error) = ended {
                 store.close().await;
@@ -150,6 +154,9 @@ impl ImportCommand {
             }
         }
         store.close().await;
+        for warning in offers::warnings(&context.config, &offers) {
+            eprintln!("{warning}");
+        }
         Ok(code)
     }
 }

@@ -117,8 +117,18 @@ pub(super) fn meaning(noun: Noun, column: &str) -> Meaning {
     }
 }
 
+/// `, or what else stands for it (code, coupon_code)`; nothing where nothing else does.
+pub(super) fn else_called(noun: Noun, field: &str) -> String {
+    let others: Vec<&str> = names(noun, field).iter().copied().filter(|name| *name != field).collect();
+    if others.is_empty() {
+        String::new()
+    } else {
+        format!(", or what else stands for it ({})", others.join(", "))
+    }
+}
+
 /// All names that stand for a field.
-pub(super) fn names(noun: Noun, field: &str) -> &'static [&'static str] {
+fn names(noun: Noun, field: &str) -> &'static [&'static str] {
     table(noun).iter().find(|(name, _)| *name == field).map_or(&[], |(_, names)| names)
 }
 

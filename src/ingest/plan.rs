@@ -145,6 +145,7 @@ impl Plan {
                 Kind::Mapped(Box::new(finder.mapped(noun, mapping)?))
             }
             (None, Format::Csv) => {
+                Self::check_doubles(header)?;
                 Kind::ObviousCells(header.iter().map(|name| aliases::meaning(noun, name)).collect())
             }
             (None, Format::Jsonl) => Kind::ObviousObjects,
@@ -154,6 +155,15 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Without a map, what two columns of one name mean is nobody's guess.
+    fn check_doubles(header: &[String]) -> Result<(), String> {
+        let mut named = header.iter().enumerate().filter(|(_, name)| !name.is_empty());
+        match named.find(|(index, name)| header[..*index].contains(name)) {
+            Some((_, name)) => Err(called_twice(name)),
+            None => Ok(()),
+        }
+    }
+
     /// Without a map, a CSV file's header must name what every row needs.
     fn check_required(&self, header: &[String]) -> Result<(), String> {
         let Kind::ObviousCells(meanings) = &self.kind else { return Ok(()) };
@@ -161,9 +171,8 @@ impl Plan {
             if !meanings.iter().any(|meaning| matches!(meaning, Meaning::Field { name, .. } if name == field))
             {
                 return Err(format!(
-                    "no column is called {field}, or what else stands for it ({}); the columns are {}; say with --map \
-                     which is which",
-                    aliases::names(self.noun, field).join(", "),
+                    "no column is called {field}{}; the columns are {}; say with --map which is which",
+                    aliases::else_called(self.noun, field),
                     listed(header)
                 ));
             }
@@ -340,13 +349,17 @@ impl Finder<'_> {
         let mut found = self.header.iter().enumerate().filter(|(_, column)| *column == name);
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Ok(Column { name: name.to_owned(), index }),
-            (Some(_), Some(_)) => Err(format!("two columns are called {name:?}; give each its own name")),
+            (Some(_), Some(_)) => Err(called_twice(name)),
             (None, _) => Err(format!(
                 "no column is called {name:?}, as the map says; the columns are {}",
                 listed(self.header)
             )),
         }
     }
+}
+
+fn called_twice(name: &str) -> String {
+    format!("two columns are called {name:?}; give each its own name")
 }
 
 fn listed(header: &[String]) -> String {

@@ -280,7 +280,7 @@ fn a_file_that_cannot_be_used_says_why_and_what_to_do() {
         Noun::Coupons,
         "",
         b"a,b\n1,2\n",
-        "in: no column is called code, or what else stands for it (code, coupon, coupon_code); the columns are \"a\", \
+        "in: no column is called code, or what else stands for it (coupon, coupon_code); the columns are \"a\", \
          \"b\"; say with --map which is which",
     );
     let map = "[fields]\nid = \"customer\"";
@@ -295,6 +295,12 @@ fn a_file_that_cannot_be_used_says_why_and_what_to_do() {
         map,
         b"customer,customer\n1,2\n",
         "in: two columns are called \"customer\"; give each its own name",
+    );
+    check_fault(
+        Noun::Profiles,
+        "",
+        b"id,email,email\n1,a@example.test,b@example.test\n",
+        "in: two columns are called \"email\"; give each its own name",
     );
     let wide = vec!["c"; 201].join(",");
     check_fault(Noun::Profiles, "", wide.as_bytes(), "in: 201 columns; at most 200 are allowed");

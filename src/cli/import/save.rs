@@ -1,6 +1,7 @@
 //! A batch into the store.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::AddAssign;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::store;
 use crate::store::Store;
 
 /// What the store did with records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Saved {
     /// New, or changed by what was imported.
     pub(super) loaded: u64,
@@ -21,6 +22,8 @@ pub(super) struct Saved {
     pub(super) profiles_created: u64,
     /// People who were erased at their request: they are left out.
     pub(super) erased: u64,
+    /// Offers whose codes came.
+    pub(super) offers: BTreeSet<String>,
 }
 
 impl AddAssign for Saved {
@@ -29,6 +32,7 @@ impl AddAssign for Saved {
         self.unchanged += more.unchanged;
         self.profiles_created += more.profiles_created;
         self.erased += more.erased;
+        self.offers.extend(more.offers);
     }
 }
 
@@ -68,5 +72,6 @@ pub(super) async fn records(
     for (offer, codes) in &codes {
         loaded += store.import_coupons(offer, codes).await?;
     }
-    Ok(Saved { loaded, unchanged: count.saturating_sub(loaded + erased), profiles_created, erased })
+    let unchanged = count.saturating_sub(loaded + erased);
+    Ok(Saved { loaded, unchanged, profiles_created, erased, offers: codes.into_keys().collect() })
 }

@@ -91,7 +91,7 @@ async fn a_file_that_cannot_be_read_is_named_before_anything_is_loaded() {
         ),
         (
             &["events", "good.csv"],
-            "bespoke: good.csv: no column is called profile, or what else stands for it (profile, profile_id, external_id, \
+            "bespoke: good.csv: no column is called profile, or what else stands for it (profile_id, external_id, \
              user_id, customer_id, customer); the columns are \"id\", \"email\"; say with --map which is which",
         ),
         (
