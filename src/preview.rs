@@ -93,13 +93,8 @@ pub enum PreviewError {
     #[error("{0}")]
     Folder(String),
     /// A campaign that the templates do not have.
-    #[error("there is no campaign {name:?}; known are {known}")]
-    UnknownCampaign {
-        /// As it was asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
+    #[error("{0}")]
+    UnknownCampaign(String),
     /// Profiles that the database does not have.
     #[error("there is no profile {0:?}; `bespoke import profiles` brings people in, --coverage needs none")]
     UnknownProfile(String),
@@ -200,8 +195,5 @@ fn entries<'e>(engine: &'e Engine, names: &[CampaignId]) -> Result<Vec<&'e Campa
 
 /// One campaign of the catalogue.
 pub fn entry<'e>(engine: &'e Engine, name: &CampaignId) -> Result<&'e CampaignEntry, PreviewError> {
-    engine.catalog.campaign(name).ok_or_else(|| {
-        let known: Vec<&str> = engine.catalog.campaigns().map(|entry| entry.campaign.id.as_str()).collect();
-        PreviewError::UnknownCampaign { name: name.to_string(), known: known.join(", ") }
-    })
+    engine.catalog.known_campaign(name.as_str()).map_err(PreviewError::UnknownCampaign)
 }

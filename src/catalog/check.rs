@@ -29,12 +29,6 @@ use crate::render::Renderer;
 
 /// Samples named with one fault, at most.
 const NAMES_MAX: usize = 3;
-/// Characters of a subject that Gmail shows in a desktop browser; Outlook and telephones show fewer (measured on many
-/// programs: <https://www.emailtooltester.com/en/blog/email-subject-lines-character-limit/>).
-const SUBJECT_CHARS_SHOWN_MAX: usize = 70;
-/// Characters of a preheader that Apple Mail shows on a desktop, more than others do
-/// (<https://themarketer.com/resources/knowledge-base/how-long-should-your-preview-texts-be>).
-const PREHEADER_CHARS_SHOWN_MAX: usize = 140;
 /// A sample without anything that may be absent.
 const BAREST: &str = "the barest ";
 /// The send that samples stand for.
@@ -221,17 +215,10 @@ impl Checker<'_> {
             let help = "write a `preheader` that says something for everybody";
             self.found.of_sample(fault.with_help(help), who.clone());
         }
-        for (key, text, shown_max) in [
-            ("subject", &mail.subject, SUBJECT_CHARS_SHOWN_MAX),
-            ("preheader", &mail.preheader, PREHEADER_CHARS_SHOWN_MAX),
-        ] {
-            if text.chars().count() > shown_max {
-                let message =
-                    format!("the {key} is over {shown_max} characters: inboxes do not show the rest");
-                let help = "say what matters first, and less of the rest";
-                let fault = self.catalog.fault_in(variant, key, message).as_warning();
-                self.found.of_sample(fault.with_help(help), who.clone());
-            }
+        for (key, message) in mail.cut_by_inboxes() {
+            let help = "say what matters first, and less of the rest";
+            let fault = self.catalog.fault_in(variant, key, message).as_warning();
+            self.found.of_sample(fault.with_help(help), who.clone());
         }
         if mail.is_clipped_by_gmail() {
             let fault = self.catalog.fault_in(variant, "", "the HTML is over 102 KB: Gmail hides the rest");

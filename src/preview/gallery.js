@@ -155,7 +155,7 @@
     const all = data.coverage.flatMap((family) => family.variants);
     const never = all.filter(([, count]) => count === 0).length;
     const rows = data.coverage.map((family) => {
-      const missing = family.variants.filter(([, count]) => count === 0).map(([options]) => options || family.family);
+      const missing = family.variants.filter(([, count]) => count === 0).map(([name]) => name || "(default)");
       const chosen = family.variants.length - missing.length;
       const times = family.variants.reduce((sum, [, count]) => sum + count, 0);
       const names = missing.length === family.variants.length ? "all of them" : missing.join(", ");

@@ -20,6 +20,7 @@ use super::shot::Card;
 use super::shot::Shot;
 use super::warnings::in_the_dark;
 use crate::catalog::variant::CampaignEntry;
+use crate::decision::TemplateHash;
 use crate::worker::engine::Engine;
 
 const TEMPLATE: &str = include_str!("gallery.html");
@@ -31,7 +32,8 @@ const SCRIPT: &str = include_str!("gallery.js");
 pub(super) struct Gallery {
     folder: Folder,
     page: Page,
-    chosen: BTreeMap<(String, String), usize>,
+    /// By campaign, variant and the template of its language.
+    chosen: BTreeMap<(String, String, Option<TemplateHash>), usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,13 +47,13 @@ struct Page {
     coverage: Vec<Coverage>,
 }
 
-/// How often each variant of a family was chosen.
+/// How often each variant of a family was chosen, in each of its languages.
 #[derive(Debug, Serialize)]
 struct Coverage {
     campaign: String,
     stage: &'static str,
     family: String,
-    /// Name without the family, and how often.
+    /// Name without the family, with the language where it states one, and how often.
     variants: Vec<(String, usize)>,
 }
 
@@ -96,7 +98,8 @@ impl Gallery {
             if card.dark {
                 self.folder.write(&name("dark.html"), in_the_dark(&files.html).as_bytes())?;
             }
-            *self.chosen.entry((card.campaign.clone(), variant)).or_default() += 1;
+            let chosen = (card.campaign.clone(), variant, card.template.clone());
+            *self.chosen.entry(chosen).or_default() += 1;
         }
         self.folder.write(&name("json"), format!("{:#}\n", shot.record).as_bytes())?;
         self.page.mails.push(card);
@@ -107,13 +110,14 @@ impl Gallery {
     pub(super) fn cover(&mut self, entry: &CampaignEntry) {
         let campaign = entry.campaign.id.to_string();
         let mut families: BTreeMap<(&'static str, &str), Vec<(String, usize)>> = BTreeMap::new();
-        for arm in &entry.arms {
-            let family = arm.id.family();
-            let options = arm.id.as_str()[family.len()..].to_owned();
-            let count =
-                self.chosen.get(&(campaign.clone(), arm.id.as_str().to_owned())).copied().unwrap_or(0);
-            let stage = arm.stage.map_or("any", crate::stage::Stage::as_str);
-            families.entry((stage, family)).or_default().push((options, count));
+        for variant in entry.variants() {
+            let (id, family) = (variant.id.as_str(), variant.id.family());
+            let language = variant.locale.as_ref().map_or_else(String::new, |locale| format!(" ({locale})"));
+            let name = format!("{}{language}", &id[family.len()..]);
+            let chosen = (campaign.clone(), id.to_owned(), Some(variant.template.clone()));
+            let count = self.chosen.get(&chosen).copied().unwrap_or(0);
+            let stage = variant.stage.map_or("any", crate::stage::Stage::as_str);
+            families.entry((stage, family)).or_default().push((name, count));
         }
         for ((stage, family), variants) in families {
             let family = family.to_owned();

@@ -12,6 +12,7 @@ use crate::decision::Candidate;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::RuledOut;
+use crate::decision::TemplateHash;
 use crate::deliver::message::MailPurpose;
 use crate::profile::mask;
 use crate::send::Outcome;
@@ -56,6 +57,9 @@ pub(super) struct Card {
     pub(super) stage: Option<&'static str>,
     pub(super) stage_reason: String,
     pub(super) variant: Option<String>,
+    /// Which of the variant's languages it was.
+    #[serde(skip)]
+    pub(super) template: Option<TemplateHash>,
     pub(super) locale: Option<String>,
     pub(super) sent: bool,
     pub(super) outcome: Option<[String; 3]>,
@@ -141,8 +145,9 @@ fn develop(
 }
 
 fn explain(card: &mut Card, decision: &Decision) {
-    if let Choice::Variant { variant, .. } = &decision.choice {
+    if let Choice::Variant { variant, template } = &decision.choice {
         card.variant = Some(variant.as_str().to_owned());
+        card.template = Some(template.clone());
     }
     card.locale = decision.inputs["profile"]["locale"].as_str().map(shorten);
     card.policy.clone_from(&decision.policy);

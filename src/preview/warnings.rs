@@ -3,8 +3,6 @@
 use crate::render::GMAIL_CLIP_BYTES;
 use crate::render::Rendered;
 
-/// Phones cut subjects about here, in characters.
-const SUBJECT_CHARS_MAX: usize = 60;
 /// More links than this look like spam, and nobody finds the one that matters.
 const LINKS_MAX: usize = 40;
 /// From this share of Gmail's limit on, one more product clips the mail.
@@ -27,10 +25,7 @@ pub(super) fn warnings(mail: &Rendered) -> Vec<String> {
             GMAIL_CLIP_BYTES / 1024
         ));
     }
-    let characters = mail.subject.chars().count();
-    if characters > SUBJECT_CHARS_MAX {
-        found.push(format!("the subject has {characters} characters: phones show about {SUBJECT_CHARS_MAX}"));
-    }
+    found.extend(mail.cut_by_inboxes().map(|(_, message)| message));
     if mail.preheader.trim().is_empty() {
         found.push("no preheader: inboxes show the first words of the body instead".to_owned());
     }
@@ -109,7 +104,7 @@ mod tests {
         for (mail, expected) in [
             (mail("Hello", "More", dark.to_owned()), vec![]),
             (mail("Hello", " ", dark.to_owned()), vec!["no preheader"]),
-            (mail(&"x".repeat(61), "More", dark.to_owned()), vec!["the subject has 61 characters"]),
+            (mail(&"x".repeat(71), "More", dark.to_owned()), vec!["the subject is over 70 characters"]),
             (mail("Hello", "More", format!("{dark}{}", "<a ".repeat(41))), vec!["41 links"]),
             (mail("Hello", "More", format!("{dark}{}", "x".repeat(110_000))), vec!["Gmail hides"]),
             (mail("Hello", "More", String::new()), vec!["no styles for the dark scheme"]),

@@ -34,6 +34,13 @@ pub const LINE_BYTES_MAX: usize = 64_000;
 /// How often all loops of one part may go round together.
 pub const LOOP_ROUNDS_MAX: usize = 10_000;
 
+/// Characters of a subject that Gmail shows in a desktop browser; Outlook and telephones show fewer (measured on many
+/// programs: <https://www.emailtooltester.com/en/blog/email-subject-lines-character-limit/>).
+const SUBJECT_CHARS_SHOWN_MAX: usize = 70;
+/// Characters of a preheader that Apple Mail shows on a desktop, more than others do
+/// (<https://themarketer.com/resources/knowledge-base/how-long-should-your-preview-texts-be>).
+const PREHEADER_CHARS_SHOWN_MAX: usize = 140;
+
 /// What a mail's own links need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkContext<'a> {
@@ -68,6 +75,19 @@ impl Rendered {
     /// Whether Gmail would hide the end of this mail.
     pub fn is_clipped_by_gmail(&self) -> bool {
         self.html.len() > GMAIL_CLIP_BYTES
+    }
+
+    /// The lines that inboxes would cut: `subject` or `preheader`, each with a sentence.
+    pub fn cut_by_inboxes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let lines = [
+            ("subject", &self.subject, SUBJECT_CHARS_SHOWN_MAX),
+            ("preheader", &self.preheader, PREHEADER_CHARS_SHOWN_MAX),
+        ];
+        lines.into_iter().filter(|(_, text, shown_max)| text.chars().count() > *shown_max).map(
+            |(name, _, shown_max)| {
+                (name, format!("the {name} is over {shown_max} characters: inboxes do not show the rest"))
+            },
+        )
     }
 }
 
