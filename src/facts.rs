@@ -161,9 +161,17 @@ fn fact(name: &str, sources: &Sources<'_>) -> Option<Value> {
     })
 }
 
-/// Traits first, so that what the profile itself says wins.
+/// Traits first, so that what the profile itself says wins. Blanks around a trait would show (`Hello   ,`), and one of
+/// blanks alone is absent.
 fn profile(profile: &Profile) -> Value {
-    let mut fields: Map<String, Value> = profile.traits.iter().map(bounded_entry).collect();
+    let trimmed = |(name, value): (&String, &Value)| match value {
+        Value::String(text) if text.trim().is_empty() => None,
+        Value::String(text) if text.trim().len() < text.len() => {
+            Some((name.clone(), bounded(&Value::from(text.trim()))))
+        }
+        value => Some((name.clone(), bounded(value))),
+    };
+    let mut fields: Map<String, Value> = profile.traits.iter().filter_map(trimmed).collect();
     fields.insert("id".to_owned(), Value::from(profile.id.as_str()));
     fields.insert("email".to_owned(), json!(profile.address));
     fields.insert("locale".to_owned(), json!(profile.locale));

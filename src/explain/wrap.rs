@@ -43,7 +43,9 @@ fn lines(text: &str, width: usize) -> Vec<String> {
                 used += length;
                 break;
             }
-            let cut = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+            let full = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+            // The names of variants are longer than a line: they are cut between their parts.
+            let cut = rest[..full].rfind(['+', '/']).filter(|at| *at > 0).unwrap_or(full);
             lines.push(rest[..cut].to_owned());
             rest = &rest[cut..];
         }
@@ -70,10 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stay_whole_and_long_ones_are_cut() {
+    fn words_stay_whole_and_long_ones_are_cut_between_their_parts() {
         for (text, width, expected) in [
             ("one two three", 7, vec!["one two", "three"]),
             ("abcdefghij", 4, vec!["abcd", "efgh", "ij"]),
+            ("ab/cd+efg+hij", 8, vec!["ab/cd", "+efg+hij"]),
             ("a abcdefghij b", 4, vec!["a", "abcd", "efgh", "ij b"]),
             ("", 4, vec![]),
             ("a\u{1b}[2J\nb", 20, vec!["a\u{fffd}[2J b"]),

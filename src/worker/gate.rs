@@ -109,8 +109,9 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
     }
     let recent = lifecycle_mails_within(visitor.mails, rules.cap.days, now);
     if recent >= rules.cap.lifecycle_mails {
+        let mails = if recent == 1 { "mail" } else { "mails" };
         let detail = format!(
-            "{recent} lifecycle mails within {} days; the cap is {}",
+            "{recent} lifecycle {mails} within {} days; the cap is {}",
             rules.cap.days, rules.cap.lifecycle_mails
         );
         return stop(State::Skipped, "cap", detail);

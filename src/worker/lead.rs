@@ -93,7 +93,7 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
                     tracing::info!("planned {scheduled} sends of {campaign}");
                 }
             }
-            Err(error) => tracing::error!("cannot plan, trying again in {every:?}: {error}"),
+            Err(error) => failed(&shared, "plan", every, &error),
         }
         let review_is_due = {
             let mut reviewed = reviewed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
             return;
         }
         if let Err(error) = guard::review(&shared.store, &engine.catalog, horizon.now).await {
-            tracing::error!("cannot look after campaigns, trying again in {every:?}: {error}");
+            failed(&shared, "look after campaigns", every, &error);
         }
     };
     lead(&shared, Role::Planner, every, planned).await;
@@ -117,7 +117,14 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
 async fn learn_all(shared: Arc<Shared>, every: Duration, learn: Learn) {
     let learnt = async || match learn(shared.store.clone(), shared.clock.now()).await {
         Ok(learnt) => tracing::info!("{learnt}"),
-        Err(error) => tracing::error!("cannot learn, trying again in {every:?}: {error}"),
+        Err(error) => failed(&shared, "learn", every, &error),
     };
     lead(&shared, Role::Learner, every, learnt).await;
+}
+
+/// Says that a duty was not done. One that a stop cut short is no error.
+fn failed(shared: &Shared, duty: &str, every: Duration, error: &dyn std::fmt::Display) {
+    if !shared.is_stopping() {
+        tracing::error!("cannot {duty}, trying again in {every:?}: {error}");
+    }
 }

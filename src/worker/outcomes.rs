@@ -129,10 +129,10 @@ pub fn refused(send: &ScheduledSend, refusal: &Refusal, now: Timestamp) -> Optio
         Refusal::Suppressed { topic, reason } => {
             stop(State::Suppressed, "suppressed", format!("{reason} (topic {topic}), meanwhile"))
         }
-        Refusal::Capped { cap, until } => stop(
-            State::Skipped,
-            "cap",
-            format!("{} lifecycle mails already; the next may go at {until}", cap.count),
-        ),
+        Refusal::Capped { cap, until } => {
+            let mails = if cap.count == 1 { "mail" } else { "mails" };
+            let detail = format!("{} lifecycle {mails} already; the next may go at {until}", cap.count);
+            stop(State::Skipped, "cap", detail)
+        }
     }
 }
