@@ -214,7 +214,9 @@ fn unknown(kind: &FactType, position: usize, name: &str, parent: &str) -> Unknow
                 names.collect::<Vec<_>>().join(", ")
             )
         }
-        None if parent == "shop" && fields.is_empty() => format!("write `{name} = \"…\"` under [shop] in bespoke.toml"),
+        None if parent == "shop" && fields.is_empty() => {
+            format!("write `{name} = \"…\"` under [shop] in bespoke.toml")
+        }
         None => format!("known here: {}", names.collect::<Vec<_>>().join(", ")),
     };
     UnknownPath { position, message: format!("{place} no `{name}`"), help }

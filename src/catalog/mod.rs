@@ -116,6 +116,19 @@ impl Catalog {
         self.campaigns.get(id)
     }
 
+    /// The campaign that a person named.
+    ///
+    /// # Errors
+    /// A sentence with all names, the nearest first.
+    pub fn known_campaign(&self, name: &str) -> Result<&CampaignEntry, String> {
+        self.campaign(&CampaignId(name.to_owned())).ok_or_else(|| {
+            let known: Vec<&str> = self.campaigns.keys().map(CampaignId::as_str).collect();
+            let near = nearest::nearest(name, known.iter().copied());
+            let near = near.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
+            format!("there is no campaign {name:?}; {near}known are {}", known.join(", "))
+        })
+    }
+
     /// Every variant of every campaign, in every locale.
     pub fn variants(&self) -> impl Iterator<Item = &Variant> {
         self.campaigns().flat_map(CampaignEntry::variants)

@@ -17,6 +17,7 @@ use crate::bounce::Returned;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::import::rejects::Rejects;
+use crate::cli::progress;
 use crate::feedback::Claim;
 use crate::feedback::Judge;
 use crate::feedback::Verdict;
@@ -79,7 +80,7 @@ impl Import {
             Writing::DryRun => Ok(()),
         };
         let bar = ProgressBar::new_spinner();
-        let style = ProgressStyle::with_template("{spinner} {pos} mails  {per_sec}  {msg}");
+        let style = progress::style("{spinner} {pos} mails  {per_sec}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(Duration::from_millis(250));
         for path in &self.paths {

@@ -1,5 +1,6 @@
 //! What every role needs: the configuration, the clock, and from them the store and the catalogue.
 
+use std::io::IsTerminal as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -47,6 +48,20 @@ pub struct Context {
 }
 
 impl Context {
+    /// Opens a database for a role that shows or changes what is there: a mistyped path should not become an empty one.
+    pub async fn existing_store(&self) -> anyhow::Result<Store> {
+        let url = self.config.database.url.expose_secret();
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+            anyhow::ensure!(
+                path.exists(),
+                "there is no database {}; `bespoke import` makes it, or --database names another",
+                path.display()
+            );
+        }
+        self.store().await
+    }
+
     /// Opens the configured database and brings its schema up to date.
     pub async fn store(&self) -> anyhow::Result<Store> {
         let store = Store::open(self.config.database.url.expose_secret()).await?;
@@ -140,6 +155,8 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A line that finds no room is lost. Told where there is no room either, it would take the send down that it is about.
     let log = log.log_internal_errors(false);
+    // Colours are for people; on a terminal the library itself heeds NO_COLOR.
+    let log = if std::io::stderr().is_terminal() { log } else { log.with_ansi(false) };
     let started = match config.log.format {
         LogFormat::Text => log.try_init(),
         LogFormat::Json => log.json().try_init(),

@@ -1,6 +1,5 @@
 //! `bespoke explain SEND`: why this customer got this mail, or why not.
 
-use std::io::ErrorKind;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -41,7 +40,7 @@ impl Explain {
             );
         };
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let Some(explanation) = explain(&store, &id).await? else {
                 anyhow::bail!("there is no send {id}; `bespoke sends list` shows those there are");
             };
@@ -50,11 +49,8 @@ impl Explain {
                 Format::Json => format!("{:#}\n", explanation.to_json()),
             };
             store.close().await;
-            match std::io::stdout().lock().write_all(page.as_bytes()) {
-                // Whoever reads has read enough.
-                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-                _ => Ok(ExitCode::SUCCESS),
-            }
+            std::io::stdout().lock().write_all(page.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
         })
     }
 }

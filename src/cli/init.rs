@@ -6,11 +6,21 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use jiff::Timestamp;
+use jiff::ToSpan as _;
 
 use crate::catalog::files::Files;
+use crate::clock::Clock;
 
 /// The configuration of the shipped shop.
 pub const CONFIG: &str = include_str!("../../bespoke.toml");
+
+/// Six people, to be replaced by the shop's own; mail to them reaches nobody.
+const PEOPLE: &str = include_str!("init/people.csv");
+/// A few things to sell.
+const PRODUCTS: &str = include_str!("init/products.csv");
+/// What these people did, by how many hours ago.
+const EVENTS: &str = include_str!("init/events.csv");
 
 /// Writes a configuration, templates and samples to start from.
 #[derive(Debug, Args)]
@@ -20,16 +30,27 @@ pub struct Init {
     folder: PathBuf,
 }
 
+/// What to do in a fresh folder; a test does it.
+const NEXT: &[(&str, &str)] = &[
+    ("bespoke check", "proves every template"),
+    ("bespoke import products products.csv", "what you sell"),
+    ("bespoke import profiles people.csv", "who your customers are"),
+    ("bespoke import events events.csv", "what they did"),
+    ("bespoke preview --campaign journey --sample 6 --out previews", "who would get what"),
+    ("bespoke plan", "what falls due within a day"),
+    ("bespoke work --until-idle --dry-run mails", "what is due now, as files"),
+];
+
 impl Init {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        let written = write_folder(&self.folder)?;
+        let written = write_folder(&self.folder)? + write_samples(&self.folder, Clock::System.now())?;
         println!("wrote {written} files into {}", self.folder.display());
         println!("\nNext:");
         println!("  cd {}", self.folder.display());
-        println!("  bespoke check                                      # proves every template");
-        println!("  bespoke import profiles people.csv                 # who your customers are");
-        println!("  bespoke import events events.csv                   # what they did");
-        println!("  bespoke preview --campaign journey --coverage --out previews");
+        for (command, what) in NEXT {
+            println!("  {command:<50} # {what}");
+        }
+        println!("\nThen put your own people, events and products into the .csv files, and");
         println!("  BESPOKE_SMTP_URL=smtp+starttls://user:password@host bespoke work");
         Ok(ExitCode::SUCCESS)
     }
@@ -51,6 +72,24 @@ pub fn write_folder(folder: &Path) -> anyhow::Result<usize> {
         written += 1;
     }
     Ok(written)
+}
+
+/// Writes people, products, and events that end at `now`.
+fn write_samples(folder: &Path, now: Timestamp) -> anyhow::Result<usize> {
+    let mut events = String::new();
+    for line in EVENTS.lines() {
+        let (first, rest) = line.split_once(',').unwrap_or((line, ""));
+        let first = match first.parse::<i64>() {
+            Ok(hours) => (now - hours.hours()).strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            Err(_) => first.to_owned(),
+        };
+        events.extend([first.as_str(), ",", rest, "\n"]);
+    }
+    let samples = [("people.csv", PEOPLE), ("products.csv", PRODUCTS), ("events.csv", &events)];
+    for (name, text) in samples {
+        write(&folder.join(name), text)?;
+    }
+    Ok(samples.len())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! The command line: one role per subcommand, one file per role.
 
+use std::io::ErrorKind;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -19,6 +21,7 @@ pub mod model;
 pub mod plan;
 pub mod preview;
 pub mod profile;
+mod progress;
 pub mod prune;
 pub mod replay;
 pub mod report;
@@ -103,6 +106,7 @@ enum Command {
 impl Cli {
     /// Runs the role that was asked for. The exit code is 0 when it did its work, 1 when it could not.
     pub fn run(self) -> ExitCode {
+        end_quietly_when_nobody_reads();
         let globals = self.globals;
         let done = match self.command {
             Command::Demo(command) => command.run(),
@@ -130,10 +134,34 @@ impl Cli {
             Command::Man(command) => command.run(),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("bespoke: {error:#}");
+            if is_nobody_reads(&error) {
+                return ExitCode::SUCCESS;
+            }
+            // Whether anybody can read it or not.
+            let _ = writeln!(std::io::stderr(), "bespoke: {error:#}");
             ExitCode::FAILURE
         })
     }
+}
+
+/// Whether standard output was closed (`| head`): whoever read has read enough, and that is no fault. What goes wrong with
+/// a database or a server comes wrapped in an error of its own.
+fn is_nobody_reads(error: &anyhow::Error) -> bool {
+    let of_io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    let of_json = || error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+    of_io.or_else(of_json) == Some(ErrorKind::BrokenPipe)
+}
+
+/// The same for `println!`, which panics there: nothing else would tell a printed line from any other.
+fn end_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ pub enum Format {
 impl ModelCommand {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             match self {
                 Self::List => list(&store).await?,
                 Self::Show { version, format } => show(&store, version.as_deref(), *format).await?,

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
 use jiff::SignedDuration;
 
 use crate::campaign::Campaign;
 use crate::campaign::Trigger;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::progress;
 use crate::worker::assemble;
 use crate::worker::guard;
 use crate::worker::plan::Horizon;
@@ -33,16 +33,11 @@ impl Plan {
             let store = context.store().await?;
             let engine = assemble::engine(&context.config, &store).await?;
             if let Some(name) = &self.campaign {
-                let known: Vec<&str> = engine.catalog.campaigns().map(|c| c.campaign.id.as_str()).collect();
-                anyhow::ensure!(
-                    known.contains(&name.as_str()),
-                    "there is no campaign {name:?}; known are {}",
-                    known.join(", ")
-                );
+                engine.catalog.known_campaign(name).map_err(anyhow::Error::msg)?;
             }
             let people = store.count_profiles().await?;
             let bar = ProgressBar::new(people)
-                .with_style(ProgressStyle::with_template("{msg:20} [{bar:30}] {pos}/{len} {per_sec} {eta}")?);
+                .with_style(progress::style("{msg:20} [{bar:30}] {pos}/{len} {per_sec} {eta}")?);
             let progress = |campaign: &Campaign, looked_at: u64| {
                 if bar.message() != campaign.id.as_str() {
                     bar.set_message(campaign.id.to_string());

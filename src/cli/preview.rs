@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
 use jiff::Timestamp;
 
 use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::progress;
 use crate::preview::Gate;
 use crate::preview::PreviewRequest;
 use crate::preview::PreviewSummary;
@@ -46,7 +47,7 @@ struct WhomArgs {
     #[arg(long, value_name = "ID", num_args = 1..)]
     profile: Vec<String>,
     /// For this many people, the same ones each time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     sample: Option<usize>,
     /// Every variant, for the sample recipients of the templates
     #[arg(long)]
@@ -75,11 +76,14 @@ impl Preview {
             gate: if self.ignore_gate { Gate::Ignored } else { Gate::Kept },
         };
         block_on(async {
-            let store = context.store().await?;
+            // The sample recipients of the templates need no people.
+            let store = match request.whom {
+                Whom::Coverage => context.store().await?,
+                _ => context.existing_store().await?,
+            };
             let engine = assemble::engine(&context.config, &store).await?;
-            let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-                "{bar:30} {pos}/{len} mails, {per_sec}, {eta} left",
-            )?);
+            let bar = ProgressBar::new(0)
+                .with_style(progress::style("{bar:30} {pos}/{len} mails, {per_sec}, {eta} left")?);
             let progress = |done: usize, of: usize| {
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);

@@ -54,7 +54,7 @@ impl Whom {
 impl Profile {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             match self {
                 Self::Show(whom) => show(&store, &whom.resolve(&store).await?).await?,
                 Self::Export(whom) => {

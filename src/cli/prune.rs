@@ -23,7 +23,7 @@ pub struct Prune {
 impl Prune {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let now = context.clock.now();
             for what in Pruned::ALL {
                 let Some(age) = kept_for(&context.config.retention, what) else {

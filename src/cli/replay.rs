@@ -7,12 +7,12 @@ use anyhow::Context as _;
 use clap::Args;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
 use jiff::Timestamp;
 
 use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::progress;
 use crate::cli::report::write_text;
 use crate::config::Config;
 use crate::config::Environment;
@@ -70,13 +70,12 @@ impl Replay {
             limit: self.limit,
         };
         let report = block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let before = assemble::engine(&context.config, &store).await?;
             let after = assemble::engine(&other, &store).await;
             let after = after.with_context(|| format!("--against {}", self.against.display()))?;
-            let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-                "{bar:30} {pos}/{len} people, {per_sec}, {eta} left",
-            )?);
+            let bar = ProgressBar::new(0)
+                .with_style(progress::style("{bar:30} {pos}/{len} people, {per_sec}, {eta} left")?);
             let progress = |done: usize, of: usize| {
                 bar.set_length(of as u64);
                 bar.set_position(done as u64);

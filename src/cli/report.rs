@@ -13,7 +13,6 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use clap::builder::PossibleValuesParser;
 use indicatif::ProgressBar;
-use indicatif::ProgressStyle;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -21,6 +20,7 @@ use jiff::tz::TimeZone;
 use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::progress;
 use crate::report;
 use crate::report::REPORTS;
 use crate::report::Report;
@@ -84,10 +84,9 @@ impl ReportArgs {
         let scope = self.scope(context)?;
         let Some(kind) = report::find(&self.name) else { bail!("there is no report {:?}", self.name) };
         let report = block_on(async {
-            let store = context.store().await?;
-            let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-                "{bar:30} {pos}/{len} people, {per_sec}, {eta} left",
-            )?);
+            let store = context.existing_store().await?;
+            let bar = ProgressBar::new(0)
+                .with_style(progress::style("{bar:30} {pos}/{len} people, {per_sec}, {eta} left")?);
             let progress = |done: u64, of: u64| {
                 bar.set_length(of);
                 bar.set_position(done);

@@ -36,7 +36,7 @@ impl SendTest {
             ProfileId::parse(&self.profile).with_context(|| format!("--profile {:?}", self.profile))?;
         let campaign = CampaignId(self.campaign.clone());
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let engine = assemble::engine(&context.config, &store).await?;
             let transport = assemble::transport(&context.config)?;
             let test = test_mail(&store, &engine, &campaign, &profile, &to, context.clock.now()).await?;

@@ -22,6 +22,7 @@ use crate::store::Canceled;
 use crate::store::SendFilter;
 use crate::store::Store;
 use crate::store::StoredSend;
+use crate::worker::assemble;
 
 /// Shows sends, and says what is to become of them.
 #[derive(Debug, Subcommand)]
@@ -118,9 +119,9 @@ impl Filter {
 impl Sends {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             match self {
-                Self::List(list) => list.run(&store).await?,
+                Self::List(list) => list.run(context, &store).await?,
                 Self::Export(export) => export.run(context, &store).await?,
                 Self::Retry(which) => which.act(context, &store, Act::Retry).await?,
                 Self::Cancel(which) => which.act(context, &store, Act::Cancel).await?,
@@ -133,7 +134,8 @@ impl Sends {
 }
 
 impl List {
-    async fn run(&self, store: &Store) -> anyhow::Result<()> {
+    async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
+        check_campaign(context, store, self.filter.campaign.as_deref()).await?;
         let sends = store.sends(&self.filter.parsed()?, None, self.limit).await?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         writeln!(
@@ -165,6 +167,16 @@ impl List {
     }
 }
 
+/// Refuses the name of a campaign that has no send and is not among the templates.
+async fn check_campaign(context: &Context, store: &Store, name: Option<&str>) -> anyhow::Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let filter = SendFilter { campaign: Some(CampaignId(name.to_owned())), ..SendFilter::default() };
+    if store.sends(&filter, None, 1).await?.is_empty() {
+        assemble::catalog(&context.config)?.known_campaign(name).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
 /// Some shops use addresses as ids; lists are pasted into tickets.
 fn mask_if_address(id: &str) -> String {
     if id.contains('@') { mask(id) } else { id.to_owned() }
@@ -173,6 +185,7 @@ fn mask_if_address(id: &str) -> String {
 impl Export {
     async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
         let ExportFormat::Jsonl = self.format;
+        check_campaign(context, store, self.filter.campaign.as_deref()).await?;
         let domain = context.config.message_id_domain();
         let mut out = BufWriter::new(std::io::stdout().lock());
         let mut sends = std::pin::pin!(store.export_sends(self.filter.parsed()?));
@@ -216,6 +229,11 @@ enum Act {
 impl Which {
     async fn act(&self, context: &Context, store: &Store, act: Act) -> anyhow::Result<()> {
         let now = context.clock.now();
+        let states: &[State] = match act {
+            Act::Retry => &[State::Failed],
+            Act::Cancel => &[State::Scheduled, State::Deferred],
+            Act::ResendUnknown => &[State::Unknown],
+        };
         let ids = match (&self.send, &self.campaign) {
             (Some(send), _) => {
                 anyhow::ensure!(
@@ -225,11 +243,7 @@ impl Which {
                 vec![send.clone()]
             }
             (None, campaign) => {
-                let states: &[State] = match act {
-                    Act::Retry => &[State::Failed],
-                    Act::Cancel => &[State::Scheduled, State::Deferred],
-                    Act::ResendUnknown => &[State::Unknown],
-                };
+                check_campaign(context, store, campaign.as_deref()).await?;
                 let mut ids = Vec::new();
                 for state in states {
                     let campaign = campaign.clone().map(CampaignId);
@@ -245,10 +259,15 @@ impl Which {
             Act::Cancel => (cancel(store, &ids, now).await?, "canceled"),
             Act::ResendUnknown => (store.resend_unknown(&ids, now).await?, "scheduled again"),
         };
-        println!("{done} of {} {what}", ids.len());
-        if done == 0 && self.send.is_some() {
-            println!("its state does not allow it; `bespoke explain {}` says what became of it", ids[0]);
+        if let (0, Some(id)) = (done, &self.send) {
+            let state = store.send(id).await?.map_or("gone", |stored| stored.send.state.as_str());
+            let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+            anyhow::bail!(
+                "{id} is {state}, and only what is {} can be {what}; `bespoke explain {id}` says what became of it",
+                states.join(" or ")
+            );
         }
+        println!("{done} of {} {what}", ids.len());
         Ok(())
     }
 }

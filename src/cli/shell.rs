@@ -48,10 +48,7 @@ impl Man {
     }
 }
 
-/// A closed pipe (`| head`) is no fault.
 fn print_all(bytes: &[u8]) -> anyhow::Result<ExitCode> {
-    match std::io::stdout().write_all(bytes) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    std::io::stdout().write_all(bytes)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -27,7 +27,7 @@ pub enum Tracking {
 impl Tracking {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             match self {
                 Self::Reclassify => reclassify(&store).await?,
                 Self::Hits { send } => hits(&store, &send).await?,

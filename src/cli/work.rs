@@ -14,6 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::context::on_signal;
 use crate::cli::learn::learn_all;
+use crate::cli::progress;
 use crate::config::Config;
 use crate::config::TransportKind;
 use crate::deliver::smtp::Pool;
@@ -106,7 +107,7 @@ async fn learn(store: Store, config: Arc<Config>, now: Timestamp) -> Result<Stri
 }
 
 async fn show_progress(tally: Arc<Tally>, pool: Option<Pool>) {
-    let style = ProgressStyle::with_template("{spinner} {msg}  {per_sec}");
+    let style = progress::style("{spinner} {msg}  {per_sec}");
     let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     loop {

@@ -11,8 +11,19 @@ use crate::catalog::nearest::nearest;
 
 /// Words that a control tag begins with, as far as templates may use them.
 const WORDS: &[&str] = &[
-    "if", "elif", "else", "endif", "for", "endfor", "break", "continue", "set", "set_global", "endset",
-    "filter", "endfilter",
+    "if",
+    "elif",
+    "else",
+    "endif",
+    "for",
+    "endfor",
+    "break",
+    "continue",
+    "set",
+    "set_global",
+    "endset",
+    "filter",
+    "endfilter",
 ];
 /// Words that Tera knows; that they are not used here is said where names are checked.
 const WORDS_ELSEWHERE: &[&str] =
@@ -28,12 +39,16 @@ pub(super) fn explain(
     refused: &Range<usize>,
     message: &str,
 ) -> CompileFault {
-    let unclosed = tags.iter().find(|tag| SWALLOWED.iter().any(|sign| source[tag.inner.clone()].contains(sign)));
+    let unclosed =
+        tags.iter().find(|tag| SWALLOWED.iter().any(|sign| source[tag.inner.clone()].contains(sign)));
     if let Some(tag) = unclosed {
         let (open, close) = if tag.kind == TagKind::Control { ("{%", "%}") } else { ("{{", "}}") };
         let line_end = source[tag.range.clone()].find('\n').map_or(tag.range.end, |at| tag.range.start + at);
-        let fault =
-            CompileFault::new(part, tag.range.start..line_end, format!("`{open}` is not closed by `{close}`"));
+        let fault = CompileFault::new(
+            part,
+            tag.range.start..line_end,
+            format!("`{open}` is not closed by `{close}`"),
+        );
         return fault.help(format!("write `{close}` where the tag ends"));
     }
     if let Some(fault) = unbalanced(part, source, tags) {
@@ -65,7 +80,9 @@ fn unbalanced(part: Part, source: &str, tags: &[Tag]) -> Option<CompileFault> {
         let word = tokens.first().map_or("", |token| token.text);
         match word {
             "if" | "for" | "filter" => open.push((tag, word)),
-            "set" | "set_global" if !tokens.get(2).is_some_and(|token| token.is("=")) => open.push((tag, "set")),
+            "set" | "set_global" if !tokens.get(2).is_some_and(|token| token.is("=")) => {
+                open.push((tag, "set"));
+            }
             "endif" | "endfor" | "endfilter" | "endset" => {
                 let opener = &word["end".len()..];
                 match open.pop() {
@@ -99,30 +116,53 @@ fn unbalanced(part: Part, source: &str, tags: &[Tag]) -> Option<CompileFault> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Map;
+
+    use super::*;
     use crate::catalog::contract::Contract;
     use crate::render::check;
 
-    use super::*;
-
     #[test]
     fn what_does_not_fit_together_is_told_where_it_was_written() {
+        let contract = Contract::new(&BTreeMap::new(), &[], &Map::new());
         for (source, expected, help) in [
             ("{% if stage %}Hi", "`{% if stage %}` is never closed @ {% if stage %}", "{% endif %}"),
-            ("{%- for p in viewed -%}x {% if stage %}y{% endif %}", "`{%- for p in viewed -%}` is never closed @ {%- for p in viewed -%}", "{% endfor %}"),
-            ("{% for p in viewed %}{% if stage %}x{% endfor %}", "`{% if stage %}` is never closed @ {% if stage %}", "{% endif %}"),
+            (
+                "{%- for p in viewed -%}x {% if stage %}y{% endif %}",
+                "`{%- for p in viewed -%}` is never closed @ {%- for p in viewed -%}",
+                "{% endfor %}",
+            ),
+            (
+                "{% for p in viewed %}{% if stage %}x{% endfor %}",
+                "`{% if stage %}` is never closed @ {% if stage %}",
+                "{% endif %}",
+            ),
             ("{% set x %}a", "`{% set x %}` is never closed @ {% set x %}", "{% endset %}"),
             ("a{% endif %}", "`{% endif %}` closes nothing @ {% endif %}", "{% if … %}"),
             ("{% if stage %}a{% endfor %}", "`{% endfor %}` closes nothing @ {% endfor %}", "take it out"),
             ("{% else %}", "`{% else %}` stands outside `{% if %}` @ {% else %}", "{% endif %}"),
             ("{% iff stage %}a{% endif %}", "there is no tag `iff` @ {% iff stage %}", "did you mean `if`?"),
             ("{{ stage </mj-text>\n{{ stage }}", "`{{` is not closed by `}}` @ {{ stage </mj-text>", "`}}`"),
-            ("{% if stage {{ stage }}{% endif %}", "`{%` is not closed by `%}` @ {% if stage {{ stage }}{% endif %}", "`%}`"),
+            (
+                "{% if stage {{ stage }}{% endif %}",
+                "`{%` is not closed by `%}` @ {% if stage {{ stage }}{% endif %}",
+                "`%}`",
+            ),
             ("{{ stage | }}", "Found `}}` but expected identifier @ }}", "{{ now | date }}"),
         ] {
-            let faults = check::source(Part::Body, source, &Contract::new(&Default::default(), &[], &Default::default()));
-            let said: Vec<String> = faults.iter().map(|fault| format!("{} @ {}", fault.message, &source[fault.span.clone()])).collect();
+            let faults = check::source(Part::Body, source, &contract);
+            let said: Vec<String> = faults
+                .iter()
+                .map(|fault| format!("{} @ {}", fault.message, &source[fault.span.clone()]))
+                .collect();
             assert_eq!(said, [expected], "{source}");
-            assert!(faults[0].help.as_ref().is_some_and(|words| words.contains(help)), "{source}: {:?}", faults[0].help);
+            assert!(
+                faults[0].help.as_ref().is_some_and(|words| words.contains(help)),
+                "{source}: {:?}",
+                faults[0].help
+            );
         }
     }
 }

@@ -26,6 +26,7 @@ mod faults_replies;
 mod faults_signals;
 mod faults_wire;
 mod feedback;
+mod first_steps;
 mod guard;
 mod history;
 mod http;
