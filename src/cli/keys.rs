@@ -30,7 +30,8 @@ pub enum Keys {
 pub struct Create {
     /// What it is for, for people
     name: String,
-    /// What it may ask for; more than one with commas
+    /// What it may ask for; more than one with commas. Only a key of ingest alone may stand in a web page: it grants no
+    /// consent, and turns nobody's mail to another address
     #[arg(long, required = true, value_delimiter = ',', value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::as_str)))]
     scope: Vec<String>,
 }

@@ -31,7 +31,9 @@ struct Endpoint<'a> {
 pub(super) fn docs(description: &Value) -> String {
     let mut body = String::from(
         "<p>Send a key as <code>Authorization: Bearer KEY</code>, or as the user name of Basic auth. \
-         <code>bespoke keys create</code> makes one. The same as JSON: <a href=\"/openapi.json\">openapi.json</a>.</p>",
+         <code>bespoke keys create</code> makes one. Only a key of scope ingest alone may stand in a web page, where \
+         anybody can read it: it grants no consent, gives an address only to people who have none and to visitors, and \
+         its questions about consent do not use up those of other keys. The same as JSON: <a href=\"/openapi.json\">openapi.json</a>.</p>",
     );
     let mut text = String::new();
     body.push_str("<nav>");

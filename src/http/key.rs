@@ -21,7 +21,8 @@ const KEY_BYTES_MAX: usize = 128;
 /// What a key may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Segment's calls: what people are and do. A key of this scope may stand in a web page.
+    /// Segment's calls: what people are and do. A key of this scope and no other may stand in a web page:
+    /// [`crate::store::Trust::Public`] says what it may not.
     Ingest,
     /// Transactional sends, and what became of them.
     Send,

@@ -23,4 +23,11 @@ impl Store {
         tx.commit().await?;
         Ok(row.map_or_else(|| fresh.to_owned(), |(secret,)| secret))
     }
+
+    /// The secret called `name`, where one was made.
+    pub async fn kept_secret(&self, name: &str) -> Result<Option<String>, Error> {
+        let sql = "select body from models where kind = $1 and version = $2";
+        let row: Option<(String,)> = self.pools.first(sql, args![KIND, name]).await?;
+        Ok(row.map(|(secret,)| secret))
+    }
 }

@@ -71,17 +71,18 @@ pub fn catalog(config: &Config) -> Result<Catalog, AssembleError> {
     })
 }
 
-/// The keys that sign links: the configured ones, or those that the database keeps.
+/// The keys that sign links: the configured one, else the one that the database keeps. What the database's own signed
+/// before one was configured is believed on: links of mails that went out must not die of it.
 pub async fn keyring(config: &Config, store: &Store) -> Result<Keyring, AssembleError> {
     let stated = config.public.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-    let secret = if let Some(secret) = stated {
-        secret
+    let (secret, own) = if let Some(secret) = stated {
+        (secret, store.kept_secret(LINK_SECRET).await?)
     } else {
         let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        store.secret(LINK_SECRET, &fresh).await?
+        (store.secret(LINK_SECRET, &fresh).await?, None)
     };
     let previous = config.public.previous_secrets.iter().map(|secret| secret.expose_secret().as_bytes());
-    Ok(Keyring::new(secret.as_bytes(), previous))
+    Ok(Keyring::new(secret.as_bytes(), previous.chain(own.as_deref().map(str::as_bytes))))
 }
 
 /// Everything that decides and renders, as of now.

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::mailed::LINKED;
 use super::mailed::Links;
 use super::mailed::mail_to;
+use super::mailed::newest;
 use crate::support::TestApp;
 use crate::support::given;
 use crate::support::service::Answer;
@@ -220,6 +221,33 @@ async fn stopping_everything_from_the_unsubscribe_page_takes_consent_back() {
         submits(&serving, &links.unsubscribe, "scope=everything").await;
         let stopped = vec!["lifecycle unsubscribe".to_owned()];
         assert_eq!(state(&app).await, (stopped, Consent::Withdrawn, 1, 1));
+    }
+}
+
+#[tokio::test]
+async fn links_of_mails_that_went_out_outlive_the_secret_that_signed_them() {
+    for mut app in TestApp::on_each_database(LINKED).await {
+        app.given_profile("ana").await;
+        let [first, second] = ["a first secret of thirty-two bytes", "a second secret of thirty-two bytes"];
+        app.config.public.secret = None;
+        let own = mail_to(&app, "ana").await.unsubscribe;
+        app.config.public.secret = Some(first.into());
+        app.at("2026-03-03T09:00:00Z").await;
+        app.plans().await;
+        app.at("2026-03-03T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let stated = newest(&app, "ana").unsubscribe;
+        assert_eq!(app.mails().len(), 2);
+        // Which of both links works: with a secret where there was none, with another one, and without the first.
+        for (secret, previous, expected) in
+            [(first, vec![], [200, 200]), (second, vec![first], [200, 200]), (second, vec![], [200, 404])]
+        {
+            app.config.public.secret = Some(secret.into());
+            app.config.public.previous_secrets = previous.into_iter().map(Into::into).collect();
+            let serving = app.serves().await;
+            let status = async |path: &str| answer(serving.request(Method::GET, path)).await.status;
+            assert_eq!([status(&own).await, status(&stated).await], expected, "on {}", app.database.name());
+        }
     }
 }
 
