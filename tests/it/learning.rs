@@ -156,7 +156,7 @@ fn what_works_on_pages_does_not_teach_mails() {
     };
     let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     let now = start + SignedDuration::from_hours(24 * 30);
-    let probability = |told: fn(Channel) -> Channel, hero: usize, channel: Channel| {
+    let taught = |told: fn(Channel) -> Channel| {
         let mut body = PolicyBody::new(BaseRates::default());
         let traits = CampaignTraits { campaign: campaign.clone(), arms: arms.to_vec() };
         body.cover(&[traits]).unwrap();
@@ -181,14 +181,17 @@ fn what_works_on_pages_does_not_teach_mails() {
         };
         let sends: Vec<DecidedSend> = (0..8_000).map(send).collect();
         fit(&mut body.heads, &sends, now, now);
-        body.heads.click_probability(&named(hero, told(channel)).resolve(body.heads.space()).unwrap())
+        body.heads
     };
-    let apart = |channel| channel;
-    let mail = [0, 1].map(|hero| probability(apart, hero, Channel::Mail));
-    let page = [0, 1].map(|hero| probability(apart, hero, Channel::Page));
+    let probability = |heads: &Heads, hero: usize, channel: Channel| {
+        heads.click_probability(&named(hero, channel).resolve(heads.space()).unwrap())
+    };
+    let (apart, as_one) = (taught(|channel| channel), taught(|_| Channel::Mail));
+    let mail = [0, 1].map(|hero| probability(&apart, hero, Channel::Mail));
+    let page = [0, 1].map(|hero| probability(&apart, hero, Channel::Page));
     assert!(mail[0] < 0.07 && mail[0] < mail[1] && mail[1] < 0.15, "mails like quotes: {mail:?}");
     assert!(page[0] > 0.5 && page[1] < 0.2, "pages like photos: {page:?}");
-    let confused = [0, 1].map(|hero| probability(|_| Channel::Mail, hero, Channel::Mail));
+    let confused = [0, 1].map(|hero| probability(&as_one, hero, Channel::Mail));
     assert!(confused[0] > 0.2 && confused[0] > confused[1], "not told apart, pages would speak for mails");
 }
 

@@ -239,7 +239,7 @@ fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     notes.extend(report.fallback.clone());
     if report.new_users > 0 {
-        notes.push(format!("{} users are new and get what is popular", report.new_users));
+        notes.push(format!("{} users are new and get what suits most people", report.new_users));
     }
     if report.new_relevant > 0 {
         notes.push(format!(
