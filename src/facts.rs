@@ -243,7 +243,32 @@ fn bounded(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+    use serde_json::Value;
+    use serde_json::json;
+
     use super::Asked;
+    use crate::profile::Consent;
+    use crate::profile::Profile;
+    use crate::profile::ProfileId;
+
+    #[test]
+    fn blanks_around_traits_do_not_show_and_blanks_alone_are_nothing() {
+        let traits = json!({"first_name": " \t ", "city": " Bonn\n", "shoe": "42", "vip": true});
+        let profile = Profile {
+            id: ProfileId::parse("ana").unwrap(),
+            address: None,
+            traits: traits.as_object().cloned().unwrap_or_else(Map::new),
+            locale: None,
+            time_zone: None,
+            consent: Consent::Unknown,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let facts = super::profile(&profile);
+        let found = ["first_name", "city", "shoe", "vip"].map(|name| facts[name].clone());
+        assert_eq!(found, [Value::Null, "Bonn".into(), "42".into(), true.into()]);
+    }
 
     #[test]
     fn what_rules_read_is_asked_for_and_nothing_else() {

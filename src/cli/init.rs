@@ -48,7 +48,7 @@ impl Init {
         println!("\nNext:");
         println!("  cd {}", self.folder.display());
         for (command, what) in NEXT {
-            println!("  {command:<50} # {what}");
+            println!("  {command:<61} # {what}");
         }
         println!("\nThen put your own people, events and products into the .csv files, and");
         println!("  BESPOKE_SMTP_URL=smtp+starttls://user:password@host bespoke work");

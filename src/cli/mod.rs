@@ -134,7 +134,7 @@ impl Cli {
             Command::Man(command) => command.run(),
         };
         done.unwrap_or_else(|error| {
-            if is_nobody_reads(&error) {
+            if nobody_reads(&error) {
                 return ExitCode::SUCCESS;
             }
             // Whether anybody can read it or not.
@@ -146,7 +146,7 @@ impl Cli {
 
 /// Whether standard output was closed (`| head`): whoever read has read enough, and that is no fault. What goes wrong with
 /// a database or a server comes wrapped in an error of its own.
-fn is_nobody_reads(error: &anyhow::Error) -> bool {
+fn nobody_reads(error: &anyhow::Error) -> bool {
     let of_io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
     let of_json = || error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
     of_io.or_else(of_json) == Some(ErrorKind::BrokenPipe)

@@ -40,7 +40,21 @@ pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
     for family in situation.entry.families_not_at(situation.stage) {
         asked.out.add("stage", "", || format!("the person is at {}", situation.stage), family);
     }
-    Eligible { variants, ruled_out: asked.out.finish() }
+    let ruled_out = told_in_part(asked.out.finish(), &variants);
+    Eligible { variants, ruled_out }
+}
+
+/// Marks files of which other combinations may still be shown: a file that wins should not read as ruled out.
+fn told_in_part(mut ruled_out: Vec<RuledOut>, variants: &[&Variant]) -> Vec<RuledOut> {
+    // Variants of one file stand together.
+    let mut families: Vec<&str> = variants.iter().map(|variant| variant.id.family()).collect();
+    families.dedup();
+    for name in ruled_out.iter_mut().flat_map(|out| &mut out.variants) {
+        if families.contains(&&**name) {
+            *name = format!("{name} (in part)").as_str().into();
+        }
+    }
+    ruled_out
 }
 
 fn wanted_locale(situation: &Situation<'_, '_>) -> String {

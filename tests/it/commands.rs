@@ -50,6 +50,16 @@ async fn from_a_file_of_orders_to_a_mail_and_why_it_was_sent() {
     let why = program.says(&["explain", send["id"].as_str().unwrap()]).await;
     assert!(why.contains("receipt/any/receipt"), "{why}");
 
+    // What has arrived is not sent again by hand either, and that is said.
+    let id = send["id"].as_str().unwrap();
+    let refused = program.command(&[], &["sends", "retry", id]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
+    assert!(
+        said.contains(&format!("{id} is sent, and only what is failed can be scheduled again")),
+        "{said}"
+    );
+
     // Once more, and nobody gets anything again.
     program.says(&["plan", "--campaign", "receipt"]).await;
     program.says(&["work", "--until-idle"]).await;

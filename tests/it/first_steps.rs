@@ -63,6 +63,17 @@ async fn a_mistyped_database_is_refused_and_not_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_connections_is_told_at_once() {
+    // Bound and let go: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://nobody@127.0.0.1:{port}/none");
+    let arguments = ["--database", &url, "sends", "list"];
+    let (code, _, fault) = run(&mut Program::new("").command(&[], &arguments)).await;
+    assert_eq!(code, Some(1));
+    assert!(fault.contains(&format!("127.0.0.1:{port}")) && fault.contains("refused"), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_that_nobody_knows_and_a_send_that_stays_are_errors() {
     let program = Program::new("");
     std::fs::write(program.folder.path().join("people.csv"), "id,email\nana,ana@example.test\n").unwrap();

@@ -305,6 +305,7 @@ async fn what_rules_keep_out_is_never_drawn_by_the_model() {
     let campaign = engine.catalog.campaigns().find(|entry| entry.campaign.id.as_str() == "tips").unwrap();
     let model = engine.policy.current().unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut told_in_part = 0;
     for seed in 0..400 {
         let mut entry = campaign.clone();
         let policies = [PolicyKind::Thompson, PolicyKind::Weighted, PolicyKind::Rules, PolicyKind::Ab];
@@ -341,10 +342,18 @@ async fn what_rules_keep_out_is_never_drawn_by_the_model() {
         let wrong: Vec<_> = drawable.filter(|candidate| kept_out.contains(&candidate.variant)).collect();
         assert!(wrong.is_empty(), "{policy:?} {slice:?}: {wrong:?}");
         assert!(selection.variant.is_none_or(|variant| !kept_out.contains(&variant.id)));
+        // A file of which something may be shown is never told as ruled out whole.
+        let told = selection.ruled_out.iter().flat_map(|out| &out.variants);
+        for name in told {
+            let is_open = selection.candidates.iter().any(|candidate| candidate.variant.family() == &**name);
+            assert!(!is_open, "{name}");
+            told_in_part += usize::from(name.ends_with(" (in part)"));
+        }
         let sum: f64 = selection.candidates.iter().map(|candidate| candidate.probability).sum();
         assert!((sum - 1.0).abs() < 1e-9);
         assert!(selection.propensity > 0.0 && selection.propensity <= 1.0);
     }
+    assert!(told_in_part > 0);
 }
 
 #[tokio::test]
