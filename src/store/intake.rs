@@ -215,9 +215,12 @@ async fn joined(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashMap<ProfileId,
 /// somebody's mail to a mailbox of their own. Visitors, who are nobody else yet, may correct what they typed. Returns
 /// those to whom it gives one that they had not.
 async fn keep_addresses(tx: &mut Tx, people: &mut [(Profile, Trust)]) -> Result<BTreeSet<ProfileId>, Error> {
-    let gives = |(profile, trust): &&(Profile, Trust)| *trust == Trust::Public && profile.address.is_some();
-    let ids: BTreeSet<ProfileId> =
-        people.iter().filter(gives).map(|(profile, _)| profile.id.clone()).collect();
+    let gives = |(profile, trust): &(Profile, Trust)| *trust == Trust::Public && profile.address.is_some();
+    if !people.iter().any(gives) {
+        return Ok(BTreeSet::new());
+    }
+    // All of them, in the order in which they are locked for writing, so that two batches cannot wait for each other.
+    let ids: BTreeSet<ProfileId> = people.iter().map(|(profile, _)| profile.id.clone()).collect();
     let mut addresses: HashMap<ProfileId, String> = HashMap::new();
     for profile in known_of(tx, &ids).await? {
         addresses.extend(profile.address.map(|address| (profile.id, address.key())));
