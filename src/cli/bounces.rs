@@ -59,7 +59,7 @@ impl Bounces {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         let Self::Import(import) = self;
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let keyring = Arc::new(assemble::keyring(&context.config, &store).await?);
             let judge = Judge::new(&context.config, keyring);
             let summary = import.run(context, &store, &judge).await?;

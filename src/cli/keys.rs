@@ -39,7 +39,10 @@ pub struct Create {
 impl Keys {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = match &self {
+                Self::Create(_) => context.store().await?,
+                _ => context.existing_store().await?,
+            };
             let now = context.clock.now();
             match self {
                 Self::Create(create) => {

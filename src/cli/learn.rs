@@ -77,7 +77,7 @@ impl Learn {
     #[expect(clippy::unused_self, reason = "every role has the same shape")]
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         block_on(async {
-            let store = context.store().await?;
+            let store = context.existing_store().await?;
             let bar = fitting_bar()?;
             let learnt = learn_watched(&store, &context.config, context.clock.now(), &bar).await?;
             bar.finish_and_clear();

@@ -14,6 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::progress;
 use crate::preview::Gate;
+use crate::preview::PREVIEWS_MAX;
 use crate::preview::PreviewRequest;
 use crate::preview::PreviewSummary;
 use crate::preview::Whom;
@@ -47,7 +48,7 @@ struct WhomArgs {
     #[arg(long, value_name = "ID", num_args = 1..)]
     profile: Vec<String>,
     /// For this many people, the same ones each time
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=PREVIEWS_MAX as u64))]
     sample: Option<usize>,
     /// Every variant, for the sample recipients of the templates
     #[arg(long)]

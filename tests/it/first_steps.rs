@@ -50,6 +50,8 @@ async fn a_mistyped_database_is_refused_and_not_made() {
         &["model", "list"],
         &["profile", "show", "ana"],
         &["prune", "--dry-run"],
+        &["keys", "list"],
+        &["learn"],
         &["explain", "0193f0a1b2c3d4e5f60718293a4b5c6d"],
         &["preview", "--sample", "3", "--out", "previews"],
     ] {
