@@ -29,19 +29,19 @@ use serde_json::json;
 
 const SEND: &str = "0199f0c2a7b47c5e8d1f2a3b4c5d6e7f";
 
-/// Four sections, a loop over six recommended products with two links each, a loop over six viewed ones with two.
+/// Six sections with a button each, a loop over six recommended products with picture and button, and one over six
+/// viewed ones in words, two links each.
 fn mjml() -> String {
     let paragraph = "<p>Freshly roasted on Tuesday, on its way on Wednesday. We keep the roast light enough that you \
                      can tell the washed from the natural, and write the date on every bag.</p>";
-    let product = |list: &str| {
-        format!(
-            "<mj-raw>{{% for product in {list} %}}</mj-raw><mj-column width=\"50%\">\
-             <mj-image src=\"{{{{ product.image_url }}}}\" alt=\"{{{{ product.name }}}}\" href=\"{{{{ product.url }}}}?from=mail\" width=\"240px\" />\
-             <mj-text><b>{{{{ product.name }}}}</b><br />{{{{ product.description | ellipsis(length=60) }}}}<br />\
-             {{{{ product | money }}}}</mj-text>\
-             <mj-button href=\"{{{{ product.url }}}}\">Have a look</mj-button></mj-column><mj-raw>{{% endfor %}}</mj-raw>"
-        )
-    };
+    let card = "<mj-raw>{% for product in recommended %}</mj-raw><mj-column width=\"50%\">\
+                <mj-image src=\"{{ product.image_url }}\" alt=\"{{ product.name }}\" href=\"{{ product.url }}?from=mail\" \
+                width=\"240px\" /><mj-text><b>{{ product.name }}</b><br />{{ product.description | ellipsis(length=60) }}\
+                <br />{{ product | money }}</mj-text><mj-button href=\"{{ product.url }}\">Have a look</mj-button>\
+                </mj-column><mj-raw>{% endfor %}</mj-raw>";
+    let line = "<mj-section><mj-column><mj-text>{% for product in viewed %}<p><a href=\"{{ product.url }}?from=mail\">\
+                {{ product.name }}</a>, {{ product | money }}<br />{{ product.description | ellipsis(length=60) }} \
+                <a href=\"{{ product.url }}\">Have a look</a></p>{% endfor %}</mj-text></mj-column></mj-section>";
     let section = |inner: &str| format!("<mj-section>{inner}</mj-section>");
     let text = |link: u32| {
         format!(
@@ -52,11 +52,10 @@ fn mjml() -> String {
     let body: String = (0..6).map(|link| section(&text(link))).collect();
     format!(
         "<mjml><mj-head><mj-attributes><mj-all font-family=\"Helvetica, Arial, sans-serif\" /></mj-attributes></mj-head>\
-         <mj-body>{body}{}{}<mj-section><mj-column><mj-text><a href=\"{{{{ links.unsubscribe }}}}\">Unsubscribe</a> \
+         <mj-body>{body}{}{line}<mj-section><mj-column><mj-text><a href=\"{{{{ links.unsubscribe }}}}\">Unsubscribe</a> \
          <a href=\"{{{{ links.preferences }}}}\">Choose</a> <a href=\"{{{{ links.view }}}}\">View</a>{paragraph}</mj-text></mj-column>\
          </mj-section></mj-body></mjml>",
-        section(&product("recommended")),
-        section(&product("viewed")),
+        section(card),
     )
 }
 

@@ -181,7 +181,7 @@ fn send(profile: &ProfileId, occurrence: &str) -> ScheduledSend {
 
 fn decision(send: &ScheduledSend) -> Decision {
     let candidates = (0..24).map(|n| Candidate {
-        variant: VariantId(format!("picks/compare/versus+hero=photo-{n}+tone=warm")),
+        variant: VariantId::new(format!("picks/compare/versus+hero=photo-{n}+tone=warm")),
         score: 0.031_4,
         probability: 1.0 / 24.0,
     });
@@ -193,7 +193,7 @@ fn decision(send: &ScheduledSend) -> Decision {
         stage: Stage::Compare,
         stage_reason: "three looks in two days".to_owned(),
         choice: Choice::Variant {
-            variant: VariantId("picks/compare/versus+hero=photo-1+tone=warm".to_owned()),
+            variant: VariantId::new("picks/compare/versus+hero=photo-1+tone=warm"),
             template: TemplateHash("0".repeat(64)),
         },
         propensity: 1.0 / 24.0,
@@ -218,7 +218,7 @@ fn mark(claimed: &Claimed) -> Mark {
         token: claimed.token.clone(),
         to: EmailAddress::parse(&format!("{}@example.test", claimed.send.profile)).expect("an address"),
         topic: "picks".to_owned(),
-        variant: VariantId("picks/compare/versus".to_owned()),
+        variant: VariantId::new("picks/compare/versus"),
         products: vec!["p1".to_owned()],
         domain_group: "example.test".to_owned(),
         consent: ConsentNeeded::Granted,

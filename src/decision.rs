@@ -1,5 +1,7 @@
 //! Why this person got this mail: the record that is saved before anything is rendered.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::Serialize;
@@ -16,14 +18,24 @@ pub use stored::KeptCandidates;
 pub use stored::StoredDecision;
 
 /// The name of one variant: `<campaign>/<stage>/<file>` and, where it has slots, `+slot=option` for each in
-/// alphabetical order, such as `picks/compare/versus+hero=photo+tone=warm`.
+/// alphabetical order, such as `picks/compare/versus+hero=photo+tone=warm`. Shared: every decision names hundreds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct VariantId(pub String);
+pub struct VariantId(Arc<str>);
 
 impl VariantId {
+    /// By this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as shared text.
+    pub fn shared(&self) -> &Arc<str> {
         &self.0
     }
 
@@ -205,7 +217,7 @@ pub struct RuledOut {
     /// The rule in words, with the facts that decided it.
     pub detail: String,
     /// Families (or full variants, for recency) that it kept out.
-    pub variants: Vec<String>,
+    pub variants: Vec<Arc<str>>,
 }
 
 /// Which slice of the traffic a profile is in, by stable hash.

@@ -275,8 +275,7 @@ fn variant(
     let options: Vec<String> =
         combination.options.iter().map(|(slot, option)| format!("+{slot}={option}")).collect();
     Variant {
-        id: VariantId(family.clone() + &options.concat()),
-        family,
+        id: VariantId::new(family + &options.concat()),
         campaign: campaign.clone(),
         stage: file.stage,
         locale: file.locale.clone(),

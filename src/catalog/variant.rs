@@ -19,8 +19,6 @@ use crate::stage::Stage;
 pub struct Variant {
     /// Its name; the variants of one file in several locales share it.
     pub id: VariantId,
-    /// The name without the chosen options.
-    pub family: String,
     /// Whose it is.
     pub campaign: CampaignId,
     /// For whom; `None` is everybody (the folder `any`).
@@ -75,6 +73,8 @@ pub(crate) fn is_present(facts: &Value, path: &str) -> bool {
 pub struct Arm {
     /// Their name.
     pub id: VariantId,
+    /// The name without the chosen options.
+    pub family: Arc<str>,
     /// Their stage; `None` is everybody.
     pub stage: Option<Stage>,
     /// One per locale, the file without a locale first.
@@ -103,7 +103,7 @@ pub struct CampaignEntry {
     pub arms: Vec<Arm>,
     by_stage: [Vec<usize>; 4],
     /// By stage, each file once that is for people at another.
-    elsewhere: [Vec<String>; 4],
+    elsewhere: [Vec<Arc<str>>; 4],
 }
 
 impl CampaignEntry {
@@ -112,6 +112,7 @@ impl CampaignEntry {
         for variant in variants {
             let arm = arms.entry(variant.id.clone()).or_insert_with(|| Arm {
                 id: variant.id.clone(),
+                family: variant.id.family().into(),
                 stage: variant.stage,
                 locales: Vec::new(),
             });
@@ -128,10 +129,10 @@ impl CampaignEntry {
             (0..arms.len()).filter(|index| fits(&arms[*index])).collect()
         });
         let elsewhere = Stage::ALL.map(|stage| {
-            let mut families: Vec<String> = Vec::new();
+            let mut families: Vec<Arc<str>> = Vec::new();
             for arm in arms.iter().filter(|arm| arm.stage.is_some_and(|of_arm| of_arm != stage)) {
-                if !families.iter().rev().any(|known| known == arm.id.family()) {
-                    families.push(arm.id.family().to_owned());
+                if !families.iter().rev().any(|known| *known == arm.family) {
+                    families.push(Arc::clone(&arm.family));
                 }
             }
             families
@@ -146,7 +147,7 @@ impl CampaignEntry {
     }
 
     /// The files that are for people at other stages, each once.
-    pub fn families_not_at(&self, stage: Stage) -> &[String] {
+    pub fn families_not_at(&self, stage: Stage) -> &[Arc<str>] {
         place(stage).map_or(&[], |at| &self.elsewhere[at])
     }
 

@@ -195,7 +195,7 @@ impl<'de> Visitor<'de> for GroupVisitor {
                 Some(before) => rejoined(before.variant.as_str(), &written)
                     .ok_or_else(|| A::Error::custom(format!("`{written}` continues no name")))?,
             };
-            candidates.push(Candidate { variant: VariantId(name), score, probability });
+            candidates.push(Candidate { variant: VariantId::new(name), score, probability });
         }
         Ok(Group(candidates))
     }
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     fn candidate(name: &str, score: f64, probability: f64) -> Candidate {
-        Candidate { variant: VariantId(name.to_owned()), score, probability }
+        Candidate { variant: VariantId::new(name), score, probability }
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -181,7 +181,7 @@ mod tests {
     fn the_same_seed_is_the_same_week_and_machines_are_told_from_people() {
         let sends: Vec<SendId> = (0..500).map(|n| SendId::parse(&format!("{n:032x}")).unwrap()).collect();
         let ana = ProfileId::parse("ana").unwrap();
-        let variant = VariantId("journey/purchase/roast-day+hero=calm".to_owned());
+        let variant = VariantId::new("journey/purchase/roast-day+hero=calm");
         let begins: Timestamp = "2026-03-03T00:00:00Z".parse().unwrap();
         let mail = |send| Delivered { send, profile: &ana, variant: &variant, products: &[], at: begins };
         let make = || week(sends.iter().map(mail), &vec![ana.clone(); 400], begins, 7);

@@ -226,7 +226,7 @@ fn mails_are_counted_newest_first_and_the_click_rate_is_shrunk() {
         send: SendId::parse(&format!("{number:032x}")).unwrap(),
         campaign: CampaignId("picks".to_owned()),
         kind: Kind::Lifecycle,
-        variant: VariantId("picks/any/a".to_owned()),
+        variant: VariantId::new("picks/any/a"),
         products: vec![],
         at: ago(days),
         opened_at: clicked.map(ago),

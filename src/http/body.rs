@@ -55,7 +55,7 @@ fn faulty_field<T: DeserializeOwned>(bytes: &[u8]) -> Option<String> {
     let fields: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     let is_at_fault = |name: &&String| {
         let mut others = fields.clone();
-        others.shift_remove(*name);
+        others.remove(*name);
         match T::deserialize(Value::Object(others)) {
             Ok(_) => true,
             Err(error) => error.to_string() == format!("missing field `{name}`"),

@@ -41,7 +41,7 @@ fn told(item: Item) -> Value {
         Item::Record(Record::Event { event, identity }) => {
             let mut value = json!(event);
             if identity == Identity::Derived {
-                value.as_object_mut().unwrap().shift_remove("id");
+                value.as_object_mut().unwrap().remove("id");
             }
             value
         }

@@ -167,9 +167,9 @@ fn explain(card: &mut Card, decision: &Decision) {
 }
 
 fn brief(out: &RuledOut) -> RuledOut {
-    let mut variants: Vec<String> = out.variants.iter().take(NAMES_SHOWN_MAX).cloned().collect();
+    let mut variants: Vec<_> = out.variants.iter().take(NAMES_SHOWN_MAX).cloned().collect();
     if out.variants.len() > NAMES_SHOWN_MAX {
-        variants.push("…".to_owned());
+        variants.push("…".into());
     }
     RuledOut { rule: out.rule.clone(), detail: shorten(&out.detail), variants }
 }

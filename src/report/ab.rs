@@ -25,7 +25,6 @@ use super::plot::Shape;
 use super::scope::Sources;
 use crate::campaign::Campaign;
 use crate::campaign::PolicyKind;
-use crate::decision::VariantId;
 use crate::learn::ab;
 use crate::learn::ab::AbReport;
 use crate::learn::ab::AbSend;
@@ -96,7 +95,8 @@ async fn read(
 }
 
 fn add(trials: &mut BTreeMap<Vec<String>, Trial>, mail: AbMail, window: SignedDuration, until: Timestamp) {
-    let mut variants: Vec<String> = mail.variants.into_iter().map(|VariantId(name)| name).collect();
+    let mut variants: Vec<String> =
+        mail.variants.into_iter().map(|variant| variant.as_str().to_owned()).collect();
     variants.sort();
     let Some(variant) = variants.iter().position(|name| name == mail.variant.as_str()) else { return };
     let trial = trials.entry(variants).or_default();

@@ -32,9 +32,9 @@ pub fn eligible<'e>(situation: &Situation<'e, '_>) -> Eligible<'e> {
     let mut variants = Vec::new();
     for arm in situation.entry.arms_at(situation.stage) {
         match arm.for_locale(situation.locale) {
-            Some(variant) if asked.may(variant) => variants.push(variant),
+            Some(variant) if asked.may(&arm.family, variant) => variants.push(variant),
             Some(_) => {}
-            None => asked.out.add("locale", "", || wanted_locale(situation), arm.id.family()),
+            None => asked.out.add("locale", "", || wanted_locale(situation), &arm.family),
         }
     }
     for family in situation.entry.families_not_at(situation.stage) {
@@ -85,28 +85,28 @@ struct Asked<'s, 'e, 'a> {
 }
 
 impl<'e> Asked<'_, 'e, '_> {
-    fn may(&mut self, variant: &'e Variant) -> bool {
+    fn may(&mut self, family: &Arc<str>, variant: &'e Variant) -> bool {
         for rule in &variant.when {
             let answer = self.answer(rule);
             if let Some(Refused { key, why }) = &self.answers[answer].1 {
-                self.out.add("when", key, || why.clone(), &variant.family);
+                self.out.add("when", key, || why.clone(), family);
                 return false;
             }
         }
         if let Some(input) = variant.inputs.iter().find(|input| !self.is_present(input)) {
-            self.out.add("inputs", input, || format!("`{input}` is absent or empty"), &variant.family);
+            self.out.add("inputs", input, || format!("`{input}` is absent or empty"), family);
             return false;
         }
         if let Some(offer) = &variant.offer
             && let Some(none) = self.situation.no_coupons.iter().find(|none| none.offer() == offer)
         {
-            self.out.add("offer", offer, || none.detail(), &variant.family);
+            self.out.add("offer", offer, || none.detail(), family);
             return false;
         }
         if self.recent.contains(&variant.id.as_str()) {
             let days = self.situation.entry.campaign.no_repeat_variant_days;
             let detail = || format!("sent within the last {days} days");
-            self.out.add("recency", "", detail, variant.id.as_str());
+            self.out.add("recency", "", detail, variant.id.shared());
             return false;
         }
         true
@@ -161,12 +161,12 @@ struct Refusal<'e> {
     /// With the rule it stands for the reason, which is put into words once.
     key: &'e str,
     detail: String,
-    names: Vec<String>,
+    names: Vec<Arc<str>>,
     more: usize,
 }
 
 impl<'e> Out<'e> {
-    fn add(&mut self, rule: &'static str, key: &'e str, detail: impl FnOnce() -> String, name: &str) {
+    fn add(&mut self, rule: &'static str, key: &'e str, detail: impl FnOnce() -> String, name: &Arc<str>) {
         let known = self.0.iter().position(|refusal| refusal.rule == rule && refusal.key == key);
         let at = known.unwrap_or_else(|| {
             self.0.push(Refusal { rule, key, detail: detail(), names: Vec::new(), more: 0 });
@@ -178,7 +178,7 @@ impl<'e> Out<'e> {
             return;
         }
         if refusal.names.len() < NAMES_MAX {
-            refusal.names.push(name.to_owned());
+            refusal.names.push(Arc::clone(name));
         } else {
             refusal.more += 1;
         }
@@ -188,7 +188,7 @@ impl<'e> Out<'e> {
         let finished = |refusal: Refusal| {
             let mut variants = refusal.names;
             if refusal.more > 0 {
-                variants.push(format!("and {} more", refusal.more));
+                variants.push(format!("and {} more", refusal.more).into());
             }
             RuledOut { rule: refusal.rule.to_owned(), detail: refusal.detail, variants }
         };

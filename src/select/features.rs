@@ -279,7 +279,7 @@ mod tests {
 
     fn arm(id: &str) -> ArmTraits {
         ArmTraits {
-            id: VariantId(id.to_owned()),
+            id: VariantId::new(id),
             stage: None,
             options: BTreeMap::from([("hero".to_owned(), "photo".to_owned())]),
             offer: Some("regular".to_owned()),

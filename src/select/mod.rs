@@ -182,7 +182,7 @@ fn drawn_by_shares<'e>(situation: &Situation<'e, '_>, variants: &[&'e Variant]) 
     let distribution = policy::distribution(campaign.policy, situation.slice, &arms, campaign.no_send_weight);
     let at = policy::place(campaign.policy, situation.slice, situation.position, unit(situation.seed));
     let drawn = policy::draw(&distribution.probabilities, at);
-    let names = variants.iter().map(|variant| variant.id.clone()).chain([VariantId(NO_SEND.to_owned())]);
+    let names = variants.iter().map(|variant| variant.id.clone()).chain([VariantId::new(NO_SEND)]);
     let candidates = names
         .zip(distribution.scores.iter().zip(&distribution.probabilities))
         .map(|(variant, (score, probability))| Candidate {

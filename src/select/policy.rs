@@ -101,7 +101,7 @@ mod tests {
 
     fn own(weights: &[(f64, i64)]) -> Vec<Owned> {
         let named = |(i, (weight, order)): (usize, &(f64, i64))| {
-            Owned(VariantId(format!("c/any/v{i:03}")), TemplateHash(i.to_string()), *weight, *order)
+            Owned(VariantId::new(format!("c/any/v{i:03}")), TemplateHash(i.to_string()), *weight, *order)
         };
         weights.iter().enumerate().map(named).collect()
     }

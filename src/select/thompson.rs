@@ -181,7 +181,7 @@ fn draw_in(
 }
 
 fn no_send() -> VariantId {
-    VariantId(NO_SEND.to_owned())
+    VariantId::new(NO_SEND)
 }
 
 fn arms<'a>(own: &'a [SparseVector], scored: &[ScoredArm]) -> Vec<Arm<'a>> {

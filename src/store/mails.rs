@@ -70,7 +70,7 @@ fn read_packed(packed: &mut Packed<'_>) -> Result<Mail, String> {
         send: SendId::parse(id).ok_or_else(|| format!("the id {id} is not 32 hex digits"))?,
         campaign: CampaignId(campaign.to_owned()),
         kind: if kind == Kind::Transactional.as_str() { Kind::Transactional } else { Kind::Lifecycle },
-        variant: VariantId(variant.to_owned()),
+        variant: VariantId::new(variant),
         products: serde_json::from_str(products).map_err(|fault| format!("send {id}: {fault}"))?,
         at: packed.number()?.map(from_millisecond).ok_or("a mail without a time")?,
         opened_at: packed.number()?.map(from_millisecond),

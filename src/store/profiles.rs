@@ -361,7 +361,7 @@ fn merge(known: &mut Profile, new: &Profile) -> bool {
 fn merge_traits(known: &mut Map<String, Value>, new: &Map<String, Value>) {
     for (name, value) in new {
         if value.is_null() {
-            known.shift_remove(name);
+            known.remove(name);
         } else {
             known.insert(name.clone(), value.clone());
         }

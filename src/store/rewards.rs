@@ -81,7 +81,7 @@ impl AbRow {
                 .ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
             profile: ProfileId::parse(&self.profile_id).map_err(|fault| wrong(fault.to_string()))?,
             decided_at: from_millisecond(self.at),
-            variant: VariantId(self.variant),
+            variant: VariantId::new(self.variant),
             variants: drawable.map(|candidate| candidate.variant).collect(),
             submitted_at: from_millisecond(self.submitted_at),
             clicked_at: self.clicked_at.map(from_millisecond),
@@ -137,7 +137,7 @@ impl Row {
             submitted_at: from_millisecond(self.submitted_at),
             stage: Stage::parse(&self.stage).ok_or_else(|| wrong(format!("no stage {:?}", self.stage)))?,
             scoring: serde_json::from_str(&self.scoring).map_err(|fault| wrong(fault.to_string()))?,
-            variant: VariantId(self.variant),
+            variant: VariantId::new(self.variant),
             catalog_version: self.catalog_version,
             clicked_at: self.clicked_at.map(from_millisecond),
         })
@@ -288,7 +288,7 @@ impl Store {
             .await?;
         Ok(rows
             .into_iter()
-            .map(|(variant, count)| (VariantId(variant), u64::try_from(count).unwrap_or(0)))
+            .map(|(variant, count)| (VariantId::new(variant), u64::try_from(count).unwrap_or(0)))
             .collect())
     }
 

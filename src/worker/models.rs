@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
 
 use crate::campaign::CampaignId;
 use crate::select::features::CampaignTraits;
@@ -41,8 +40,9 @@ pub enum ModelError {
 pub struct PolicyHolder {
     traits: Vec<CampaignTraits>,
     current: ArcSwapOption<PolicyModel>,
-    /// When a newer one was last looked for, milliseconds.
-    looked_at: AtomicI64,
+    /// When a newer one was last looked for, milliseconds. Whoever comes while somebody looks waits for what is found:
+    /// nothing is decided without the model and the rings that are there.
+    looked_at: Mutex<Option<i64>>,
     /// The widest open ring of campaigns with a pilot.
     pub(super) rings: ArcSwap<HashMap<CampaignId, OpenRing>>,
 }
@@ -53,7 +53,7 @@ impl PolicyHolder {
         Self {
             traits,
             current: ArcSwapOption::empty(),
-            looked_at: AtomicI64::new(i64::MIN),
+            looked_at: Mutex::default(),
             rings: ArcSwap::default(),
         }
     }
@@ -87,11 +87,11 @@ impl Engine {
     /// When the database does not answer or the model cannot be read: the one in use stays.
     pub async fn refresh_policy(&self, store: &Store, now: Timestamp) -> Result<(), ModelError> {
         let now_ms = now.as_millisecond();
-        let before = self.policy.looked_at.load(Ordering::Relaxed);
-        if now_ms >= before && now_ms.saturating_sub(before) < MODEL_POLL_MS {
+        let mut looked_at = self.policy.looked_at.lock().await;
+        if looked_at.is_some_and(|before| (before..before + MODEL_POLL_MS).contains(&now_ms)) {
             return Ok(());
         }
-        self.policy.looked_at.store(now_ms, Ordering::Relaxed);
+        *looked_at = Some(now_ms);
         self.policy.rings.store(Arc::new(guard::open_rings(store, &self.catalog).await?));
         let newest = store.newest_model_version(POLICY_MODEL).await?;
         let current = self.policy.current();

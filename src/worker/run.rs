@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,6 +35,7 @@ use crate::store::Settlement;
 use crate::store::Store;
 use crate::store::WorkerLock;
 use crate::worker::batch;
+use crate::worker::batch::Decided;
 use crate::worker::batch::Job;
 use crate::worker::in_use::EngineInUse;
 use crate::worker::in_work::InWork;
@@ -52,6 +54,9 @@ use crate::worker::tally::Tally;
 
 /// A database that does not answer is asked again after this long.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
+
+/// Claims that are decided at the same time: while one is read or saved, another is thought about.
+const DECIDED_AT_ONCE: usize = 2;
 
 /// A clock that was moved is looked at again after this long.
 const CLOCK_RETRY: Duration = Duration::from_millis(100);
@@ -197,7 +202,7 @@ impl Worker {
         if tokio::time::timeout(grace, finish).await.is_err() {
             tracing::warn!(
                 "{} sends are still in work after {grace:?}; their leases settle them",
-                tasks.len()
+                shared.in_hands()
             );
         }
         drop(background);
@@ -227,6 +232,7 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
     let mut stopping = shared.stopping.clone();
     let batch = shared.settings.batch;
     let mut watch = Watch::new(shared.clock.now(), Instant::now());
+    let deciders = Arc::new(Semaphore::new(DECIDED_AT_ONCE));
     loop {
         while tasks.try_join_next().is_some() {}
         if *stopping.borrow() {
@@ -254,6 +260,10 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
             }
             continue;
         }
+        let decider = tokio::select! {
+            decider = Arc::clone(&deciders).acquire_owned() => decider.expect("nobody closes it"),
+            _ = stopping.changed() => continue,
+        };
         match claim(shared, free.min(batch)).await {
             Ok(claimed) if claimed.is_empty() => {
                 if until == Until::Idle && shared.in_hands() == 0 {
@@ -266,7 +276,7 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
                     _ = stopping.changed() => {}
                 }
             }
-            Ok(claimed) => hand_out(shared, claimed, tasks).await,
+            Ok(claimed) => drop(tasks.spawn(see_through(Arc::clone(shared), claimed, decider))),
             Err(error) if until == Until::Idle && !error.is_transient() => return Err(error),
             Err(error) => {
                 tracing::error!("cannot claim, trying again: {error}");
@@ -288,24 +298,14 @@ async fn claim(shared: &Shared, limit: usize) -> Result<Vec<Claimed>, Error> {
     Ok(claimed)
 }
 
-/// Decides a claim and starts a task per send that goes out.
-async fn hand_out(shared: &Arc<Shared>, claimed: Vec<Claimed>, tasks: &mut JoinSet<()>) {
-    let held: Vec<(SendId, LeaseToken)> =
-        claimed.iter().map(|claimed| (claimed.send.id.clone(), claimed.token.clone())).collect();
-    let now = shared.clock.now();
-    let decided = match batch::decide(shared, claimed, now).await {
-        Ok(decided) => decided,
-        Err(error) => {
-            tracing::error!("cannot decide {} sends, giving them back: {error}", held.len());
-            if let Err(error) = shared.store.release(&held, now).await {
-                tracing::error!("cannot give {} sends back, their leases will: {error}", held.len());
-            }
-            shared.let_go(held.iter().map(|(send, _)| send));
-            return tokio::time::sleep(DATABASE_RETRY).await;
-        }
-    };
+/// One claim, from decisions to outcomes.
+async fn see_through(shared: Arc<Shared>, claimed: Vec<Claimed>, decider: OwnedSemaphorePermit) {
+    let decided = decide(&shared, claimed).await;
+    drop(decider);
+    // Dropped, they end.
+    let mut tasks = JoinSet::new();
     for stopped in decided.stopped {
-        let shared = Arc::clone(shared);
+        let shared = Arc::clone(&shared);
         tasks.spawn(async move {
             let settlement = Settlement {
                 send: stopped.send.id.clone(),
@@ -317,7 +317,27 @@ async fn hand_out(shared: &Arc<Shared>, claimed: Vec<Claimed>, tasks: &mut JoinS
         });
     }
     for job in decided.jobs {
-        tasks.spawn(work(Arc::clone(shared), job));
+        tasks.spawn(work(Arc::clone(&shared), job));
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Decides a claim, or gives it back.
+async fn decide(shared: &Shared, claimed: Vec<Claimed>) -> Decided {
+    let held: Vec<(SendId, LeaseToken)> =
+        claimed.iter().map(|claimed| (claimed.send.id.clone(), claimed.token.clone())).collect();
+    let now = shared.clock.now();
+    match batch::decide(shared, claimed, now).await {
+        Ok(decided) => decided,
+        Err(error) => {
+            tracing::error!("cannot decide {} sends, giving them back: {error}", held.len());
+            if let Err(error) = shared.store.release(&held, now).await {
+                tracing::error!("cannot give {} sends back, their leases will: {error}", held.len());
+            }
+            shared.let_go(held.iter().map(|(send, _)| send));
+            tokio::time::sleep(DATABASE_RETRY).await;
+            Decided::default()
+        }
     }
 }
 

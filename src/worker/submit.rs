@@ -299,7 +299,7 @@ async fn marked(shared: &Shared, job: &Job, group: &str) -> Result<(), Attempted
     }
     let variant = match &job.decision.choice {
         Choice::Variant { variant, .. } => variant.clone(),
-        Choice::NoSend => VariantId(crate::decision::NO_SEND.to_owned()),
+        Choice::NoSend => VariantId::new(crate::decision::NO_SEND),
     };
     let mark = Mark {
         send: job.send.id.clone(),

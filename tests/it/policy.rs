@@ -250,7 +250,7 @@ async fn a_new_variant_starts_at_its_options_coefficients_and_gets_a_tenth_at_mo
     let campaign = tips.campaign.clone();
     for hero in ["photo", "quote"] {
         let mut arm = tips.arms[0].clone();
-        arm.id = VariantId(format!("tips/any/new+hero={hero}"));
+        arm.id = VariantId::new(format!("tips/any/new+hero={hero}"));
         arm.options = BTreeMap::from([("hero".to_owned(), hero.to_owned())]);
         tips.arms.push(arm);
     }
@@ -260,12 +260,12 @@ async fn a_new_variant_starts_at_its_options_coefficients_and_gets_a_tenth_at_mo
     let facts = Customer::default().facts;
     let shared = model.shared(&campaign, stage, &facts);
     let click = |hero: &str| {
-        let id = VariantId(format!("tips/any/new+hero={hero}"));
+        let id = VariantId::new(format!("tips/any/new+hero={hero}"));
         let own = model.arm(&id, stage, &facts, [0.0; 2]).unwrap();
         model.heads().click_probability(&shared.plus(&own))
     };
     assert!(click("photo") > 1.5 * click("quote"), "{} and {}", click("photo"), click("quote"));
-    assert_eq!(model.share_max(&VariantId("tips/any/new+hero=photo".to_owned())), Some(0.10));
+    assert_eq!(model.share_max(&VariantId::new("tips/any/new+hero=photo")), Some(0.10));
     assert_eq!(model.share_max(&known), None);
 }
 

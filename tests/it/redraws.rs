@@ -78,7 +78,7 @@ async fn the_second_draw_does_not_depend_on_where_the_first_fell() {
         check_drawn_at(&second);
         assert!((second.propensity - 0.5).abs() < 1e-12 && second.seed != first.decision.seed);
         assert_eq!(second.withdrawn.len(), 1);
-        assert_eq!(second.withdrawn[0].variant, VariantId("deal/any/zero".to_owned()));
+        assert_eq!(second.withdrawn[0].variant, VariantId::new("deal/any/zero"));
         assert_eq!(second.withdrawn[0].seed, first.decision.seed);
         assert!((second.withdrawn[0].propensity - 0.5).abs() < 1e-12);
         again += 1;

@@ -51,7 +51,7 @@ fn decision(name: &str, choice: Choice) -> Decision {
         propensity: 0.123_456_789_012_345_68,
         slice: Slice::Policy,
         candidates: vec![Candidate {
-            variant: VariantId("picks/compare/versus".to_owned()),
+            variant: VariantId::new("picks/compare/versus"),
             score: 1.0e-17,
             probability: 0.1 + 0.2,
         }],
@@ -73,7 +73,7 @@ async fn a_decision_is_made_once_and_read_back_to_the_last_digit() {
     for database in stores().await {
         let store = &database.store;
         let variant = Choice::Variant {
-            variant: VariantId("picks/compare/versus".to_owned()),
+            variant: VariantId::new("picks/compare/versus"),
             template: TemplateHash("abc".to_owned()),
         };
         let first = decision("ana", variant);
@@ -149,7 +149,7 @@ async fn mails_are_what_was_taken_and_what_people_did_with_it() {
                         send: claimed.send.id,
                         campaign: CampaignId("picks".to_owned()),
                         kind: Kind::Lifecycle,
-                        variant: VariantId("picks/compare/versus".to_owned()),
+                        variant: VariantId::new("picks/compare/versus"),
                         products: vec!["p1".to_owned(), "p2".to_owned()],
                         at,
                         opened_at: None,

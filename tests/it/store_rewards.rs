@@ -44,7 +44,7 @@ fn decision(send: &ScheduledSend, at: Timestamp, policy: &str) -> Decision {
         stage: Stage::Educate,
         stage_reason: String::new(),
         choice: Choice::Variant {
-            variant: VariantId("picks/compare/versus".to_owned()),
+            variant: VariantId::new("picks/compare/versus"),
             template: TemplateHash("abc".to_owned()),
         },
         propensity: 0.5,
@@ -116,7 +116,7 @@ async fn mails_of_a_learning_policy_are_read_in_the_order_of_their_decisions() {
         // The fourth mail has not been put on the wire.
         assert_eq!(store.earliest_in_flight().await.unwrap(), None);
         let counts = store.sends_by_variant().await.unwrap();
-        assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+        assert_eq!(counts, BTreeMap::from([(VariantId::new("picks/compare/versus"), 3)]));
     }
 }
 
@@ -196,7 +196,7 @@ async fn what_pages_showed_is_read_with_the_first_event_that_names_it() {
         assert_eq!(found, [(&shown[1].send, at(2), at(4)), (&shown[2].send, at(3), at(5))]);
         assert_eq!(store.clicked_visits(&campaign, &(at(2), "~".to_owned()), 1).await.unwrap(), clicked[1..]);
         let counts = store.sends_by_variant().await.unwrap();
-        assert_eq!(counts, BTreeMap::from([(VariantId("picks/compare/versus".to_owned()), 3)]));
+        assert_eq!(counts, BTreeMap::from([(VariantId::new("picks/compare/versus"), 3)]));
     }
 }
 

@@ -150,7 +150,7 @@ async fn a_send_goes_from_claim_over_mark_to_outcome() {
         assert_eq!(stored.detail.as_deref(), Some("250 2.0.0 ok"));
         assert_eq!(stored.relay.as_deref(), Some("main"));
         assert_eq!(stored.recipient.as_deref(), Some("ana@example.test"));
-        assert_eq!(stored.variant, Some(VariantId("picks/compare/versus".to_owned())));
+        assert_eq!(stored.variant, Some(VariantId::new("picks/compare/versus")));
         assert_eq!(stored.products, ["p1", "p2"]);
         assert_eq!((stored.submitted_at, stored.finished_at), (Some(start()), Some(later)));
         assert_eq!(stored.lease_until, None);

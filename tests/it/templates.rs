@@ -123,7 +123,7 @@ fn the_shop_has_hundreds_of_lifecycle_variants_over_all_stages_and_four_transact
         assert!(here.count() >= 60, "{stage}");
         let of_journey = lifecycle_variants()
             .filter(|(variant, of)| *of == stage && variant.campaign.as_str() == "journey");
-        let files: BTreeSet<&str> = of_journey.map(|(variant, _)| variant.family.as_str()).collect();
+        let files: BTreeSet<&str> = of_journey.map(|(variant, _)| variant.id.family()).collect();
         assert!(files.len() >= 8, "{stage}: {files:?}");
     }
     let transactional = SHOP.campaigns().filter(|entry| entry.campaign.kind == Kind::Transactional);

@@ -90,7 +90,7 @@ fn mail(answered_at: Option<Timestamp>) -> Vec<Mail> {
         send,
         campaign: CampaignId("sample".to_owned()),
         kind: Kind::Lifecycle,
-        variant: VariantId("sample".to_owned()),
+        variant: VariantId::new("sample"),
         products: vec!["sample".to_owned()],
         at: Timestamp::UNIX_EPOCH,
         opened_at: answered_at,

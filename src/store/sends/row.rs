@@ -173,7 +173,7 @@ impl TryFrom<StoredRow> for StoredSend {
             detail: row.detail,
             relay: row.relay,
             recipient: row.recipient,
-            variant: row.variant.map(VariantId),
+            variant: row.variant.map(VariantId::new),
             products,
             submitted_at: row.submitted_at.map(from_millisecond),
             finished_at: row.finished_at.map(from_millisecond),

@@ -96,7 +96,7 @@ fn options_narrow_weigh_and_describe_their_combination() {
         (quote.weight, rules, quote.tone.as_deref(), quote.category.as_deref()),
         (1.5, vec!["has(profile.first_name)"], Some("warm"), Some("voices"))
     );
-    assert_eq!(quote.family, "picks/discover/hello");
+    assert_eq!(quote.id.family(), "picks/discover/hello");
     assert_eq!(
         quote.options.iter().map(|(slot, option)| format!("{slot}={option}")).collect::<Vec<_>>(),
         ["hero=quote", "subject=named"]

@@ -88,7 +88,7 @@ pub(crate) fn mark(claimed: &Claimed) -> Mark {
         token: claimed.token.clone(),
         to: EmailAddress::parse(&format!("{}@example.test", claimed.send.profile)).unwrap(),
         topic: "picks".to_owned(),
-        variant: VariantId("picks/compare/versus".to_owned()),
+        variant: VariantId::new("picks/compare/versus"),
         products: vec!["p1".to_owned(), "p2".to_owned()],
         domain_group: "example.test".to_owned(),
         consent: ConsentNeeded::Granted,
