@@ -212,7 +212,7 @@ impl Default for Worker {
             batch: 200,
             lease_seconds: 60,
             orphan_margin_seconds: 60,
-            group_commit_ms: 5,
+            group_commit_ms: 1,
             poll_ms: 500,
             grace_seconds: 30,
             retry_minutes: vec![1, 5, 15, 60, 120, 240],

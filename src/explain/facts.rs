@@ -9,10 +9,11 @@ const NAMES_MAX: usize = 4;
 /// Levels that are looked into.
 const LEVELS_MAX: usize = 3;
 
-/// `path = value`, in the order of the facts.
+/// `path = value`: who it was first, then by path.
 pub(super) fn lines(inputs: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     walk(inputs, "", 0, &mut lines);
+    lines.sort_by_key(|line| !line.starts_with("profile."));
     if lines.len() > LINES_MAX {
         let more = lines.len() - LINES_MAX;
         lines.truncate(LINES_MAX);
@@ -88,9 +89,9 @@ mod tests {
                 "profile.first_name = Ana",
                 "cart.items = 1: Kettle",
                 "cart.value = 4900",
+                "history.orders_total = 2",
                 "recommended = 5: A, b, c, d and 1 more",
                 "related_to = Kettle",
-                "history.orders_total = 2",
             ]
         );
     }

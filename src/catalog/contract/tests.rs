@@ -63,13 +63,18 @@ fn facts_that_breach_the_contract_are_named_by_path() {
         "cart": {"items": [{"product": {}, "quantity": "two", "price": 1, "total": 2}], "value": 2},
     });
     assert_eq!(
-        contract.breaches(&facts, 5),
+        contract.breaches(&facts, 10),
         [
-            "`profile.consent` must be text",
-            "`profile.first_nam` is not a fact; did you mean `first_name`?",
-            "`profile.birthday` must be a date",
-            "`profile.created_at` is missing",
             "`cart.items[0].product.category` is missing",
+            "`cart.items[0].product.currency` is missing",
+            "`cart.items[0].product.description` is missing",
+            "`cart.items[0].product.id` is missing",
+            "`cart.items[0].product.image_url` is missing",
+            "`cart.items[0].product.name` is missing",
+            "`cart.items[0].product.price` is missing",
+            "`cart.items[0].product.url` is missing",
+            "`cart.items[0].quantity` must be a whole number",
+            "`profile.birthday` must be a date",
         ]
     );
 }
