@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 
+use jiff::SignedDuration;
 use jiff::Timestamp;
 
 /// The wall clock, or a clock that a test moves by hand.
@@ -38,6 +39,29 @@ impl Clock {
             now.store(at.as_millisecond(), Ordering::SeqCst);
         }
     }
+}
+
+/// Whether this may be the time of something in anybody's life: of the years 1900 to 2199. Everything that comes from
+/// outside is, so that no sum of a time and a delay leaves the calendar.
+pub fn is_plausible(at: Timestamp) -> bool {
+    const FROM_S: i64 = -2_208_988_800;
+    const UNTIL_S: i64 = 7_258_118_400;
+    (FROM_S..UNTIL_S).contains(&at.as_second())
+}
+
+/// A moment that somebody wrote, such as `2026-11-24T09:00:00Z`.
+///
+/// # Errors
+/// What is wrong with it, and what to write.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let at: Timestamp =
+        text.parse().map_err(|_| "write a moment such as 2026-11-24T09:00:00Z, with its zone".to_owned())?;
+    if is_plausible(at) { Ok(at) } else { Err("write a moment of the years 1900 to 2199".to_owned()) }
+}
+
+/// So much after `at`; the end of the calendar where it would lie behind that.
+pub fn later_by(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// The time of a stored count of milliseconds; what lies outside the calendar is clamped to its end.

@@ -17,6 +17,7 @@ use crate::catalog::check::check;
 use crate::catalog::variant::CampaignEntry;
 use crate::cli::context::Globals;
 use crate::cli::evaluate::output::Grid;
+use crate::deliver::dkim;
 use crate::fault::Fault;
 use crate::fault::Severity;
 use crate::fault::render_all;
@@ -48,13 +49,16 @@ impl Check {
     pub(super) fn run(&self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let config = globals.context()?.config;
         let settings = CatalogSettings::of_config(&config);
-        let (catalog, report) = match Catalog::load(&config.templates.folder, &settings) {
+        let (catalog, mut report) = match Catalog::load(&config.templates.folder, &settings) {
             Ok(catalog) => {
                 let report = check(&catalog)?;
                 (Some(catalog), report)
             }
             Err(faults) => (None, CheckReport { faults, renders: 0 }),
         };
+        // Who only plans or reports needs no keys; who checks wants to know.
+        let keys = dkim::keys(&config.dkim).err().unwrap_or_default();
+        report.faults.extend(keys.iter().map(|fault| Fault::general(fault.to_string())));
         let text = match self.format {
             Format::Human => human(catalog.as_ref(), &report),
             Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report)),

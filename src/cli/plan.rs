@@ -23,7 +23,7 @@ pub struct Plan {
     #[arg(long, value_name = "NAME")]
     campaign: Option<String>,
     /// Occurrences due within this many hours from now are planned
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(..=8_784))]
     ahead_hours: u32,
 }
 

@@ -34,7 +34,7 @@ pub struct Preview {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// As if it were this time, such as 2026-11-24T09:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = crate::clock::moment)]
     at: Option<Timestamp>,
     /// Shows mails that consent, suppression, cap or holdout would stop, with the reason beside them
     #[arg(long)]

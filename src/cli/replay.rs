@@ -33,7 +33,7 @@ pub struct Replay {
     #[arg(long, value_name = "CONFIG_DIR")]
     against: PathBuf,
     /// As if it were this time, such as 2026-11-24T09:00:00Z; now where none is stated
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = crate::clock::moment)]
     at: Option<Timestamp>,
     /// Decides every draw: the same seed, the same draws, the same bytes
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -5,8 +5,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
-use jiff::civil::Time;
-use jiff::tz::TimeZone;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use toml::Spanned;
@@ -16,13 +14,15 @@ use toml::de::DeTable;
 use toml::de::DeValue;
 
 use crate::config::Config;
+use crate::config::check;
 use crate::config::environment::Environment;
 use crate::config::environment::Setting;
 use crate::config::environment::set_path;
+use crate::config::veil::Veil;
+use crate::config::veil::clean_of;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::fault::render_all;
-use crate::webhook::Endpoint;
 
 /// Faults in one file at most; who has more will run it again.
 const FAULTS_MAX: usize = 50;
@@ -51,140 +51,24 @@ impl Config {
         flags: &Overrides,
     ) -> Result<Self, ConfigErrors> {
         let mut faults = Vec::new();
-        let source = match file {
-            Some(path) => Some(read(path)?),
-            None => None,
-        };
-        let mut table = source.as_ref().map(|file| check_file(file, &mut faults)).unwrap_or_default();
-        if !faults.is_empty() {
-            return Err(ConfigErrors(faults));
-        }
+        let source = file.map(Source::read).transpose()?;
+        let mut table = source.as_ref().map(|source| source.check(&mut faults)).unwrap_or_default();
         overlay(&mut table, environment, flags, &mut faults);
         let config = match Self::deserialize(Value::Table(table)) {
-            Ok(config) => config,
-            Err(error) => {
+            Ok(config) => Some(config),
+            Err(error) if faults.is_empty() => {
                 faults.push(Fault::general(error.message().to_owned()));
-                return Err(ConfigErrors(faults));
+                None
             }
+            Err(_) => None,
         };
-        config.check(source.as_ref(), &mut faults);
-        if faults.is_empty() {
-            let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-            Ok(config.with_paths_from(folder))
-        } else {
-            Err(ConfigErrors(faults))
-        }
-    }
-
-    /// What types cannot say. A fault that is in the file shows its line.
-    fn check(&self, file: Option<&SourceFile>, faults: &mut Vec<Fault>) {
-        let mut fault = |key: &str, value: &str, message: String, help: &str| {
-            let fault = match file.and_then(|file| Some((file, find_value(file, key, value)?))) {
-                Some((file, span)) => Fault::at(file, span, message),
-                None => Fault::general(message),
-            };
-            faults.push(fault.with_help(help));
-        };
-        let url = self.database.url.expose_secret();
-        if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-            fault(
-                "url",
-                url,
-                "database.url is neither SQLite nor PostgreSQL".into(),
-                "write sqlite://path or postgres://user:password@host/name",
-            );
-        }
-        for (key, value) in [("start", &self.quiet_hours.start), ("end", &self.quiet_hours.end)] {
-            if value.parse::<Time>().is_err() {
-                fault(
-                    key,
-                    value,
-                    format!("quiet_hours.{key} is no time of day"),
-                    "write HH:MM, such as 21:00",
-                );
+        // What is wrong so far was left out: the rest is looked at all the same.
+        faults.extend(config.iter().flat_map(|config| check::faults(config, source.as_ref())));
+        match config {
+            Some(config) if faults.is_empty() => {
+                Ok(config.with_paths_from(file.and_then(Path::parent).unwrap_or(Path::new(""))))
             }
-        }
-        let zone = &self.quiet_hours.default_time_zone;
-        if TimeZone::get(zone).is_err() {
-            fault(
-                "default_time_zone",
-                zone,
-                format!("there is no time zone {zone:?}"),
-                "write an IANA name, such as Europe/Berlin",
-            );
-        }
-        if let Some(url) = &self.public.url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
-        {
-            fault("url", url, "public.url is no web address".into(), "write https://mail.shop.example");
-        }
-        if let Some(secret) = &self.public.secret
-            && secret.expose_secret().len() < 32
-        {
-            fault(
-                "secret",
-                secret.expose_secret(),
-                "public.secret is shorter than 32 characters".into(),
-                "make one with `openssl rand -hex 32`, or leave it out: one is made and kept in the database",
-            );
-        }
-        if let Err(error) = self.sender.from.parse::<lettre::message::Mailbox>() {
-            fault(
-                "from",
-                &self.sender.from,
-                format!("sender.from is no mailbox: {error}"),
-                "write `Shop <hello@shop.example>`",
-            );
-        }
-        if self.worker.in_flight == 0 || self.worker.batch == 0 || self.worker.lease_seconds < 5 {
-            fault(
-                "in_flight",
-                "",
-                "worker.in_flight and worker.batch are at least 1, worker.lease_seconds at least 5".into(),
-                "leave them out to get the defaults",
-            );
-        }
-        if self.worker.retry_minutes.is_empty() {
-            fault(
-                "retry_minutes",
-                "[]",
-                "worker.retry_minutes is empty".into(),
-                "write at least one number, such as [1, 5, 15, 60]",
-            );
-        }
-        if self.retention.idempotency_keys_hours < 24 {
-            fault(
-                "idempotency_keys_hours",
-                &self.retention.idempotency_keys_hours.to_string(),
-                "retention.idempotency_keys_hours is below 24: clients may repeat a request for a day".into(),
-                "write 24 or more, or leave it out to get 48",
-            );
-        }
-        for percent in [self.holdout.percent, self.worker.policy_failure_percent] {
-            if !(0.0..=100.0).contains(&percent) {
-                fault(
-                    "percent",
-                    &percent.to_string(),
-                    format!("{percent} is no percentage"),
-                    "write a number from 0 to 100",
-                );
-            }
-        }
-        for problem in self.stage.problems(&self.events.known) {
-            fault("", "", problem, "leave it out to get the default");
-        }
-        for problem in self.webhook.iter().filter_map(|section| Endpoint::new(section).err()) {
-            fault("", "", problem, "see `[[webhook]]` in the README");
-        }
-        for (key, rate) in self.rates.all() {
-            if !(rate.is_finite() && rate > 0.0) {
-                fault(
-                    key.rsplit('.').next().unwrap_or_default(),
-                    &rate.to_string(),
-                    format!("{key} must be greater than 0"),
-                    "leave it out for no limit",
-                );
-            }
+            _ => Err(ConfigErrors(faults)),
         }
     }
 
@@ -211,36 +95,73 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<SourceFile, ConfigErrors> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(SourceFile { path: path.to_owned(), text: text.into() }),
-        Err(error) => Err(ConfigErrors(vec![
-            Fault::general(format!("cannot read {}: {error}", path.display())).with_help(
-                "name another file with --config, or make a folder to start from with `bespoke init DIR`",
-            ),
-        ])),
-    }
+/// A configuration file.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// As it was read.
+    text: String,
+    veil: Veil,
+    /// As it may be shown.
+    shown: SourceFile,
 }
 
-/// Finds every fault of the file by taking out what is wrong and trying again; the rest is returned as a plain table.
-fn check_file(file: &SourceFile, faults: &mut Vec<Fault>) -> Table {
-    let (document, syntax) = DeTable::parse_recoverable(&file.text);
-    for error in syntax {
-        faults.push(Fault::at(file, error.span().unwrap_or_default(), error.message().to_owned()));
+impl Source {
+    fn read(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigErrors(vec![Fault::general(format!("cannot read {}: {error}", path.display())).with_help(
+                "name another file with --config, or make a folder to start from with `bespoke init DIR`",
+            )])
+        })?;
+        let veil = Veil::over(&text);
+        let shown = SourceFile { path: path.to_owned(), text: veil.text().into() };
+        Ok(Self { text, veil, shown })
     }
-    if !faults.is_empty() {
-        return Table::new();
+
+    fn fault(&self, span: Range<usize>, message: &str) -> Fault {
+        Fault::at(&self.shown, span, self.veil.clean(message))
     }
-    let mut document = document;
-    while faults.len() < FAULTS_MAX {
-        let Err(error) = Config::deserialize(toml::Deserializer::from(document.clone())) else { break };
-        let span = error.span().unwrap_or_default();
-        faults.push(Fault::at(file, span.clone(), error.message().to_owned()));
-        if !remove_at(document.get_mut(), &span) {
-            break;
+
+    /// A fault of `key = value`, where it stands in the file: the first is shown.
+    pub(super) fn fault_of(&self, key: &str, value: &str, message: &str) -> Option<Fault> {
+        let mut offset = 0;
+        for line in self.text.split_inclusive('\n') {
+            if let Some((left, right)) = line.split_once('=')
+                && left.trim() == key
+                && right.contains(value)
+            {
+                let start = offset + left.len() + 1 + right.len() - right.trim_start().len();
+                return Some(self.fault(start..start + right.trim().len(), message));
+            }
+            offset += line.len();
         }
+        None
     }
-    toml::from_str(&file.text).unwrap_or_default()
+
+    /// Finds every fault by taking out what is wrong and trying again; what is left is returned as a plain table.
+    fn check(&self, faults: &mut Vec<Fault>) -> Table {
+        let (mut document, syntax) = DeTable::parse_recoverable(&self.text);
+        for error in &syntax {
+            faults.push(self.fault(error.span().unwrap_or_default(), error.message()));
+        }
+        if !syntax.is_empty() {
+            return Table::new();
+        }
+        while faults.len() < FAULTS_MAX {
+            let Err(error) = Config::deserialize(toml::Deserializer::from(document.clone())) else { break };
+            let span = error.span().unwrap_or_default();
+            let fault = self.fault(span.clone(), error.message());
+            faults.push(match error.message() {
+                message if message.ends_with("expected a sequence") => fault.with_help(
+                    "write it in double brackets: one such section, of which there may be several",
+                ),
+                _ => fault,
+            });
+            if !remove_at(document.get_mut(), &span) {
+                break;
+            }
+        }
+        Table::deserialize(toml::Deserializer::from(document)).unwrap_or_default()
+    }
 }
 
 /// Takes out the innermost entry whose key or value `span` lies in. False when there is none.
@@ -298,22 +219,9 @@ fn lay(table: &mut Table, faults: &mut Vec<Fault>, name: &str, path: &str, text:
     });
     match result {
         Ok(_) => *table = tried,
-        Err(message) => faults.push(Fault::general(format!("{name}: {}", message.trim()))),
-    }
-}
-
-/// Where `key = "value"` stands in the file; the last one wins nothing here, the first is shown.
-fn find_value(file: &SourceFile, key: &str, value: &str) -> Option<Range<usize>> {
-    let mut offset = 0;
-    for line in file.text.split_inclusive('\n') {
-        if let Some((left, right)) = line.split_once('=')
-            && left.trim() == key
-            && right.contains(value)
-        {
-            let start = offset + left.len() + 1 + right.len() - right.trim_start().len();
-            return Some(start..start + right.trim().len());
+        Err(message) => {
+            let message = clean_of(message.trim(), path, text);
+            faults.push(Fault::general(format!("{name}: {message}")));
         }
-        offset += line.len();
     }
-    None
 }

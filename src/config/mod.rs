@@ -1,5 +1,6 @@
 //! What the process is told from outside: `bespoke.toml` < `BESPOKE_…` < flags, typed, checked once.
 
+mod check;
 mod delivery;
 mod environment;
 mod feedback;
@@ -7,6 +8,7 @@ mod http;
 mod load;
 mod retention;
 mod sections;
+mod veil;
 
 pub use delivery::*;
 pub use environment::ALIASES;

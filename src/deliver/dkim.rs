@@ -19,8 +19,12 @@ use sha2::Sha256;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
+mod section;
 #[cfg(test)]
 mod tests;
+
+pub use section::UnusableKey;
+pub use section::keys;
 
 /// What is signed where it is there. `From` is signed once more than it occurs, so that nobody can add another.
 const SIGNED_HEADERS: &[&str] = &[

@@ -26,6 +26,9 @@ use crate::deliver::seven_bit::Markup;
 use crate::profile::EmailAddress;
 use crate::send::SendId;
 
+use super::encoded_words::encoded_words;
+use super::encoded_words::is_mistakable;
+
 /// Longest header value that is composed, in bytes; what people put into names and subjects is cut there.
 const HEADER_TEXT_BYTES_MAX: usize = 900;
 /// Longest name that is written as a quoted string, in bytes: it fits a line.
@@ -167,7 +170,7 @@ impl Mail<'_> {
         let mut headers = Headers::with_capacity(12);
         set_mailbox::<header::From>(&mut headers, clean(self.from));
         set_mailbox::<header::To>(&mut headers, Mailbox::new(name, self.to.to_lettre()));
-        headers.set(header::Subject::from(header_text(self.subject)));
+        set_subject(&mut headers, header_text(self.subject));
         headers.set(header::Date::from(date));
         headers.set(header::MessageId::from(message_id(self.send, self.message_id_domain)));
         if let Some(reply_to) = self.reply_to {
@@ -297,6 +300,10 @@ fn set_mailbox<H: Header + From<Mailboxes>>(headers: &mut Headers, mailbox: Mail
 fn quoted(header: HeaderName, mailbox: &Mailbox) -> Option<HeaderValue> {
     let name = mailbox.name.as_deref()?;
     let written_well = |byte: u8| byte.is_ascii_alphanumeric() || b" -_.\"\\".contains(&byte);
+    // Many readers decode it within quotes too.
+    if is_mistakable(name) {
+        return None;
+    }
     if name.bytes().all(written_well) || !name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return None;
     }
@@ -308,6 +315,15 @@ fn quoted(header: HeaderName, mailbox: &Mailbox) -> Option<HeaderValue> {
     let fits = header.len() + ": ".len() + raw.len() <= LINE_BYTES_MAX;
     let line = if fits { raw.clone() } else { raw.replacen("\" <", "\"\r\n <", 1) };
     Some(HeaderValue::dangerous_new_pre_encoded(header, raw, line))
+}
+
+fn set_subject(headers: &mut Headers, text: String) {
+    if !is_mistakable(&text) {
+        return headers.set(header::Subject::from(text));
+    }
+    let words = encoded_words(&text);
+    let name = HeaderName::new_from_ascii_str("Subject");
+    headers.insert_raw(HeaderValue::dangerous_new_pre_encoded(name, text, words));
 }
 
 /// One line of text for a header: controls, line and paragraph separators and the marks that reorder text are

@@ -6,6 +6,7 @@ pub mod classify;
 pub mod directory;
 pub mod dkim;
 pub mod domain;
+mod encoded_words;
 pub mod limit;
 pub mod message;
 pub mod quoted_printable;

@@ -1,18 +1,22 @@
 //! What may stand as an address in a mail: the check at rendering time, when the value is known.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 /// Longest address of a link or picture, in bytes: what fits into a signed click.
 pub const ADDRESS_BYTES_MAX: usize = 6_000;
 
 /// An address that passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address<'a> {
     /// `http` or `https`, with a host.
-    Web(&'a str),
+    Web(Cow<'a, str>),
     /// `mailto:` or `tel:`.
-    Contact(&'a str),
+    Contact(Cow<'a, str>),
 }
 
-/// Checks a link's address. The message never holds the address: it may be somebody's data.
+/// Checks a link's address, and encodes what no address may hold but behind a host does no harm: an order called
+/// `SO 12` is no reason to send no receipt. The message never holds the address: it may be somebody's data.
 pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
     let address = address.trim_matches(|c: char| c.is_ascii_whitespace());
     if address.is_empty() {
@@ -20,11 +24,6 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
     }
     if address.len() > ADDRESS_BYTES_MAX {
         return Err("the address is over 6,000 bytes");
-    }
-    if address.chars().any(|c| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '<' | '>' | '"')) {
-        return Err(
-            "the address holds a space, a control character, a backslash, a quote or an angle bracket",
-        );
     }
     let Some((scheme, rest)) = address.split_once(':') else {
         return Err("the address has no `https://`");
@@ -40,12 +39,39 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
         if authority.is_empty() || authority.starts_with(':') {
             return Err("the address has no host");
         }
-        return Ok(Address::Web(address));
+        if authority.contains(is_foreign) {
+            return Err(
+                "its host holds a space, a control character, a backslash, a quote or an angle bracket",
+            );
+        }
+        return Ok(Address::Web(encoded(address)));
     }
     if scheme.eq_ignore_ascii_case("mailto") || scheme.eq_ignore_ascii_case("tel") {
-        return Ok(Address::Contact(address));
+        return Ok(Address::Contact(encoded(address)));
     }
     Err("the address is neither http, https, mailto nor tel")
+}
+
+/// What no address may hold (RFC 3986), and a mail program may stumble over. Letters of all scripts may stay.
+fn is_foreign(c: char) -> bool {
+    c.is_control() || c.is_whitespace() || matches!(c, '\\' | '<' | '>' | '"')
+}
+
+fn encoded(address: &str) -> Cow<'_, str> {
+    if !address.contains(is_foreign) {
+        return Cow::Borrowed(address);
+    }
+    let mut out = String::with_capacity(address.len() + 16);
+    for c in address.chars() {
+        if is_foreign(c) {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Checks a picture's address, and encodes what could end a CSS `url()`.
@@ -80,10 +106,18 @@ mod tests {
             "https://shop.example:8443/ü",
             "https://[::1]/",
         ] {
-            assert_eq!(check(good), Ok(Address::Web(good.trim())), "{good}");
+            assert_eq!(check(good), Ok(Address::Web(good.trim().into())), "{good}");
         }
         for good in ["mailto:a@shop.example", "tel:+4930123"] {
-            assert_eq!(check(good), Ok(Address::Contact(good)));
+            assert_eq!(check(good), Ok(Address::Contact(good.into())));
+        }
+        for (odd, expected) in [
+            ("https://shop.example/orders/SO 12", "https://shop.example/orders/SO%2012"),
+            ("https://shop.example/\"><img src=x>", "https://shop.example/%22%3E%3Cimg%20src=x%3E"),
+            ("https://a/\r\nBcc: x\u{2028}", "https://a/%0D%0ABcc:%20x%E2%80%A8"),
+            ("https://shop.example/a\\b", "https://shop.example/a%5Cb"),
+        ] {
+            assert_eq!(check(odd), Ok(Address::Web(expected.into())), "{odd}");
         }
         for bad in [
             "",
@@ -102,7 +136,8 @@ mod tests {
             "https://a b",
             "https://a\r\nBcc: x",
             "vbscript:x",
-            "https://shop.example/\"><img src=x onerror=alert(1)>",
+            "https://shop.example\\@evil.example",
+            "https://\"><img src=x onerror=alert(1)>",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

@@ -67,10 +67,10 @@ fn link(signer: &dyn LinkSigner, arguments: &Kwargs, state: &State<'_>) -> TeraR
     let target = target(arguments)?;
     match address::check(&target) {
         Err(why) => Err(tera::Error::message(format!("{BAD_ADDRESS}{SEPARATOR}{number}{SEPARATOR}{why}"))),
-        Ok(Address::Contact(address)) => Ok(address.to_owned()),
+        Ok(Address::Contact(address)) => Ok(address.into_owned()),
         Ok(Address::Web(address)) => Ok(match state.get::<Value>(names::TRACKED_SEND)? {
-            Some(send) => signer.click(send.as_str().unwrap_or_default(), number, address),
-            None => address.to_owned(),
+            Some(send) => signer.click(send.as_str().unwrap_or_default(), number, &address),
+            None => address.into_owned(),
         }),
     }
 }

@@ -8,7 +8,6 @@ use secrecy::ExposeSecret as _;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogSettings;
 use crate::config::Config;
-use crate::config::RelaySection;
 use crate::config::TransportKind;
 use crate::deliver::directory::Directory;
 use crate::deliver::smtp::Pool;
@@ -136,69 +135,10 @@ pub fn transport(config: &Config) -> Result<Transport, AssembleError> {
                 .to_owned(),
         )),
         TransportKind::Smtp => {
-            let relays = config.relay.iter().map(relay).collect::<Result<Vec<_>, _>>()?;
+            let relays = config.relay.iter().map(Relay::of_section).collect::<Result<Vec<_>, _>>();
+            let relays = relays.map_err(|error| AssembleError::Relay(error.to_string()))?;
             let pool = Pool::new(relays, PoolSettings::default());
             pool.map(Transport::Smtp).map_err(|error| AssembleError::Relay(error.to_string()))
         }
     }
-}
-
-fn relay(section: &RelaySection) -> Result<Relay, AssembleError> {
-    let problem = |text: String| AssembleError::Relay(text);
-    let mut relay =
-        Relay::from_url(section.url.expose_secret()).map_err(|error| problem(error.to_string()))?;
-    if let Some(name) = &section.name {
-        relay.name.clone_from(name);
-    }
-    if let Some(mechanism) = &section.auth {
-        let parsed = crate::deliver::smtp::relay::parse_mechanism(mechanism).ok_or_else(|| {
-            problem(format!("relay {}: auth = {mechanism:?}; write plain, login or xoauth2", relay.name))
-        })?;
-        if let Some(credentials) = &mut relay.credentials {
-            credentials.mechanism = Some(parsed);
-        }
-    }
-    relay.ca_file.clone_from(&section.ca_file);
-    relay.ehlo_name.clone_from(&section.ehlo_name);
-    relay.weight = section.weight;
-    relay.max_connections = section.max_connections;
-    relay.max_messages_per_connection = section.max_messages_per_connection;
-    relay.max_connection_age_ms = section.max_connection_age_seconds * 1_000;
-    for (phase, seconds) in &section.deadline_seconds {
-        set_deadline(&mut relay, phase, *seconds)?;
-    }
-    Ok(relay)
-}
-
-fn set_deadline(relay: &mut Relay, phase: &str, seconds: f64) -> Result<(), AssembleError> {
-    let deadlines = &mut relay.deadlines;
-    let deadline = match phase {
-        "connect" => &mut deadlines.connect_ms,
-        "greeting" => &mut deadlines.greeting_ms,
-        "tls" => &mut deadlines.tls_ms,
-        "ehlo" => &mut deadlines.ehlo_ms,
-        "auth" => &mut deadlines.auth_ms,
-        "mail" => &mut deadlines.mail_ms,
-        "rcpt" => &mut deadlines.rcpt_ms,
-        "data" => &mut deadlines.data_ms,
-        "body" => &mut deadlines.body_ms,
-        "dot" => &mut deadlines.dot_ms,
-        "quit" => &mut deadlines.quit_ms,
-        other => {
-            return Err(AssembleError::Relay(format!(
-                "relay {}: there is no phase {other:?}; write connect, greeting, tls, ehlo, auth, mail, rcpt, data, body, dot or quit",
-                relay.name
-            )));
-        }
-    };
-    if !(seconds.is_finite() && seconds > 0.0 && seconds <= 86_400.0) {
-        return Err(AssembleError::Relay(format!(
-            "relay {}: the deadline of {phase} must be above 0",
-            relay.name
-        )));
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-    let milliseconds = (seconds * 1_000.0) as u64;
-    *deadline = milliseconds.max(1);
-    Ok(())
 }

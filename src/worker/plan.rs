@@ -11,6 +11,7 @@ use crate::campaign::Campaign;
 use crate::campaign::Kind;
 use crate::campaign::Trigger;
 use crate::catalog::variant::CampaignEntry;
+use crate::clock::later_by;
 use crate::profile::Consent;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
@@ -176,7 +177,7 @@ impl Planner<'_> {
         let last: Option<Timestamp> =
             self.store.plan_cursor(&campaign.id, "until").await?.and_then(|text| text.parse().ok());
         let from = last.map_or(now, |last| last.min(now)).max(now - deadline);
-        Ok(Window { from, until: now + ahead })
+        Ok(Window { from, until: later_by(now, ahead) })
     }
 
     /// Goes through the people of each zone in which it is due within the window, page by page. Of other zones nobody is
@@ -244,7 +245,7 @@ impl Wanted {
             profile: profile.id.clone(),
             occurrence: due.occurrence.clone(),
             due_at: due.at,
-            expires_at: due.at + deadline,
+            expires_at: later_by(due.at, deadline),
             state: State::Scheduled,
             attempt: 0,
             orphaned: 0,

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use lettre::message::Mailbox;
-use secrecy::ExposeSecret as _;
 
 use crate::campaign::Campaign;
 use crate::campaign::Kind;
 use crate::config::Config;
-use crate::config::DkimSection;
 use crate::decision::Decision;
 use crate::decision::VariantId;
+use crate::deliver::dkim;
 use crate::deliver::dkim::DkimError;
 use crate::deliver::dkim::DkimKey;
+use crate::deliver::dkim::UnusableKey;
 use crate::deliver::dkim::sign;
 use crate::deliver::message::ComposeError;
 use crate::deliver::message::ComposedMail;
@@ -60,36 +60,9 @@ pub enum SenderError {
         /// What is wrong.
         reason: String,
     },
-    /// A DKIM key that cannot be read.
-    #[error("the DKIM key {selector}._domainkey.{domain} cannot be read from {path}: {error}")]
-    KeyFile {
-        /// `d=`.
-        domain: String,
-        /// `s=`.
-        selector: String,
-        /// Which file.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// A DKIM key without a source.
-    #[error("the DKIM key {selector}._domainkey.{domain} states neither key_file nor key")]
-    NoKey {
-        /// `d=`.
-        domain: String,
-        /// `s=`.
-        selector: String,
-    },
-    /// A DKIM key that cannot sign.
-    #[error("the DKIM key {selector}._domainkey.{domain} cannot be used: {error}")]
-    Key {
-        /// `d=`.
-        domain: String,
-        /// `s=`.
-        selector: String,
-        /// Why.
-        error: DkimError,
-    },
+    /// DKIM keys that cannot sign, all of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Keys(Vec<UnusableKey>),
 }
 
 /// Why one mail could not be made.
@@ -114,7 +87,7 @@ impl Sender {
         let return_path = or_own(&sender.return_path_domain);
         let probe = EmailAddress::parse(&format!("b@{return_path}"))
             .map_err(|error| SenderError::Domain { domain: return_path, reason: error.to_string() })?;
-        let keys = config.dkim.iter().map(key).collect::<Result<_, _>>()?;
+        let keys = dkim::keys(&config.dkim).map_err(SenderError::Keys)?;
         Ok(Self {
             from,
             reply_to,
@@ -193,21 +166,6 @@ fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, SenderError> {
         value: text.to_owned(),
         reason: error.to_string(),
     })
-}
-
-fn key(section: &DkimSection) -> Result<DkimKey, SenderError> {
-    let (domain, selector) = (section.domain.clone(), section.selector.clone());
-    let pem = match (&section.key_file, &section.key) {
-        (_, Some(key)) => key.expose_secret().to_owned(),
-        (Some(path), None) => std::fs::read_to_string(path).map_err(|error| SenderError::KeyFile {
-            domain: domain.clone(),
-            selector: selector.clone(),
-            path: path.display().to_string(),
-            error,
-        })?,
-        (None, None) => return Err(SenderError::NoKey { domain, selector }),
-    };
-    DkimKey::from_pem(&domain, &selector, &pem).map_err(|error| SenderError::Key { domain, selector, error })
 }
 
 /// The recipient's name as they wrote it, for the To header.

@@ -107,6 +107,65 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn no_fault_shows_a_secret() {
+    let file = "\
+[database]
+url = \"mysql://u:hunter2@h/x\"
+[public]
+secret = \"hunter2\"
+previous_secrets = \"hunter2\"
+[[relay]]
+url = \"smtp://user:hunter2@192.0.2.1:25\"
+wieght = 3
+[[dkim]]
+domain = \"shop.example\"
+selector = \"s\"
+key = \"\"\"
+hunter2
+\"\"\"
+";
+    let errors = load(file, &[]).unwrap_err();
+    for expected in [
+        "database.url is neither SQLite nor PostgreSQL",
+        "unknown field `wieght`",
+        "invalid type: string \"…\", expected a sequence",
+        "public.secret is shorter than 32 characters",
+        "a password would go out in clear",
+        "the DKIM key s._domainkey.shop.example cannot be used: no private key in PEM form is there",
+    ] {
+        assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
+    }
+    assert!(!errors.contains("hunter2"), "{errors}");
+    for file in ["[public]\nsecret = \"hunter2\n", "[public]\nsecret = 12345678\n"] {
+        let errors = load(file, &[("BESPOKE_PUBLIC__SECRET", "12345678hunter2")]).unwrap_err();
+        assert!(!errors.contains("hunter2") && !errors.contains("12345678"), "{errors}");
+    }
+    let errors = load("", &[("BESPOKE_SMTP_URL", "smtp://u:hunter2@h:99999")]).unwrap_err();
+    assert!(errors.contains("invalid port number") && errors.contains("BESPOKE_SMTP_URL"), "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn a_level_that_is_none_is_a_fault() {
+    let errors = load("[log]\nlevel = \"loud\"\n", &[]).unwrap_err();
+    assert!(
+        errors.contains("log.level \"loud\" names no level") && errors.contains("bespoke.toml:2:9"),
+        "{errors}"
+    );
+    for level in ["info", "off", "warn,bespoke::worker=debug"] {
+        load("", &[("BESPOKE_LOG", level)]).unwrap();
+    }
+}
+
+#[test]
+fn values_are_looked_at_although_keys_are_wrong() {
+    let errors = load("[sender]\nfrom = \"nobody\"\nform = 1\n[dkim]\ndomain = \"d\"\n", &[]).unwrap_err();
+    for expected in ["sender.from is no mailbox", "unknown field `form`", "write it in double brackets"] {
+        assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
+    }
+}
+
+#[test]
 fn relative_paths_are_taken_from_the_folder_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bespoke.toml");

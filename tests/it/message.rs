@@ -11,6 +11,7 @@ use bespoke::deliver::message::Attachment;
 use bespoke::deliver::message::ListHeaders;
 use bespoke::deliver::message::Mail;
 use bespoke::deliver::message::MailPurpose;
+use bespoke::deliver::message::header_text;
 use bespoke::profile::EmailAddress;
 use bespoke::send::SendId;
 use jiff::Timestamp;
@@ -210,6 +211,9 @@ fn hostile_names_and_subjects_change_no_header() {
         let to = message.to().unwrap();
         assert_eq!(to.iter().count(), 1, "{hostile:?}");
         assert_eq!(to.first().unwrap().address(), Some("ana@example.test"), "{hostile:?}");
+        let shown = header_text(hostile);
+        assert_eq!(message.subject().unwrap_or_default(), shown, "people read what was typed");
+        assert_eq!(to.first().unwrap().name().unwrap_or_default(), shown, "{hostile:?}");
     }
 }
 

@@ -77,3 +77,24 @@ async fn who_does_nothing_any_more_moves_on_all_the_same() {
         assert_eq!(planned(&app).await.scheduled, 0, "once");
     }
 }
+
+/// Starts three weeks after an order.
+const AGAIN: (&str, &str) = (
+    "news/campaign.toml",
+    "kind = \"lifecycle\"\naudience = 'profile.consent == \"granted\"'\ntrigger = { event = { name = \"Order Completed\", delay_minutes = 30240 } }\n",
+);
+
+#[tokio::test]
+async fn an_event_at_the_end_of_the_calendar_stops_no_plan() {
+    for app in TestApp::on_each_database(&[AGAIN]).await {
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+        }
+        for (name, time) in [("ana", "9999-12-30T00:00:00Z"), ("bo", "2026-03-03T08:00:00Z")] {
+            app.at(time).await;
+            app.does(name, "Order Completed", json!({})).await;
+        }
+        let planned = planned(&app).await;
+        assert_eq!((planned.looked_at, planned.scheduled), (2, 2));
+    }
+}

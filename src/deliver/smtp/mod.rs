@@ -29,6 +29,7 @@ mod envelope;
 mod extension;
 mod pool;
 mod prepare;
+mod section;
 mod session;
 mod tls;
 mod transaction;

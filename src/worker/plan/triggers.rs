@@ -13,6 +13,7 @@ use super::PAGE_ROWS;
 use super::Planned;
 use super::Planner;
 use super::Wanted;
+use crate::clock::later_by;
 use crate::event::Event;
 use crate::product::money;
 use crate::profile::Profile;
@@ -78,7 +79,7 @@ impl Planner<'_> {
 
     /// `None` when the event is so old that its send would have expired: a history that is imported starts nothing.
     fn wanted_by(&self, event: &Event, profile: &Profile, delay_minutes: u32) -> Option<Wanted> {
-        let at = event.at + SignedDuration::from_mins(i64::from(delay_minutes));
+        let at = later_by(event.at, SignedDuration::from_mins(i64::from(delay_minutes)));
         self.is_fresh(at).then(|| Wanted {
             profile: profile.clone(),
             due: Due { at, occurrence: event.id.clone() },
@@ -98,7 +99,7 @@ impl Planner<'_> {
 
     fn is_fresh(&self, due: Timestamp) -> bool {
         let deadline = SignedDuration::from_hours(i64::from(self.entry.campaign.deadline_hours));
-        due + deadline > self.horizon.now
+        later_by(due, deadline) > self.horizon.now
     }
 
     /// One send per step into `stage`, of those that were recorded by placing and by sending.
@@ -113,7 +114,7 @@ impl Planner<'_> {
             let profiles = self.store.profiles(&ids).await?;
             let mut wanted = Vec::new();
             for (_, id, transition) in &page {
-                let at = transition.at + SignedDuration::from_mins(i64::from(delay_minutes));
+                let at = later_by(transition.at, SignedDuration::from_mins(i64::from(delay_minutes)));
                 let profile = profiles.get(id).filter(|profile| self.may_get_mail(profile));
                 if let Some(profile) = profile.filter(|_| self.is_fresh(at)) {
                     let occurrence = format!("{stage} since {}", transition.at);

@@ -245,8 +245,8 @@ fn a_hostile_address_is_a_fault_and_never_a_link() {
         "//evil.example",
         "/p/1",
         "https://shop.example@evil.example/",
-        "https://shop.example/\"><script>",
-        "https://shop.example/\r\nBcc: x",
+        "https://shop.example\"><script>",
+        "https://shop.example\r\nBcc: x",
         "",
     ] {
         for (mjml, label) in [(&link, "link “Go”"), (&picture, "picture “A boot”")] {
@@ -257,6 +257,22 @@ fn a_hostile_address_is_a_fault_and_never_a_link() {
             assert_eq!(found, label);
             assert!(!fault.to_string().contains("evil"), "the address is somebody's data: {fault}");
         }
+    }
+}
+
+#[test]
+fn what_no_address_may_hold_is_encoded_behind_the_host() {
+    let link = mail(r#"<mj-text><a href="https://shop.example/orders/{{ data.id }}">Go</a></mj-text>"#);
+    for (id, expected) in [
+        ("SO 1234", "SO%201234"),
+        ("\"><script>alert(1)</script>", "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"),
+        ("a\r\nBcc: x@y.test", "a%0D%0ABcc:%20x@y.test"),
+    ] {
+        let mut facts = facts();
+        facts["data"] = json!({"id": id});
+        let rendered = render_with(&parts("Hi", &link), &facts, Tracking::Off).unwrap();
+        let expected = format!("href=\"https://shop.example/orders/{expected}\"");
+        assert!(rendered.html.contains(&expected), "{expected} is missing in\n{}", rendered.html);
     }
 }
 

@@ -1,0 +1,74 @@
+//! From a `[[relay]]` of the configuration to a relay.
+
+use secrecy::ExposeSecret as _;
+
+use super::Relay;
+use super::deadlines::Deadlines;
+use super::relay::RelayError;
+use super::relay::parse_mechanism;
+use crate::config::RelaySection;
+
+/// Longest deadline, seconds.
+const DEADLINE_SECONDS_MAX: f64 = 86_400.0;
+
+impl Relay {
+    /// The relay that a section of the configuration describes.
+    ///
+    /// # Errors
+    ///
+    /// The first thing in it that cannot work.
+    pub fn of_section(section: &RelaySection) -> Result<Self, RelayError> {
+        let mut relay = Self::from_url(section.url.expose_secret())?;
+        if let Some(name) = &section.name {
+            relay.name.clone_from(name);
+        }
+        let fail = |problem: String| RelayError { relay: relay.name.clone(), problem };
+        if let Some(mechanism) = &section.auth {
+            let parsed = parse_mechanism(mechanism)
+                .ok_or_else(|| fail(format!("auth = {mechanism:?}; write plain, login or xoauth2")))?;
+            if let Some(credentials) = &mut relay.credentials {
+                credentials.mechanism = Some(parsed);
+            }
+        }
+        for (phase, seconds) in &section.deadline_seconds {
+            set_deadline(&mut relay.deadlines, phase, *seconds).map_err(fail)?;
+        }
+        relay.ca_file.clone_from(&section.ca_file);
+        relay.ehlo_name.clone_from(&section.ehlo_name);
+        relay.weight = section.weight;
+        relay.max_connections = section.max_connections;
+        relay.max_messages_per_connection = section.max_messages_per_connection;
+        relay.max_connection_age_ms = section.max_connection_age_seconds * 1_000;
+        relay.check()?;
+        Ok(relay)
+    }
+}
+
+fn set_deadline(deadlines: &mut Deadlines, phase: &str, seconds: f64) -> Result<(), String> {
+    let deadline = match phase {
+        "connect" => &mut deadlines.connect_ms,
+        "greeting" => &mut deadlines.greeting_ms,
+        "tls" => &mut deadlines.tls_ms,
+        "ehlo" => &mut deadlines.ehlo_ms,
+        "auth" => &mut deadlines.auth_ms,
+        "mail" => &mut deadlines.mail_ms,
+        "rcpt" => &mut deadlines.rcpt_ms,
+        "data" => &mut deadlines.data_ms,
+        "body" => &mut deadlines.body_ms,
+        "dot" => &mut deadlines.dot_ms,
+        "quit" => &mut deadlines.quit_ms,
+        other => {
+            return Err(format!(
+                "there is no phase {other:?}; write connect, greeting, tls, ehlo, auth, mail, rcpt, data, body, dot or \
+                 quit"
+            ));
+        }
+    };
+    if !(seconds.is_finite() && seconds > 0.0 && seconds <= DEADLINE_SECONDS_MAX) {
+        return Err(format!("the deadline of {phase} must be above 0, and a day at most"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    let milliseconds = (seconds * 1_000.0) as u64;
+    *deadline = milliseconds.max(1);
+    Ok(())
+}
