@@ -13,6 +13,7 @@ use super::identity::event_id;
 use super::times::TimeReader;
 use super::values;
 use super::values::shown;
+use crate::clock::is_plausible;
 use crate::event::EVENT_SIZE_BYTES_MAX;
 use crate::event::Event;
 use crate::product::Availability;
@@ -226,8 +227,12 @@ fn json_bytes(map: &Map<String, Value>) -> usize {
 
 /// A time in one of the usual forms; a mapping has already brought others to RFC 3339.
 fn time(fields: &mut Fields, field: &str) -> Result<Option<Timestamp>, String> {
-    let read = |value| TimeReader::default().read(&value).map_err(|error| format!("{field}: {error}"));
-    fields.take(field).map(read).transpose()
+    let Some(value) = fields.take(field) else { return Ok(None) };
+    let time = TimeReader::default().read(&value).map_err(|error| format!("{field}: {error}"))?;
+    if is_plausible(time) {
+        return Ok(Some(time));
+    }
+    Err(format!("{field}: {} is outside the years 1900 to 2199", super::values::shown(&value)))
 }
 
 /// A BCP 47 tag; `en_GB` is taken for `en-GB`.

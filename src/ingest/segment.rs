@@ -16,6 +16,7 @@ use super::Shop;
 use super::json::too_deep;
 use super::nouns::record;
 use super::times::TimeReader;
+use crate::clock::is_plausible;
 use crate::event::EVENT_SIZE_BYTES_MAX;
 use crate::event::Event;
 use crate::event::name;
@@ -268,7 +269,8 @@ fn corrected(message: &Map<String, Value>, received_at: Timestamp) -> Result<Tim
         Some(sent_at) => received_at.saturating_sub(sent_at.duration_since(stated)).unwrap_or(received_at),
         None => stated,
     };
-    Ok(at.min(received_at))
+    let at = at.min(received_at);
+    if is_plausible(at) { Ok(at) } else { Err("timestamp is before the year 1900".to_owned()) }
 }
 
 fn identify(

@@ -73,7 +73,7 @@ fn facts_that_breach_the_contract_are_named_by_path() {
             "`cart.items[0].product.name` is missing",
             "`cart.items[0].product.price` is missing",
             "`cart.items[0].product.url` is missing",
-            "`cart.items[0].quantity` must be a whole number",
+            "`cart.items[0].quantity` must be a number",
             "`profile.birthday` must be a date",
         ]
     );
