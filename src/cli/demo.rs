@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use futures_util::TryStreamExt as _;
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
@@ -73,7 +74,7 @@ pub struct Demo {
     #[arg(long, value_name = "DIR", default_value = "bespoke-demo")]
     out: PathBuf,
     /// How many customers
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = RangedU64ValueParser::<usize>::new().range(20..=1_000_000))]
     customers: usize,
     /// The same seed, the same shop
     #[arg(long, default_value_t = 1)]

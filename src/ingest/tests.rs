@@ -113,7 +113,9 @@ fn events_are_read_by_a_map() {
                1,0,31/07/2026 18:00,2.10,7,EIRE,\n\
                1,two,31/07/2026 18:00,2.10,7,EIRE,\n\
                1,2,2026-07-31,2.10,7,EIRE,\n\
-               1,2,31/12/2026 18:00,,7,EIRE,\n";
+               1,2,31/12/2026 18:00,,7,EIRE,\n\
+               1,2,31/12/2199 18:00,,7,EIRE,\n\
+               1,2,31/12/9998 18:00,,7,EIRE,\n";
     let event = |profile: &str, at: &str, properties: Value| json!({"profile": profile, "name": "Order Completed", "at": at, "properties": properties});
     check(
         Noun::Events,
@@ -131,6 +133,8 @@ fn events_are_read_by_a_map() {
             json!("6: quantity: \"two\" is no number"),
             json!("7: at: \"2026-07-31\" is no time of the form %d/%m/%Y %H:%M"),
             event("7-EIE", "2026-12-31T18:00:00Z", json!({"order_id": "1", "price": 1.5, "quantity": 2})),
+            event("7-EIE", "2199-12-31T18:00:00Z", json!({"order_id": "1", "price": 1.5, "quantity": 2})),
+            json!("10: at: \"9998-12-31T18:00:00Z\" is outside the years 1900 to 2199"),
         ],
     );
 }

@@ -141,7 +141,7 @@ fn the_policy_approaches_the_oracle_with_delays_and_drift() {
 fn what_works_on_pages_does_not_teach_mails() {
     let campaign = CampaignId("tips".to_owned());
     let arm = |hero: &str| ArmTraits {
-        id: VariantId(format!("tips/any/a+hero={hero}")),
+        id: VariantId::new(format!("tips/any/a+hero={hero}")),
         stage: None,
         options: BTreeMap::from([("hero".to_owned(), hero.to_owned())]),
         offer: None,

@@ -7,6 +7,7 @@ mod bounces;
 mod catalog;
 mod commands;
 mod config;
+mod demo;
 mod erasure;
 mod evaluate;
 mod failover;

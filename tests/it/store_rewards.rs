@@ -128,7 +128,7 @@ async fn a_decision_that_was_kept_before_candidates_stood_in_lists_is_read_whole
         let mail = send("ana", "1", Kind::Lifecycle, start());
         store.plan(std::slice::from_ref(&mail)).await.unwrap();
         let candidate = |name: &str, score: f64, probability: f64| Candidate {
-            variant: VariantId(name.to_owned()),
+            variant: VariantId::new(name),
             score,
             probability,
         };
