@@ -42,7 +42,6 @@ pub struct ReadOptions {
 
 /// What came of a row.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "one is held at a time; a box for each row would cost more")]
 pub enum Item {
     /// It is a record.
     Record(Record),
