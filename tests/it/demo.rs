@@ -16,7 +16,10 @@ async fn the_demonstration_writes_what_it_tells_of() {
         assert!(folder.join(file).is_file(), "{file}");
     }
     let reports = std::fs::read_dir(folder.join("reports")).unwrap().count();
-    assert!(reports >= 7 && told.contains(&format!("8. reported     {reports} reports")), "{reports} in\n{told}");
+    assert!(
+        reports >= 7 && told.contains(&format!("8. reported     {reports} reports")),
+        "{reports} in\n{told}"
+    );
     // What it says to look at next works, in the words in which it says it.
     let database = format!("sqlite://{}", folder.join("bespoke.db").display());
     let states = program.says(&["sends", "list", "--state", "sent", "--database", &database]).await;
