@@ -29,7 +29,7 @@ use serde_json::json;
 
 const SEND: &str = "0199f0c2a7b47c5e8d1f2a3b4c5d6e7f";
 
-/// Six sections with a button each, a loop over six recommended products with picture and button, and one over six
+/// Six sections with a link each, a loop over six recommended products with picture and button, and one over six
 /// viewed ones in words, two links each.
 fn mjml() -> String {
     let paragraph = "<p>Freshly roasted on Tuesday, on its way on Wednesday. We keep the roast light enough that you \
@@ -46,7 +46,7 @@ fn mjml() -> String {
     let text = |link: u32| {
         format!(
             "<mj-column><mj-text>{paragraph}{{% if profile.first_name %}}<p>For you, {{{{ profile.first_name }}}}.</p>{{% endif %}}\
-             </mj-text><mj-button href=\"https://shop.example/{link}\">Read more</mj-button></mj-column>"
+             <p><a href=\"https://shop.example/{link}\">Read more</a></p></mj-text></mj-column>"
         )
     };
     let body: String = (0..6).map(|link| section(&text(link))).collect();
