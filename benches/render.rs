@@ -27,6 +27,10 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SEND: &str = "0199f0c2a7b47c5e8d1f2a3b4c5d6e7f";
 
 /// Six sections with a link each, a loop over six recommended products with picture and button, and one over six

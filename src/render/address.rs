@@ -39,7 +39,7 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
         if authority.is_empty() || authority.starts_with(':') {
             return Err("the address has no host");
         }
-        if authority.contains(is_foreign) {
+        if !is_plain(authority) && authority.contains(is_foreign) {
             return Err(
                 "its host holds a space, a control character, a backslash, a quote or an angle bracket",
             );
@@ -57,8 +57,13 @@ fn is_foreign(c: char) -> bool {
     c.is_control() || c.is_whitespace() || matches!(c, '\\' | '<' | '>' | '"')
 }
 
+/// As nearly all addresses are: nothing in it needs a second look.
+fn is_plain(address: &str) -> bool {
+    address.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'<' | b'>' | b'"'))
+}
+
 fn encoded(address: &str) -> Cow<'_, str> {
-    if !address.contains(is_foreign) {
+    if is_plain(address) || !address.contains(is_foreign) {
         return Cow::Borrowed(address);
     }
     let mut out = String::with_capacity(address.len() + 16);
