@@ -61,7 +61,12 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 
 /// So much after `at`; the end of the calendar where it would lie behind that.
 pub fn later_by(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// So much before `at`; the beginning of the calendar where it would lie before that.
+pub fn earlier_by(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 /// The time of a stored count of milliseconds; what lies outside the calendar is clamped to its end.

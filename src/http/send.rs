@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use crate::campaign::Campaign;
 use crate::campaign::Kind;
 use crate::campaign::Trigger;
+use crate::clock::later_by;
 use crate::http::auth::MaySend;
 use crate::http::body::RawBody;
 use crate::http::body::read_json;
@@ -176,7 +177,7 @@ fn scheduled(
         profile: person.profile.id.clone(),
         occurrence,
         due_at,
-        expires_at: due_at.checked_add(ttl).unwrap_or(Timestamp::MAX),
+        expires_at: later_by(due_at, ttl),
         state: SendState::Scheduled,
         attempt: 0,
         orphaned: 0,

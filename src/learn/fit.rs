@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::later_by;
 use crate::decision::Channel;
 use crate::select::model::head::{Course, FitReport};
 use crate::select::model::heads::Windows;
@@ -131,7 +132,7 @@ fn resolve(model: &Heads, features: &NamedFeatures, unknown: &mut usize) -> Opti
 /// and from their click on: a purchase that no click came before is nobody's reward.
 fn observations<'a>(send: &'a DecidedSend, features: &'a SparseVector) -> [Option<Observation<'a>>; 3] {
     let at = send.submitted_at;
-    let until = |window| at.saturating_add(window).unwrap_or(Timestamp::MAX);
+    let until = |window| later_by(at, window);
     let observe = |since, until, answered_at| Observation {
         send_id: &send.send_id,
         at,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::rewards;
 use crate::campaign::Campaign;
+use crate::clock::earlier_by;
 use crate::decision::Channel;
 use crate::store::ClickedSend;
 use crate::store::DecisionPlace;
@@ -66,15 +67,11 @@ fn behind(at: Timestamp) -> DecisionPlace {
     (at, "~".to_owned())
 }
 
-fn before(at: Timestamp, span: SignedDuration) -> Timestamp {
-    at.saturating_sub(span).unwrap_or(Timestamp::MIN)
-}
-
 impl<'a> Stream<'a> {
     /// The streams that together miss nothing of a campaign that was shown after this time.
     fn all_of(campaign: &'a Campaign, submitted_after: Timestamp) -> [Self; 3] {
         let longest = SignedDuration::from_hours(i64::from(campaign.deadline_hours)) + LAST_ATTEMPT;
-        let decided_until = before(submitted_after, longest);
+        let decided_until = earlier_by(submitted_after, longest);
         let from = |source, decided_after| Self {
             campaign,
             source,
@@ -158,7 +155,7 @@ pub async fn clicked(
     }
     for campaign in campaigns {
         let window = rewards::windows(&campaign.reward).click;
-        let mut place = behind(before(clicked_after, window));
+        let mut place = behind(earlier_by(clicked_after, window));
         loop {
             let page = store.clicked_visits(&campaign.id, &place, PAGE_ROWS).await?;
             let Some(last) = page.last() else { break };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::fit::DecidedSend;
 use crate::campaign::CampaignId;
 use crate::campaign::Reward;
+use crate::clock::later_by;
 use crate::decision::Channel;
 use crate::profile::ProfileId;
 use crate::select::features;
@@ -66,7 +67,7 @@ pub fn purchases(
     for ClickedSend { send, campaign, profile, submitted_at, clicked_at } in clicked {
         let windows = windows(campaign);
         if clicked_at.duration_since(*submitted_at) <= windows.click {
-            let until = submitted_at.saturating_add(windows.purchase).unwrap_or(Timestamp::MAX);
+            let until = later_by(*submitted_at, windows.purchase);
             let claimant = Claimant { send, clicked_at: *clicked_at, until };
             by_person.entry(profile).or_default().push(claimant);
         }

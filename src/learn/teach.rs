@@ -23,6 +23,7 @@ use crate::campaign::Campaign;
 use crate::campaign::CampaignId;
 use crate::campaign::PolicyKind;
 use crate::catalog::Catalog;
+use crate::clock::earlier_by;
 use crate::decision::VariantId;
 use crate::select::features;
 use crate::select::features::ArmTraits;
@@ -120,7 +121,7 @@ pub async fn teach(
         .unwrap_or_default();
     body.heads.set_windows(windows);
     let longest = windows.click.max(windows.purchase).max(windows.unsubscribe);
-    let oldest = now.saturating_sub(MEMORY + longest).unwrap_or(Timestamp::MIN);
+    let oldest = earlier_by(now, MEMORY + longest);
     let after = needed_after(&body.heads).map_or(oldest, |needed| needed.max(oldest));
     // Asked before anything is read: what comes to its end meanwhile is read by the next fit.
     let in_flight = store.earliest_in_flight().await?;

@@ -16,6 +16,7 @@ use crate::campaign::Campaign;
 use crate::campaign::Trigger;
 use crate::catalog::sample::Sample;
 use crate::catalog::variant::CampaignEntry;
+use crate::clock::later_by;
 use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
@@ -159,7 +160,7 @@ pub(super) fn hypothetical(campaign: &Campaign, profile: &ProfileId, now: Timest
         profile: profile.clone(),
         occurrence: OCCURRENCE.to_owned(),
         due_at: now,
-        expires_at: now.checked_add(deadline).unwrap_or(Timestamp::MAX),
+        expires_at: later_by(now, deadline),
         state: State::Scheduled,
         attempt: 0,
         orphaned: 0,

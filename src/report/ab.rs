@@ -25,6 +25,7 @@ use super::plot::Shape;
 use super::scope::Sources;
 use crate::campaign::Campaign;
 use crate::campaign::PolicyKind;
+use crate::clock::later_by;
 use crate::learn::ab;
 use crate::learn::ab::AbReport;
 use crate::learn::ab::AbSend;
@@ -103,7 +104,7 @@ fn add(trials: &mut BTreeMap<Vec<String>, Trial>, mail: AbMail, window: SignedDu
     if !trial.people.insert(mail.profile) {
         return;
     }
-    let closed_at = mail.submitted_at.saturating_add(window).unwrap_or(Timestamp::MAX);
+    let closed_at = later_by(mail.submitted_at, window);
     if closed_at > until {
         trial.open += 1;
     } else {

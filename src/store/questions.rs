@@ -16,6 +16,7 @@ use super::preferences::Wish;
 use super::profiles;
 use super::sends;
 use super::tombstones;
+use crate::clock::earlier_by;
 use crate::clock::from_millisecond;
 use crate::profile::Consent;
 use crate::profile::ProfileId;
@@ -173,7 +174,7 @@ impl Store {
 /// Why no mail goes out for this question; `None` where one may.
 async fn asked_before(tx: &mut Tx, request: &ConsentRequest) -> Result<Option<Asked>, Error> {
     let now = request.requested_at;
-    let since = |ago: SignedDuration| now.saturating_sub(ago).unwrap_or(Timestamp::MIN);
+    let since = |ago: SignedDuration| earlier_by(now, ago);
     let (recently, today) = (since(QUESTION_WINDOW), since(SignedDuration::from_hours(24)));
     let rows: Vec<RequestRow> = tx
         .all(

@@ -23,6 +23,7 @@ use super::posterior::{Evidence, GroupPrior, Posterior, PriorByFeature, Score, d
 use super::shrink::reestimate;
 use super::space::FeatureSpace;
 use super::vector::SparseVector;
+use crate::clock::earlier_by;
 use crate::decision::Channel;
 
 /// What was learnt is worth half after this time.
@@ -210,7 +211,7 @@ impl Head {
     /// Begins a fit that is fed send by send: to each [`Head::take`], then [`Head::finish`].
     pub fn begin(&mut self, space: &FeatureSpace, complete_until: Timestamp, now: Timestamp) -> Course {
         self.cover(space);
-        let closes = now.saturating_sub(self.window).unwrap_or(Timestamp::MIN).min(complete_until);
+        let closes = earlier_by(now, self.window).min(complete_until);
         Course {
             known_until: self.watermark,
             closes,
