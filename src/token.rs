@@ -87,13 +87,22 @@ impl Keyring {
 
     /// A token over `payload`, safe in a URL's path.
     pub fn sign(&self, purpose: Purpose, payload: &[u8]) -> String {
+        let mut token = String::new();
+        self.sign_onto(&mut token, purpose, &[payload]);
+        token
+    }
+
+    /// Adds a token over the pieces of a payload to `out`: what [`Keyring::sign`] gives for all of it.
+    pub fn sign_onto(&self, out: &mut String, purpose: Purpose, payload: &[&[u8]]) {
         let key = &self.0[0];
-        let mut bytes = Vec::with_capacity(1 + payload.len() + LINK_MAC_BYTES);
+        let length = 1 + payload.iter().map(|piece| piece.len()).sum::<usize>() + LINK_MAC_BYTES;
+        let mut bytes = Vec::with_capacity(length);
         bytes.push(key.id);
-        bytes.extend_from_slice(payload);
-        let mac = key.mac(purpose, payload);
+        payload.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        let mac = key.mac(purpose, &bytes[1..]);
         bytes.extend_from_slice(&mac[..LINK_MAC_BYTES]);
-        URL_SAFE_NO_PAD.encode(bytes)
+        out.reserve(length.div_ceil(3) * 4);
+        URL_SAFE_NO_PAD.encode_string(bytes, out);
     }
 
     /// The payload of a token that one of our keys signed for this purpose.

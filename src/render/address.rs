@@ -80,9 +80,10 @@ fn encoded(address: &str) -> Cow<'_, str> {
 }
 
 /// Checks a picture's address, and encodes what could end a CSS `url()`.
-pub(super) fn picture(address: &str) -> Result<String, &'static str> {
+pub(super) fn picture(address: &str) -> Result<Cow<'_, str>, &'static str> {
     match check(address)? {
         Address::Contact(_) => Err("the address of a picture is neither http nor https"),
+        Address::Web(address) if !address.contains(['\'', '(', ')']) => Ok(address),
         Address::Web(address) => {
             let mut out = String::with_capacity(address.len());
             for c in address.chars() {
@@ -93,7 +94,7 @@ pub(super) fn picture(address: &str) -> Result<String, &'static str> {
                     _ => out.push(c),
                 }
             }
-            Ok(out)
+            Ok(Cow::Owned(out))
         }
     }
 }

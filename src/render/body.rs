@@ -28,6 +28,7 @@ use super::text;
 use super::tree;
 use super::tree::Element;
 use super::tree::Node;
+use super::writer::Form;
 use crate::catalog::contract::Contract;
 
 /// What mail programs would otherwise show after a short preheader: the start of the mail.
@@ -51,6 +52,7 @@ pub(super) struct Body {
     /// Tera text of `<mj-preview>`.
     pub(super) preview: String,
     pub(super) links: Vec<Link>,
+    pub(super) pictures: Vec<String>,
 }
 
 /// Compiles the MJML, and says what is wrong with it. There is no body where it could not be read at all.
@@ -88,7 +90,7 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     let mut rewritten = links::rewrite(body, source, &masked, &tags, &mut words);
     faults.append(&mut rewritten.faults);
     let preview = preview(&root);
-    let derived = words.restore(&text::derive(body, &masked.text, &tags, &words, &rewritten));
+    let derived = words.restore(&text::derive(body, &masked.text, &tags, &words, &rewritten), Form::Text);
     let mut edits = rewritten.edits;
     if let Some(preview) = preview {
         edits.insert(preview.range.start, (preview.range.clone(), String::new()));
@@ -103,12 +105,12 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         }
     };
     faults.extend(check_links(&html, &words, tags.len()));
-    let preview =
-        preview.map(|preview| words.restore(&entities::decode(&inner_text(preview, &masked.text))).text);
+    let preview = preview
+        .map(|preview| words.restore(&entities::decode(&inner_text(preview, &masked.text)), Form::Text).text);
     let has_preheader =
         !parts.preheader.trim().is_empty() || preview.as_ref().is_some_and(|text| !text.is_empty());
     let hidden = if has_preheader { hidden_preheader() } else { String::new() };
-    let restored = words.restore(&furnish(&html, &hidden));
+    let restored = words.restore(&furnish(&html, &hidden), Form::Html);
     faults.extend(lost(&restored.counts, &tags, &words, preview_range(&root, &masked)));
     let body = Body {
         parts: marked_parts(source, &tags, &restored.pieces),
@@ -118,6 +120,7 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         text_pieces: derived.pieces,
         preview: preview.unwrap_or_default(),
         links: rewritten.links,
+        pictures: rewritten.pictures,
     };
     (Some(body), faults)
 }
@@ -262,7 +265,8 @@ fn furnish(html: &str, hidden_preheader: &str) -> String {
 fn check_links(html: &str, words: &Words, tags: usize) -> Vec<CompileFault> {
     let mut faults = Vec::new();
     for (place, index) in words.find(html) {
-        let Some(word) = words.get(index).filter(|word| index >= tags && word.restored.contains("__link("))
+        let Some(word) =
+            words.get(index).filter(|word| index >= tags && links::is_marked_link(&word.restored))
         else {
             continue;
         };

@@ -1,7 +1,6 @@
 //! Checks of the Tera tags: of each source, and of what was compiled from them.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::LazyLock;
 
 use tera::ErrorKind;
@@ -11,30 +10,13 @@ use super::balance;
 use super::compile::CompiledTemplate;
 use super::compile::SourceMap;
 use super::engine;
-use super::engine::LinkSigner;
 use super::fault::CompileFault;
 use super::fault::Part;
 use super::mask;
 use super::scope;
 use crate::catalog::contract::Contract;
 
-/// Checking signs nothing.
-struct NoSigner;
-
-impl LinkSigner for NoSigner {
-    fn click(&self, _: &str, _: u32, target: &str) -> String {
-        target.to_owned()
-    }
-
-    fn open(&self, _: &str) -> String {
-        String::new()
-    }
-}
-
-static ENGINE: LazyLock<Tera> = LazyLock::new(|| {
-    let signer: Arc<dyn LinkSigner> = Arc::new(NoSigner);
-    engine::new(&signer)
-});
+static ENGINE: LazyLock<Tera> = LazyLock::new(engine::new);
 
 /// What is wrong with the tags of one source: syntax first, then names.
 pub(super) fn source(part: Part, source: &str, contract: &Contract) -> Vec<CompileFault> {

@@ -16,7 +16,7 @@ use super::links::LinkKind;
 use super::mask::Piece;
 use super::mask::TagKind;
 use super::mask::find_tags;
-use super::output::ROUND_MARK;
+use super::writer::ROUND;
 use crate::catalog::contract::Contract;
 use crate::decision::TemplateHash;
 use crate::digest::hex;
@@ -59,6 +59,9 @@ pub struct CompiledTemplate {
     pub text: String,
     /// The links of the HTML, by number.
     pub links: Vec<Link>,
+    /// Alternative texts of the pictures whose addresses come from facts, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pictures: Vec<String>,
     /// BCP 47: the language that it is written in, where it states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
@@ -187,6 +190,7 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
         html: body.html.clone(),
         text,
         links: body.links.clone(),
+        pictures: body.pictures.clone(),
         language: parts.language.map(str::to_owned),
         parts: body.parts.clone(),
     }
@@ -211,5 +215,5 @@ pub(super) fn round_mark(tag: &str, inner: &str) -> String {
     if inner.split_ascii_whitespace().next() != Some("for") {
         return String::new();
     }
-    if tag.ends_with("-%}") { format!("{{{{ \"{ROUND_MARK}\" -}}}}") } else { ROUND_MARK.to_string() }
+    if tag.ends_with("-%}") { format!("{{{{ \"{ROUND}\" -}}}}") } else { ROUND.to_string() }
 }

@@ -101,6 +101,13 @@ pub(super) fn decode(text: &str) -> String {
     out
 }
 
+/// Writes what HTML gives a meaning as character references.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let written = tera::escape_html(text, &mut out).ok().and_then(|()| String::from_utf8(out).ok());
+    written.expect("text stays text, and memory takes it")
+}
+
 fn reference(name: &str) -> Option<String> {
     if let Some(number) = name.strip_prefix('#') {
         let code = match number.strip_prefix(['x', 'X']) {

@@ -5,26 +5,29 @@ use std::ops::Range;
 use tera::Error;
 use tera::ErrorKind;
 
-use super::engine::BAD_ADDRESS;
-use super::engine::NO_ADDRESS;
-use super::engine::SEPARATOR;
 use super::fault::Part;
 use super::fault::RenderFault;
-use super::output::Excess;
 use super::renderer::Loaded;
+use super::writer::ADDRESS;
+use super::writer::ADDRESS_END;
+use super::writer::Limits;
+use super::writer::PICTURE;
+use super::writer::Stopped;
 
-/// A limit was reached.
-pub(super) fn excess(
-    loaded: &Loaded,
-    part: Part,
-    excess: Excess,
-    limit_bytes: usize,
-    limit: usize,
-) -> RenderFault {
+/// The writer took no more.
+pub(super) fn stopped(loaded: &Loaded, part: Part, stopped: &Stopped, limits: Limits) -> RenderFault {
     let template = loaded.name.clone();
-    match excess {
-        Excess::Bytes => RenderFault::TooLarge { template, part, limit_bytes },
-        Excess::Rounds => RenderFault::TooManyRounds { template, part, limit },
+    match stopped {
+        Stopped::Bytes => RenderFault::TooLarge { template, part, limit_bytes: limits.bytes },
+        Stopped::Rounds => RenderFault::TooManyRounds { template, part, limit: limits.rounds },
+        Stopped::Address { number, why } => {
+            let (_, source) = loaded.part(part);
+            let start = source.find(&format!("{ADDRESS}{number}:")).unwrap_or(source.len());
+            let end = source[start..].find(ADDRESS_END).map_or(source.len(), |length| start + length);
+            let label = label(loaded, number);
+            RenderFault::BadAddress { template, part, span: start..end, label, message: (*why).to_owned() }
+        }
+        Stopped::Marks => message(loaded, part, "a filter cut through a link; put whole links into it"),
     }
 }
 
@@ -49,15 +52,6 @@ pub(super) fn error(loaded: &Loaded, part: Part, error: &Error) -> RenderFault {
     let expression = source.get(span.clone()).unwrap_or_default();
     let template = loaded.name.clone();
     let said = report.message();
-    if let Some(bad) = said.strip_prefix(BAD_ADDRESS).and_then(|rest| rest.strip_prefix(SEPARATOR)) {
-        let (of, why) = bad.split_once(SEPARATOR).unwrap_or(("", bad));
-        let label = label(loaded, of);
-        return RenderFault::BadAddress { template, part, span, label, message: why.to_owned() };
-    }
-    if said == NO_ADDRESS {
-        let variable = address_expression(source, span.start).unwrap_or(expression).to_owned();
-        return RenderFault::MissingVariable { template, part, span, variable };
-    }
     if said.contains("is not defined") || said.contains("but its value is undefined") {
         return RenderFault::MissingVariable { template, part, span, variable: expression.to_owned() };
     }
@@ -76,10 +70,17 @@ pub(super) fn error(loaded: &Loaded, part: Part, error: &Error) -> RenderFault {
     }
 }
 
-fn label(loaded: &Loaded, of: &str) -> String {
-    match of.parse::<usize>().ok().and_then(|number| loaded.template.links.get(number)) {
-        Some(link) => format!("link “{}”", link.label),
-        None => format!("picture “{of}”"),
+/// What a reader sees of an address, by its number.
+fn label(loaded: &Loaded, number: &str) -> String {
+    let template = &loaded.template;
+    let at = |number: &str| number.parse::<usize>().unwrap_or(usize::MAX);
+    match number.strip_prefix(PICTURE) {
+        Some(number) => {
+            format!("picture “{}”", template.pictures.get(at(number)).map_or("", String::as_str))
+        }
+        None => {
+            format!("link “{}”", template.links.get(at(number)).map_or("", |link| link.label.as_str()))
+        }
     }
 }
 
@@ -107,12 +108,4 @@ fn whole_expression(source: &str, range: &Range<usize>) -> Range<usize> {
 fn path_end(source: &str, from: usize) -> usize {
     let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'?');
     from + source.as_bytes()[from..].iter().take_while(|byte| goes_on(byte)).count()
-}
-
-/// What stands in `__link(n=0, to=…)`.
-fn address_expression(source: &str, from: usize) -> Option<&str> {
-    let call = source.get(from..)?;
-    let call = &call[..call.find("}}")?];
-    let (_, address) = call.split_once("to=")?;
-    Some(address.trim().strip_suffix(')')?.trim_start_matches('(').trim_end_matches(')'))
 }

@@ -1,7 +1,6 @@
-//! Links and pictures: at load every address becomes an expression that is checked, and signed, when a mail is rendered.
+//! Links and pictures: at load every address is put between marks, and checked and signed when a mail is rendered.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -18,6 +17,10 @@ use super::mask::Words;
 use super::tree::Element;
 use super::tree::Node;
 use super::tree::Value;
+use super::writer::ADDRESS;
+use super::writer::ADDRESS_END;
+use super::writer::Form;
+use super::writer::PICTURE;
 
 /// Most links in one template; each needs a row in reports.
 pub const LINKS_PER_TEMPLATE_MAX: usize = 200;
@@ -80,6 +83,8 @@ pub(super) struct Rewritten {
     /// Places of the masked text and the words that go there, in order.
     pub(super) edits: BTreeMap<usize, (Range<usize>, String)>,
     pub(super) links: Vec<Link>,
+    /// What shows each picture whose address comes from facts: its alternative text, by number.
+    pub(super) pictures: Vec<String>,
     pub(super) faults: Vec<CompileFault>,
 }
 
@@ -125,26 +130,27 @@ impl Rewriter<'_> {
             return self.fault(value, &message, "show fewer");
         }
         let target = self.source[self.masked.source(&value.range)].trim().to_owned();
-        let Some((kind, expression)) = self.address(value, Role::Link) else { return };
+        let Some((kind, written)) = self.address(value, Role::Link) else { return };
         let index = u32::try_from(self.out.links.len()).unwrap_or(u32::MAX);
         let label = self.label(element, &target);
         self.out.links.push(Link { index, label, target, kind });
         if kind == LinkKind::Tracked {
-            self.replace(value, format!("{{{{ __link(n={index}, to={expression}) }}}}"));
+            self.replace(value, &index.to_string(), &written);
         }
     }
 
     fn picture(&mut self, element: &Element<'_>, value: &Value<'_>) {
-        let Some((_, expression)) = self.address(value, Role::Picture) else { return };
-        if !expression.is_empty() && self.words.find(value.text).next().is_some() {
+        let Some((_, written)) = self.address(value, Role::Picture) else { return };
+        if !written.is_empty() && self.words.find(value.text).next().is_some() {
             let what = element.value("alt").map_or(element.name, |alt| alt.trim());
-            let what: String = self.unmasked(what).chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-            self.replace(value, format!("{{{{ __picture(of=\"{}\", to={expression}) }}}}", shorten(&what)));
+            let number = format!("{PICTURE}{}", self.out.pictures.len());
+            self.out.pictures.push(shorten(&self.unmasked(what)));
+            self.replace(value, &number, &written);
         }
     }
 
-    /// The expression that gives the address; empty where it stays as written. Says what is wrong with it otherwise.
-    fn address(&mut self, value: &Value<'_>, role: Role) -> Option<(LinkKind, String)> {
+    /// The pieces of the address; none where it stays as written. Says what is wrong with it otherwise.
+    fn address(&mut self, value: &Value<'_>, role: Role) -> Option<(LinkKind, Vec<Written>)> {
         let found: Vec<(Range<usize>, usize)> = self.words.find(value.text).collect();
         let first = found.first().map_or(value.text.len(), |(range, _)| range.start);
         let start = value.text[..first].trim_start().to_ascii_lowercase();
@@ -160,9 +166,9 @@ impl Rewriter<'_> {
         let own =
             start.is_empty().then(|| found.first().and_then(|(_, index)| self.own_link(*index))).flatten();
         let kind = match (role, own) {
-            (_, Some(kind)) => return Some((kind, String::new())),
+            (_, Some(kind)) => return Some((kind, Vec::new())),
             (Role::Link, _) if ["mailto:", "tel:", "#"].iter().any(|scheme| start.starts_with(scheme)) => {
-                return Some((LinkKind::Plain, String::new()));
+                return Some((LinkKind::Plain, Vec::new()));
             }
             _ => LinkKind::Tracked,
         };
@@ -174,8 +180,8 @@ impl Rewriter<'_> {
             self.fault(value, &message, help);
             return None;
         }
-        let expression = self.expression(value, &found)?;
-        Some((kind, expression))
+        let written = self.written(value, &found)?;
+        Some((kind, written))
     }
 
     /// `links.unsubscribe` and the like: made for this mail, signed already.
@@ -188,38 +194,35 @@ impl Rewriter<'_> {
         }
     }
 
-    /// `"https://shop.example/" ~ (product.id)`.
-    fn expression(&mut self, value: &Value<'_>, found: &[(Range<usize>, usize)]) -> Option<String> {
-        let mut out = String::new();
-        let mut at = value.text.len() - value.text.trim_start().len();
+    /// `https://shop.example/`, then `product.id`.
+    fn written(&mut self, value: &Value<'_>, found: &[(Range<usize>, usize)]) -> Option<Vec<Written>> {
         let end = value.text.trim_end().len();
-        let join = |out: &mut String, piece: std::fmt::Arguments<'_>| {
-            let tilde = if out.is_empty() { "" } else { " ~ " };
-            write!(out, "{tilde}{piece}").is_ok()
-        };
-        for (range, tag) in found {
-            if at < range.start {
-                join(&mut out, format_args!("\"{}\"", literal(&value.text[at..range.start])));
-            }
-            join(&mut out, format_args!("({})", self.source[self.tags[*tag].inner.clone()].trim()));
-            at = range.end;
-        }
-        if at < end {
-            join(&mut out, format_args!("\"{}\"", literal(&value.text[at..end])));
-        }
         let fixed = value.text[..end].trim_start();
         if fixed.contains(|c: char| c.is_whitespace() || c.is_control()) {
             self.fault(value, "there is a space in this address", "write `%20`, or take it away");
             return None;
         }
+        let mut out = Vec::new();
+        let mut at = value.text.len() - value.text.trim_start().len();
+        for (range, tag) in found {
+            out.push(Written::Fixed(entities::decode(&value.text[at..range.start])));
+            out.push(Written::Expression(self.source[self.tags[*tag].inner.clone()].trim().to_owned()));
+            at = range.end;
+        }
+        out.push(Written::Fixed(entities::decode(&value.text[at..end])));
         Some(out)
     }
 
-    fn replace(&mut self, value: &Value<'_>, restored: String) {
+    fn replace(&mut self, value: &Value<'_>, number: &str, written: &[Written]) {
         let indices: Vec<usize> = self.words.find(value.text).map(|(_, index)| index).collect();
         let tags =
             indices.first().map_or(0..0, |first| *first..indices.last().map_or(*first, |last| last + 1));
-        let word = self.words.add(Word { restored, source: self.masked.source(&value.range), tags });
+        let word = self.words.add(Word {
+            restored: marked(number, written, Form::Html),
+            in_text: Some(marked(number, written, Form::Text)),
+            source: self.masked.source(&value.range),
+            tags,
+        });
         self.out.edits.insert(value.range.start, (value.range.clone(), word));
     }
 
@@ -237,7 +240,7 @@ impl Rewriter<'_> {
     }
 
     fn unmasked(&self, text: &str) -> String {
-        self.words.restore(text).text
+        self.words.restore(text, Form::Html).text
     }
 }
 
@@ -267,9 +270,27 @@ impl Role {
     }
 }
 
-/// A piece of an address as the inside of a Tera string.
-fn literal(masked: &str) -> String {
-    entities::decode(masked).replace('\\', "\\\\").replace('"', "\\\"")
+/// A piece of an address.
+enum Written {
+    /// As it goes out.
+    Fixed(String),
+    /// A Tera expression.
+    Expression(String),
+}
+
+/// An address between its marks, for the writer to check and sign: `3:https://shop.example/{{ product.id }}`.
+fn marked(number: &str, written: &[Written], form: Form) -> String {
+    let pieces = written.iter().map(|piece| match (piece, form) {
+        (Written::Fixed(text), Form::Text) => text.clone(),
+        (Written::Fixed(text), Form::Html) => entities::escape(text),
+        (Written::Expression(expression), _) => format!("{{{{ {expression} }}}}"),
+    });
+    format!("{ADDRESS}{number}:{}{ADDRESS_END}", pieces.collect::<String>())
+}
+
+/// Whether a word stands for a link between its marks.
+pub(super) fn is_marked_link(restored: &str) -> bool {
+    restored.strip_prefix(ADDRESS).is_some_and(|rest| !rest.starts_with(PICTURE))
 }
 
 fn shorten(text: &str) -> String {

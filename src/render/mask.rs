@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::fault::CompileFault;
 use super::fault::Part;
+use super::writer::Form;
 
 /// What a tag is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,8 @@ fn close(bytes: &[u8], from: usize, delimiter: [u8; 2]) -> Option<usize> {
 pub(super) struct Word {
     /// What comes back in its place.
     pub(super) restored: String,
+    /// What comes back in its place in the plain text, where that is something else.
+    pub(super) in_text: Option<String>,
     /// Bytes of the source that it stands for.
     pub(super) source: Range<usize>,
     /// Index into the tags that it stands for; a rewritten link may hold several.
@@ -164,7 +167,7 @@ impl Words {
     }
 
     /// Puts the tags back. Says where each came from and how often each word stood in `text`.
-    pub(super) fn restore(&self, text: &str) -> Restored {
+    pub(super) fn restore(&self, text: &str, form: Form) -> Restored {
         let mut out = String::with_capacity(text.len() * 2);
         let mut pieces = Vec::new();
         let mut counts = vec![0_u32; self.words.len()];
@@ -173,7 +176,7 @@ impl Words {
             out.push_str(&text[at..range.start]);
             let start = out.len();
             let word = &self.words[index];
-            out.push_str(&word.restored);
+            out.push_str(word.in_text.as_ref().filter(|_| form == Form::Text).unwrap_or(&word.restored));
             pieces.push(Piece { out: start..out.len(), source: word.source.clone() });
             counts[index] += 1;
             at = range.end;
@@ -212,7 +215,8 @@ pub(super) struct Edited {
 pub(super) fn mask(source: &str, tags: &[Tag], words: &mut Words) -> Edited {
     let edits = tags.iter().enumerate().map(|(index, tag)| {
         let restored = if tag.kind == TagKind::Comment { "" } else { &source[tag.range.clone()] };
-        let word = Word { restored: restored.to_owned(), source: tag.range.clone(), tags: index..index + 1 };
+        let (restored, source) = (restored.to_owned(), tag.range.clone());
+        let word = Word { restored, in_text: None, source, tags: index..index + 1 };
         (tag.range.clone(), words.add(word))
     });
     Edited::new(source, edits)
@@ -288,7 +292,7 @@ mod tests {
         let mut words = Words::new(source);
         let masked = mask(source, &tags, &mut words);
         assert!(!masked.text.contains('{'), "{}", masked.text);
-        let restored = words.restore(&masked.text);
+        let restored = words.restore(&masked.text, Form::Html);
         assert_eq!(restored.text, source);
         assert_eq!(restored.counts, [1, 1, 1, 1]);
         for piece in &restored.pieces {

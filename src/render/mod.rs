@@ -27,6 +27,7 @@ mod text;
 mod tokens;
 mod tree;
 mod values;
+mod writer;
 
 pub use address::ADDRESS_BYTES_MAX;
 pub use compile::Compiled;

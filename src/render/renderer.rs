@@ -18,10 +18,13 @@ use super::engine::names;
 use super::explain;
 use super::fault::Part;
 use super::fault::RenderFault;
-use super::output::CappedWriter;
 use super::output::single_line;
 use super::output::tidy_text;
 use super::values;
+use super::writer::Addresses;
+use super::writer::Form;
+use super::writer::Limits;
+use super::writer::Writer;
 use crate::campaign::Tracking;
 use crate::decision::TemplateHash;
 
@@ -149,7 +152,7 @@ impl Renderer {
     /// A renderer without templates. `globals` are facts that every mail sees, such as `shop`; a send's own facts of
     /// the same name win.
     pub fn new(signer: Arc<dyn LinkSigner>, globals: &Map<String, Json>) -> Self {
-        let mut tera = engine::new(&signer);
+        let mut tera = engine::new();
         for (name, value) in globals {
             tera.global_context().insert_value(name.clone(), values::convert(value));
         }
@@ -181,7 +184,7 @@ impl Renderer {
     /// A renderer of the same signer and globals that holds this template alone: for a retry whose template is no
     /// longer in the catalogue.
     pub fn with_stored(&self, name: String, template: Arc<CompiledTemplate>) -> Result<Self, RenderFault> {
-        let mut tera = engine::new(&self.signer);
+        let mut tera = engine::new();
         let mut globals = self.tera.clone();
         tera.global_context().extend(std::mem::take(globals.global_context()));
         let mut renderer = Self {
@@ -213,14 +216,16 @@ impl Renderer {
         };
         let mut context = self.context(facts, links);
         context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
-        let subject = single_line(&self.part(loaded, Part::Subject, &context)?);
+        let mut addresses = self.addresses(links);
+        let mut part = |part: Part, context: &Context| self.part(loaded, part, context, &mut addresses);
+        let subject = single_line(&part(Part::Subject, &context)?);
         not_empty(loaded, Part::Subject, &subject)?;
-        let preheader = single_line(&self.part(loaded, Part::Preheader, &context)?);
+        let preheader = single_line(&part(Part::Preheader, &context)?);
         context.insert_value(names::SUBJECT, Value::from(subject.as_str()));
         context.insert_value(names::PREHEADER, Value::from(preheader.as_str()));
-        let html = self.part(loaded, Part::Body, &context)?;
+        let html = part(Part::Body, &context)?;
         not_empty(loaded, Part::Body, &html)?;
-        let text = tidy_text(&self.part(loaded, Part::Text, &context)?);
+        let text = tidy_text(&part(Part::Text, &context)?);
         not_empty(loaded, Part::Text, &text)?;
         Ok(Rendered { subject, preheader, html, text })
     }
@@ -248,13 +253,17 @@ impl Renderer {
         context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
         context.insert_value(names::SUBJECT, Value::from(""));
         context.insert_value(names::PREHEADER, Value::from(""));
-        let mut writer = CappedWriter::new(source.len() + source.len() / 4, HTML_BYTES_MAX, LOOP_ROUNDS_MAX);
+        let mut addresses = self.addresses(links);
+        let mut writer = writer(source, Part::Body, &mut addresses);
         let result = self.tera.render_str_to(source, &context, true, &mut writer);
-        if let Some(excess) = writer.excess {
-            return Err(explain::excess(loaded, Part::Body, excess, HTML_BYTES_MAX, LOOP_ROUNDS_MAX));
-        }
-        result.map_err(|error| explain::message(loaded, Part::Body, &error.to_string()))?;
-        writer.into_text().map(Some).map_err(|error| explain::message(loaded, Part::Body, &error.to_string()))
+        finish(loaded, Part::Body, writer, result, |error| {
+            explain::message(loaded, Part::Body, &error.to_string())
+        })
+        .map(Some)
+    }
+
+    fn addresses<'l>(&'l self, links: &LinkContext<'l>) -> Addresses<'l> {
+        Addresses::new(self.signer.as_ref(), (links.tracking == Tracking::On).then_some(links.send))
     }
 
     fn context(&self, facts: &Map<String, Json>, links: &LinkContext<'_>) -> Context {
@@ -270,10 +279,7 @@ impl Renderer {
         }
         context.insert_value("links", Value::from(own));
         let open = match links.tracking {
-            Tracking::On => {
-                context.insert_value(names::TRACKED_SEND, Value::from(links.send));
-                self.signer.open(links.send)
-            }
+            Tracking::On => self.signer.open(links.send),
             Tracking::Off => String::new(),
         };
         context.insert_value(names::OPEN, Value::from(open));
@@ -294,21 +300,48 @@ impl Renderer {
         }
     }
 
-    fn part(&self, loaded: &Loaded, part: Part, context: &Context) -> Result<String, RenderFault> {
-        let bytes_max = match part {
-            Part::Subject | Part::Preheader => LINE_BYTES_MAX,
-            Part::Body => HTML_BYTES_MAX,
-            Part::Text => TEXT_BYTES_MAX,
-        };
+    fn part(
+        &self,
+        loaded: &Loaded,
+        part: Part,
+        context: &Context,
+        addresses: &mut Addresses<'_>,
+    ) -> Result<String, RenderFault> {
         let (name, source) = loaded.part(part);
-        let mut writer = CappedWriter::new(source.len() + source.len() / 4, bytes_max, LOOP_ROUNDS_MAX);
+        let mut writer = writer(source, part, addresses);
         let result = self.tera.render_to(name, context, &mut writer);
-        if let Some(excess) = writer.excess {
-            return Err(explain::excess(loaded, part, excess, bytes_max, LOOP_ROUNDS_MAX));
-        }
-        result.map_err(|error| explain::error(loaded, part, &error))?;
-        writer.into_text().map_err(|error| explain::message(loaded, part, &error.to_string()))
+        finish(loaded, part, writer, result, |error| explain::error(loaded, part, error))
     }
+}
+
+fn limits(part: Part) -> Limits {
+    let bytes = match part {
+        Part::Subject | Part::Preheader => LINE_BYTES_MAX,
+        Part::Body => HTML_BYTES_MAX,
+        Part::Text => TEXT_BYTES_MAX,
+    };
+    Limits { bytes, rounds: LOOP_ROUNDS_MAX }
+}
+
+fn writer<'w, 'a>(source: &str, part: Part, addresses: &'w mut Addresses<'a>) -> Writer<'w, 'a> {
+    let form = if part == Part::Body { Form::Html } else { Form::Text };
+    Writer::new(source.len() + source.len() / 4, form, limits(part), addresses)
+}
+
+/// What was written; what stopped the writer says more than what the engine makes of it.
+fn finish(
+    loaded: &Loaded,
+    part: Part,
+    mut writer: Writer<'_, '_>,
+    result: Result<(), tera::Error>,
+    explain: impl Fn(&tera::Error) -> RenderFault,
+) -> Result<String, RenderFault> {
+    let stopped = |stopped| explain::stopped(loaded, part, &stopped, limits(part));
+    if let Some(why) = writer.stopped.take() {
+        return Err(stopped(why));
+    }
+    result.map_err(|error| explain(&error))?;
+    writer.into_text().map_err(stopped)
 }
 
 fn not_empty(loaded: &Loaded, part: Part, text: &str) -> Result<(), RenderFault> {

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use tera::Value;
+use tera::value::Key;
 
 use super::output::is_bidi_control;
 
@@ -24,10 +26,43 @@ pub(super) fn convert(fact: &Json) -> Value {
         // Tera hashes every name of whatever map it is given. This one comes in order, and costs next to nothing.
         Json::Object(fields) => {
             let present = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::from(
-                present.map(|(name, value)| (name.clone(), convert(value))).collect::<BTreeMap<_, _>>(),
-            )
+            Value::from(present.map(|(name, value)| (key(name), convert(value))).collect::<BTreeMap<_, _>>())
         }
+    }
+}
+
+/// Names that most facts have, in order: they need no memory of their own.
+const COMMON_NAMES: [&str; 24] = [
+    "category",
+    "consent",
+    "created_at",
+    "currency",
+    "description",
+    "email",
+    "first_name",
+    "id",
+    "image_url",
+    "items",
+    "last_name",
+    "list_price",
+    "locale",
+    "name",
+    "price",
+    "product",
+    "product_id",
+    "quantity",
+    "time_zone",
+    "title",
+    "total",
+    "url",
+    "value",
+    "values",
+];
+
+fn key(name: &str) -> Key<'static> {
+    match COMMON_NAMES.binary_search(&name) {
+        Ok(index) => Key::Str(COMMON_NAMES[index]),
+        Err(_) => Key::String(Arc::from(name)),
     }
 }
 
@@ -85,6 +120,14 @@ mod tests {
             ("{{ 7*7 }}<script>", "{{ 7*7 }}<script>"),
         ] {
             assert_eq!(clean(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn common_names_are_found_by_their_order() {
+        assert!(COMMON_NAMES.is_sorted());
+        for name in COMMON_NAMES.into_iter().chain(["a", "shoe_size", "zone", "ÿ"]) {
+            assert_eq!(key(name).as_str(), Some(name));
         }
     }
 
