@@ -98,7 +98,9 @@ impl Keyring {
         let length = 1 + payload.iter().map(|piece| piece.len()).sum::<usize>() + LINK_MAC_BYTES;
         let mut bytes = Vec::with_capacity(length);
         bytes.push(key.id);
-        payload.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        for piece in payload {
+            bytes.extend_from_slice(piece);
+        }
         let mac = key.mac(purpose, &bytes[1..]);
         bytes.extend_from_slice(&mac[..LINK_MAC_BYTES]);
         out.reserve(length.div_ceil(3) * 4);
