@@ -18,6 +18,8 @@ use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::import::rejects::Rejects;
 use crate::cli::progress;
+use crate::cli::say::say;
+use crate::cli::say::say_part;
 use crate::feedback::Claim;
 use crate::feedback::Judge;
 use crate::feedback::Verdict;
@@ -162,20 +164,20 @@ impl Summary {
     }
 
     fn print(&self, dry_run: bool) {
-        println!("{} mails{}", self.mails, if dry_run { ", nothing was written" } else { "" });
-        print!("{:<14}", "");
+        say!("{} mails{}", self.mails, if dry_run { ", nothing was written" } else { "" });
+        say_part!("{:<14}", "");
         for verdict in Verdict::ALL {
-            print!("{:>10}", verdict.as_str());
+            say_part!("{:>10}", verdict.as_str());
         }
-        println!();
+        say!();
         for kind in Kind::ALL {
             let counts = Verdict::ALL.map(|verdict| self.counts.get(&(kind, verdict)).copied().unwrap_or(0));
             if counts.iter().sum::<u64>() > 0 {
-                print!("{:<14}", kind.as_str());
+                say_part!("{:<14}", kind.as_str());
                 for count in counts {
-                    print!("{count:>10}");
+                    say_part!("{count:>10}");
                 }
-                println!();
+                say!();
             }
         }
         for line in self.shown.iter().chain(&self.unreadable) {

@@ -23,6 +23,7 @@ use crate::cli::learn::digits;
 use crate::cli::learn::learn_all;
 use crate::cli::learn::learn_items;
 use crate::cli::learn::read_sales;
+use crate::cli::say::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::Environment;
@@ -95,10 +96,10 @@ impl Demo {
 
             let morning = day + MORNING;
             let (people, events) = self.import(&store, &config, morning).await?;
-            println!("1. imported     {} customers and {events} events of their histories", people.len());
+            say!("1. imported     {} customers and {events} events of their histories", people.len());
             let sales = read_sales(&store, digits(&config), morning).await?;
             let learnt = learn_items(&store, sales, morning).await?;
-            println!("2. learnt       {} pairs of products that go together", learnt.neighbours);
+            say!("2. learnt       {} pairs of products that go together", learnt.neighbours);
             let engine = assemble::engine(&config, &store).await?;
             let variants = engine.catalog.variants().count();
             // As if a planner had run at midnight: what fell due since is caught up.
@@ -108,22 +109,22 @@ impl Demo {
             let horizon = Horizon { now: morning, ahead: SignedDuration::from_hours(10) };
             let planned = plan(&store, &engine, None, horizon, &|_, _| {}).await?;
             let scheduled: u64 = planned.iter().map(|planned| planned.scheduled).sum();
-            println!(
+            say!(
                 "3. planned      {scheduled} sends for {}, out of {variants} variants",
                 day.strftime("%A, %-d %B %Y")
             );
             let took = self.work(&store, &config, day).await?;
             let caught = catcher.accepted_count();
-            println!("4. delivered    {caught} mails over SMTP in {took:.1} s, to a catcher on loopback");
+            say!("4. delivered    {caught} mails over SMTP in {took:.1} s, to a catcher on loopback");
             let summary = self.preview(&store, &config, day).await?;
-            println!("5. previewed    {summary} mails in {}", self.out.join("previews").display());
+            say!("5. previewed    {summary} mails in {}", self.out.join("previews").display());
             let sends: Vec<StoredSend> = store.export_sends(SendFilter::default()).try_collect().await?;
             self.week(&store, &sends, &people, day).await?;
             let learnt = learn_all(&store, &config, day + LATER).await?;
             let clicks = learnt.policy.map_or(0, |taught| taught.fit.click.absorbed);
-            println!("7. learnt       from {clicks} mails whose time to be clicked is over");
+            say!("7. learnt       from {clicks} mails whose time to be clicked is over");
             let reports = self.report(&store, &config, day + LATER).await?;
-            println!("8. reported     {reports} reports in {}", self.out.join("reports").display());
+            say!("8. reported     {reports} reports in {}", self.out.join("reports").display());
             told::who_got_what(&store, &sends).await?;
             self.look_next(&sends, started);
             anyhow::ensure!(
@@ -212,7 +213,7 @@ impl Demo {
             }
         }
         store.insert_events(&came.orders).await?;
-        println!(
+        say!(
             "6. a week on    people opened {opened} and clicked {clicked} times and ordered {} times; {machines} hits \
              were machines'",
             came.orders.len()
@@ -243,26 +244,26 @@ impl Demo {
     fn look_next(&self, sends: &[StoredSend], started: Instant) {
         let example = sends.iter().find(|stored| stored.send.state == State::Sent);
         let out = self.out.display();
-        println!("\nWhere to look next");
-        println!("  {}", self.out.join("previews").join("index.html").display());
-        println!(
+        say!("\nWhere to look next");
+        say!("  {}", self.out.join("previews").join("index.html").display());
+        say!(
             "      the gallery: every mail at desktop and phone width, light and dark, and why it was chosen"
         );
         if let Some(example) = example {
-            println!("  bespoke --config {out}/bespoke.toml explain {}", example.send.id);
-            println!("      why this customer got this mail");
+            say!("  bespoke --config {out}/bespoke.toml explain {}", example.send.id);
+            say!("      why this customer got this mail");
         }
-        println!("  {}", self.out.join("reports").join("lift.html").display());
-        println!(
+        say!("  {}", self.out.join("reports").join("lift.html").display());
+        say!(
             "      what the mails changed, against those who got none; funnel, variants, kpi … lie beside it"
         );
-        println!("  bespoke --config {out}/bespoke.toml model show");
-        println!("      what the policy has learnt of subjects, blocks and offers");
-        println!("  bespoke --config {out}/bespoke.toml sends list --state skipped");
-        println!("      who got nothing, and why");
-        println!("  bespoke --config {out}/bespoke.toml check");
-        println!("      proves every template; edit one under {out}/templates and run it again");
-        println!("\nDone in {:.1} s. Nothing left this machine.", started.elapsed().as_secs_f64());
+        say!("  bespoke --config {out}/bespoke.toml model show");
+        say!("      what the policy has learnt of subjects, blocks and offers");
+        say!("  bespoke --config {out}/bespoke.toml sends list --state skipped");
+        say!("      who got nothing, and why");
+        say!("  bespoke --config {out}/bespoke.toml check");
+        say!("      proves every template; edit one under {out}/templates and run it again");
+        say!("\nDone in {:.1} s. Nothing left this machine.", started.elapsed().as_secs_f64());
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::ToSpan as _;
 
 use crate::catalog::files::Files;
+use crate::cli::say::say;
 use crate::clock::Clock;
 
 /// The configuration of the shipped shop.
@@ -44,14 +45,14 @@ const NEXT: &[(&str, &str)] = &[
 impl Init {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         let written = write_folder(&self.folder)? + write_samples(&self.folder, Clock::System.now())?;
-        println!("wrote {written} files into {}", self.folder.display());
-        println!("\nNext:");
-        println!("  cd {}", self.folder.display());
+        say!("wrote {written} files into {}", self.folder.display());
+        say!("\nNext:");
+        say!("  cd {}", self.folder.display());
         for (command, what) in NEXT {
-            println!("  {command:<61} # {what}");
+            say!("  {command:<61} # {what}");
         }
-        println!("\nThen put your own people, events and products into the .csv files, and");
-        println!("  BESPOKE_SMTP_URL=smtp+starttls://user:password@host bespoke work");
+        say!("\nThen put your own people, events and products into the .csv files, and");
+        say!("  BESPOKE_SMTP_URL=smtp+starttls://user:password@host bespoke work");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::http::Scope;
 use crate::http::key;
 
@@ -50,19 +51,19 @@ impl Keys {
                         create.scope.iter().filter_map(|word| Scope::parse(word)).collect();
                     let (text, row) = key::make(&create.name, &scopes, key::random(), now);
                     store.add_api_key(&row).await?;
-                    println!("{text}");
+                    say!("{text}");
                     eprintln!("this is the only time that the key is shown; its id is {}", row.id);
                 }
                 Self::List => {
                     for key in store.api_keys().await? {
                         let state = key.revoked_at.map_or("active".to_owned(), |at| format!("revoked {at}"));
-                        println!("{}  {:<24}  {:<30}  {state}", key.id, key.name, key.scopes.join(","));
+                        say!("{}  {:<24}  {:<30}  {state}", key.id, key.name, key.scopes.join(","));
                     }
                 }
                 Self::Revoke { id } => {
                     let revoked = store.revoke_api_key(&id, now).await?;
                     anyhow::ensure!(revoked > 0, "there is no active key {id}; bespoke keys list shows them");
-                    println!("{id} is revoked");
+                    say!("{id} is revoked");
                 }
             }
             store.close().await;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::config::Config;
 use crate::event::Event;
 use crate::event::name::ORDER_COMPLETED;
@@ -81,20 +82,22 @@ impl Learn {
             let bar = fitting_bar()?;
             let learnt = learn_watched(&store, &context.config, context.clock.now(), &bar).await?;
             bar.finish_and_clear();
-            println!(
+            say!(
                 "read {} order lines: {} pairs of products go together, {} products have a popularity",
-                learnt.items.order_lines, learnt.items.neighbours, learnt.items.popular
+                learnt.items.order_lines,
+                learnt.items.neighbours,
+                learnt.items.popular
             );
             if learnt.items.order_lines == 0 {
-                println!("import purchases first: `bespoke import events FILE`");
+                say!("import purchases first: `bespoke import events FILE`");
             }
             match &learnt.value {
-                Ok(model) => println!("{}", model.told()),
-                Err(why) => println!("what customers are worth is not known: {why}"),
+                Ok(model) => say!("{}", model.told()),
+                Err(why) => say!("what customers are worth is not known: {why}"),
             }
             match &learnt.policy {
                 Some(taught) => tell(taught),
-                None => println!("no campaign has `policy = \"thompson\"`: there is no policy to teach"),
+                None => say!("no campaign has `policy = \"thompson\"`: there is no policy to teach"),
             }
             store.close().await;
             Ok(ExitCode::SUCCESS)
@@ -147,20 +150,23 @@ async fn learn_value(
 fn tell(taught: &Taught) {
     let fit = &taught.fit;
     let open = fit.click.open.max(fit.purchase.open).max(fit.unsubscribe.open);
-    println!(
+    say!(
         "read {} mails and page views of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
          unsubscribes; {open} may still be answered",
-        taught.sends, fit.click.absorbed, fit.purchase.absorbed, fit.unsubscribe.absorbed
+        taught.sends,
+        fit.click.absorbed,
+        fit.purchase.absorbed,
+        fit.unsubscribe.absorbed
     );
     if taught.unreadable > 0 {
-        println!("{} mails were left out: what their variants were is not known any more", taught.unreadable);
+        say!("{} mails were left out: what their variants were is not known any more", taught.unreadable);
     }
     match &taught.published {
-        Some(version) => println!("published policy model {version}; workers take it within seconds"),
-        None => println!("nothing is new: the policy model stays"),
+        Some(version) => say!("published policy model {version}; workers take it within seconds"),
+        None => say!("nothing is new: the policy model stays"),
     }
     if let Some(alarm) = taught.alarm() {
-        println!("ALARM: {alarm}; look at `bespoke model show`, and at `bespoke model rollback`");
+        say!("ALARM: {alarm}; look at `bespoke model show`, and at `bespoke model rollback`");
     }
 }
 
@@ -199,6 +205,7 @@ async fn learn_items_watched(
     bar: &ProgressBar,
 ) -> anyhow::Result<Learnt> {
     let (purchases, bar) = (sales.purchases, bar.clone());
+    tracing::info!("fitting what goes together");
     // Minutes of arithmetic for thousands of products: not on a thread that mails wait for.
     let fit = tokio::task::spawn_blocking(move || purchases.fit(&|done, of| advance(&bar, done, of))).await?;
     let learnt = Learnt {

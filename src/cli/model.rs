@@ -10,6 +10,8 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
+use crate::cli::say::say_part;
 use crate::learn::teach::roll_back;
 use crate::select::learnt::POLICY_MODEL;
 use crate::select::learnt::PolicyBody;
@@ -70,7 +72,7 @@ impl ModelCommand {
                             "there is no policy model {version}; `bespoke model list` shows those there are"
                         );
                     };
-                    println!("policy model {new} is in use from now on");
+                    say!("policy model {new} is in use from now on");
                 }
             }
             store.close().await;
@@ -82,14 +84,14 @@ impl ModelCommand {
 async fn list(store: &Store) -> anyhow::Result<()> {
     let models = store.list_models().await?;
     if models.is_empty() {
-        println!("no model was published yet; `bespoke learn` fits and publishes");
+        say!("no model was published yet; `bespoke learn` fits and publishes");
     }
     let mut seen: Vec<&str> = Vec::new();
     for model in &models {
         let newest = !seen.contains(&model.kind.as_str());
         seen.push(&model.kind);
         let mark = if newest { "  in use" } else { "" };
-        println!("{:<12} {}{mark}", model.kind, model.version);
+        say!("{:<12} {}{mark}", model.kind, model.version);
     }
     Ok(())
 }
@@ -109,8 +111,8 @@ async fn show(store: &Store, version: Option<&str>, format: Format) -> anyhow::R
     };
     let body = PolicyBody::parse(&stored.version, &stored.body)?;
     match format {
-        Format::Text => print!("{}", text(&stored, &body)),
-        Format::Json => println!("{:#}", to_json(&stored, &body)),
+        Format::Text => say_part!("{}", text(&stored, &body)),
+        Format::Json => say!("{:#}", to_json(&stored, &body)),
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::campaign::Trigger;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::progress;
+use crate::cli::say::say;
 use crate::worker::assemble;
 use crate::worker::guard;
 use crate::worker::plan::Horizon;
@@ -56,12 +57,12 @@ impl Plan {
             };
             let planned = plan(&store, &engine, self.campaign.as_deref(), horizon, &progress).await?;
             bar.finish_and_clear();
-            println!("{:<24} {:>10} {:>10}", "campaign", "looked at", "new sends");
+            say!("{:<24} {:>10} {:>10}", "campaign", "looked at", "new sends");
             for done in &planned {
-                println!("{:<24} {:>10} {:>10}", done.campaign, done.looked_at, done.scheduled);
+                say!("{:<24} {:>10} {:>10}", done.campaign, done.looked_at, done.scheduled);
             }
             for found in guard::review(&store, &engine.catalog, horizon.now).await? {
-                println!("{found}");
+                say!("{found}");
             }
             store.close().await;
             Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::progress;
+use crate::cli::say::say;
 use crate::preview::Gate;
 use crate::preview::PREVIEWS_MAX;
 use crate::preview::PreviewRequest;
@@ -99,10 +100,10 @@ impl Preview {
 }
 
 fn print_summary(summary: &PreviewSummary, out: &std::path::Path) {
-    println!("{:>8} mails, {} of them with warnings", summary.mails, summary.with_warnings);
+    say!("{:>8} mails, {} of them with warnings", summary.mails, summary.with_warnings);
     for (reason, count) in &summary.not_sent {
-        println!("{count:>8} not sent  ({reason})");
+        say!("{count:>8} not sent  ({reason})");
     }
-    println!("{:>8} of {} variants were never chosen", summary.variants_never_chosen, summary.variants);
-    println!("look at {}", out.join("index.html").display());
+    say!("{:>8} of {} variants were never chosen", summary.variants_never_chosen, summary.variants);
+    say!("look at {}", out.join("index.html").display());
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 use crate::store::Named;
@@ -61,7 +62,7 @@ impl Profile {
                     let id = whom.resolve(&store).await?;
                     let rows = store.person(&id).await?;
                     anyhow::ensure!(!rows.is_empty(), "nothing is held on {id}");
-                    println!("{}", serde_json::to_string_pretty(&json!({"profile": id, "tables": rows}))?);
+                    say!("{}", serde_json::to_string_pretty(&json!({"profile": id, "tables": rows}))?);
                 }
                 Self::Erase { whom, yes } => {
                     anyhow::ensure!(yes, "this cannot be taken back; say --yes to do it");
@@ -69,10 +70,10 @@ impl Profile {
                     let erased = store.erase(&id, context.clock.now()).await?;
                     let erased = erased.with_context(|| format!("nothing is held on {id}"))?;
                     for (table, count) in &erased.deleted {
-                        println!("{count:>8} deleted from {table}");
+                        say!("{count:>8} deleted from {table}");
                     }
-                    println!("{:>8} sends kept without a name", erased.sends_kept);
-                    println!("{:>8} addresses stay suppressed", erased.addresses);
+                    say!("{:>8} sends kept without a name", erased.sends_kept);
+                    say!("{:>8} addresses stay suppressed", erased.addresses);
                 }
                 Self::Readmit { id_or_address } => readmit(&store, &id_or_address).await?,
             }
@@ -86,18 +87,18 @@ async fn show(store: &Store, id: &ProfileId) -> anyhow::Result<()> {
     let rows = store.person(id).await?;
     anyhow::ensure!(!rows.is_empty(), "nothing is held on {id}");
     if let Some(profile) = store.profile(id).await? {
-        println!("{id}");
-        println!("  address    {}", profile.address.as_ref().map_or("-", EmailAddress::as_str));
-        println!("  consent    {}", profile.consent.as_str());
-        println!("  locale     {}", profile.locale.as_deref().unwrap_or("-"));
-        println!("  time zone  {}", profile.time_zone.as_deref().unwrap_or("-"));
-        println!("  known since {}, changed {}", profile.created_at, profile.updated_at);
+        say!("{id}");
+        say!("  address    {}", profile.address.as_ref().map_or("-", EmailAddress::as_str));
+        say!("  consent    {}", profile.consent.as_str());
+        say!("  locale     {}", profile.locale.as_deref().unwrap_or("-"));
+        say!("  time zone  {}", profile.time_zone.as_deref().unwrap_or("-"));
+        say!("  known since {}, changed {}", profile.created_at, profile.updated_at);
         for (name, value) in &profile.traits {
-            println!("  {name} = {value}");
+            say!("  {name} = {value}");
         }
     }
     for (table, rows) in rows {
-        println!("{:>8} in {table}", rows.len());
+        say!("{:>8} in {table}", rows.len());
     }
     Ok(())
 }
@@ -108,6 +109,6 @@ async fn readmit(store: &Store, text: &str) -> anyhow::Result<()> {
         removed += store.remove_tombstone(Named::Address, &address.key()).await?;
     }
     anyhow::ensure!(removed > 0, "nobody of that id or address was erased");
-    println!("may be taken in again; consent has to be asked for anew");
+    say!("may be taken in again; consent has to be asked for anew");
     Ok(())
 }

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::config::Retention;
 use crate::store::Pruned;
 use crate::store::SOFT_BOUNCE_WINDOW_MS;
@@ -27,7 +28,7 @@ impl Prune {
             let now = context.clock.now();
             for what in Pruned::ALL {
                 let Some(age) = kept_for(&context.config.retention, what) else {
-                    println!("{:>10} {:<18} kept for ever", "-", what.table());
+                    say!("{:>10} {:<18} kept for ever", "-", what.table());
                     continue;
                 };
                 let before = now - age;
@@ -40,7 +41,7 @@ impl Prune {
                     count
                 };
                 let verb = if self.dry_run { "would go" } else { "deleted" };
-                println!("{count:>10} {:<18} {verb}: older than {before:.0}", what.table());
+                say!("{count:>10} {:<18} {verb}: older than {before:.0}", what.table());
             }
             store.close().await;
             Ok(ExitCode::SUCCESS)

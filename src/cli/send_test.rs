@@ -8,6 +8,7 @@ use clap::Args;
 use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::deliver::transport::Transport;
 use crate::preview::test_mail::test_mail;
 use crate::preview::test_mail::transmit;
@@ -41,15 +42,15 @@ impl SendTest {
             let transport = assemble::transport(&context.config)?;
             let test = test_mail(&store, &engine, &campaign, &profile, &to, context.clock.now()).await?;
             for note in &test.notes {
-                println!("note: {note}");
+                say!("note: {note}");
             }
-            println!("{}\n{}", test.variant, test.subject);
+            say!("{}\n{}", test.variant, test.subject);
             let sent = transmit(&transport, &test).await;
             if let Transport::Smtp(pool) = &transport {
                 pool.close().await;
             }
             store.close().await;
-            println!("{}", sent.map_err(anyhow::Error::msg)?);
+            say!("{}", sent.map_err(anyhow::Error::msg)?);
             Ok(ExitCode::SUCCESS)
         })
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::campaign::CampaignId;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::deliver::message::message_id;
 use crate::profile::ProfileId;
 use crate::profile::mask;
@@ -159,9 +160,9 @@ impl List {
         }
         out.flush()?;
         if sends.is_empty() {
-            println!("no send is like that");
+            say!("no send is like that");
         } else if sends.len() == self.limit {
-            println!("… and perhaps more: raise --limit, or use `bespoke sends export`");
+            say!("… and perhaps more: raise --limit, or use `bespoke sends export`");
         }
         Ok(())
     }
@@ -267,7 +268,7 @@ impl Which {
                 states.join(" or ")
             );
         }
-        println!("{done} of {} {what}", ids.len());
+        say!("{done} of {} {what}", ids.len());
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
+use crate::cli::say::say;
 use crate::send::SendId;
 use crate::store::Store;
 
@@ -50,7 +51,7 @@ async fn reclassify(store: &Store) -> anyhow::Result<()> {
         let Some(last) = page.into_iter().next_back() else { break };
         after = Some(last);
     }
-    println!("looked at the hits of {sends} mails; {changed} hits are taken for something else now");
+    say!("looked at the hits of {sends} mails; {changed} hits are taken for something else now");
     Ok(())
 }
 
@@ -60,7 +61,7 @@ async fn hits(store: &Store, send: &str) -> anyhow::Result<()> {
     for stored in store.hits_of(&id).await? {
         let hit = &stored.hit;
         let link = hit.link.map_or_else(|| "-".to_owned(), |link| link.to_string());
-        println!(
+        say!(
             "{}  {:<5}  link {link:<3}  {:<13}  {:<8}  {:<4}  {}  {}",
             hit.at,
             hit.kind.as_str(),

@@ -181,7 +181,7 @@ impl FromRequestParts<Service> for MayTakeConsent {
         (status = 200, description = "It is recorded", body = Heard),
         (status = 202, description = "A mail that asks is scheduled", body = Heard),
         (status = 404, description = "There is no such profile or campaign", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The profile has another address, or was erased", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The profile has another address or none, or was erased", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -204,13 +204,8 @@ pub(super) async fn consents(
         let detail = "a key of scope ingest may only ask, with double_opt_in, or withdraw; grant with one of scope send";
         return Err(Problem::new(StatusCode::FORBIDDEN, detail));
     }
-    let person = person(&service, said.profile.as_deref(), said.address.as_deref()).await?;
-    if let (Some(own), Some(to)) = (&person.profile.address, &person.to)
-        && own.key() != to.key()
-    {
-        let detail = "address: the profile has another one; identify it with the new one first";
-        return Err(Problem::conflict(detail));
-    }
+    let mut person = person(&service, said.profile.as_deref(), said.address.as_deref()).await?;
+    person.has_one_address()?;
     let now = service.now();
     // Someone who is new is added, and someone known gets the address that they had not.
     // Nothing else of what was read is written back: it may have changed meanwhile.
@@ -223,8 +218,11 @@ pub(super) async fn consents(
     };
     let told = store::Heard { entry: &Entry::Profile(profile), key: &by.key, trust: by.trust };
     service.store().take_in(&[told], now).await?;
-    if service.store().profile(&person.profile.id).await?.is_none() {
-        return Err(erased());
+    let kept = service.store().profile(&person.profile.id).await?.ok_or_else(erased)?;
+    if kept.id != person.profile.id {
+        // A visitor who was joined to somebody meanwhile.
+        person.profile = kept;
+        person.has_one_address()?;
     }
     match campaign {
         Some(campaign) => asked(&service, &said, &person, &campaign, &by, now).await,

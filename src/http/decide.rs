@@ -117,7 +117,7 @@ pub(super) struct Chosen {
     security(("bearer" = []), ("basic" = [])),
     responses(
         (status = 200, description = "What to show", body = Chosen),
-        (status = 404, description = "There is no such campaign", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such campaign, or none with these slots", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -177,7 +177,7 @@ fn entry<'e>(engine: &'e Engine, ask: &DecideAsk) -> Result<&'e CampaignEntry, P
             .campaign(&CampaignId(name.clone()))
             .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {name:?}")))?;
         if !has_slots(&entry) {
-            return Err(Problem::unprocessable(format!("slots: no variant of {name} has all of them")));
+            return Err(Problem::not_found(format!("slots: no variant of {name} has all of them")));
         }
         return Ok(entry);
     }
@@ -187,7 +187,7 @@ fn entry<'e>(engine: &'e Engine, ask: &DecideAsk) -> Result<&'e CampaignEntry, P
     let mut found = engine.catalog.campaigns().filter(has_slots);
     match (found.next(), found.next()) {
         (Some(entry), None) => Ok(entry),
-        (None, _) => Err(Problem::unprocessable("slots: no variant of any campaign has all of them")),
+        (None, _) => Err(Problem::not_found("slots: no variant of any campaign has all of them")),
         _ => Err(Problem::unprocessable("campaign: several campaigns have these slots; name one")),
     }
 }
@@ -207,10 +207,20 @@ async fn subject(
         })?,
         (None, None) => return Err(Problem::unprocessable("profile: name a profile or an anonymous_id")),
     };
-    let id = service.store().resolve(&id).await?;
-    let send = visit(&entry.campaign, &id, ask.data.clone(), now);
-    let mut loaded = load(service.store(), &engine.catalog, vec![send.clone()]).await?;
-    Ok(loaded.subjects.pop().unwrap_or_else(|| Subject::of_stranger(send, Profile::nameless(id, now))))
+    let mut id = service.store().resolve(&id).await?;
+    // A visitor who is being joined to somebody is not found any more, and is that person.
+    loop {
+        let send = visit(&entry.campaign, &id, ask.data.clone(), now);
+        let mut loaded = load(service.store(), &engine.catalog, vec![send.clone()]).await?;
+        if let Some(subject) = loaded.subjects.pop() {
+            return Ok(subject);
+        }
+        let owner = service.store().resolve(&id).await?;
+        if owner == id {
+            return Ok(Subject::of_stranger(send, Profile::nameless(id, now)));
+        }
+        id = owner;
+    }
 }
 
 /// A visit stands where a send stands for mail: its id names the decision.

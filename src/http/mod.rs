@@ -25,6 +25,7 @@ mod consent;
 mod decide;
 mod docs;
 mod drain;
+mod exact;
 mod intake;
 pub mod key;
 mod mailed;

@@ -8,6 +8,7 @@ use axum::routing::get;
 use serde_json::Value;
 
 use crate::http::docs::docs;
+use crate::http::exact::be_exact;
 use crate::http::problem::Problem;
 use crate::http::segment;
 use crate::http::service::Service;
@@ -43,6 +44,7 @@ pub(super) fn description(description: &utoipa::openapi::OpenApi) -> Router<Serv
         schemas.extend(segment::shapes::shapes());
     }
     require_bodies(&mut value);
+    be_exact(&mut value);
     let page = docs(&value);
     let json = serde_json::to_string_pretty(&value).unwrap_or_default();
     let json = get(async move || ([(header::CONTENT_TYPE, "application/json")], json));

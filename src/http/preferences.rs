@@ -74,7 +74,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    const ALL: [(Self, &'static str); 5] = [
+    const WORDS: [(Self, &'static str); 5] = [
         (Self::Save, "save"),
         (Self::Pause, "pause"),
         (Self::Resume, "resume"),
@@ -82,12 +82,15 @@ impl Action {
         (Self::Subscribe, "subscribe"),
     ];
 
-    fn as_str(self) -> &'static str {
-        Self::ALL.into_iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
+    /// All of them.
+    pub(super) const ALL: [Self; 5] = [Self::Save, Self::Pause, Self::Resume, Self::Stop, Self::Subscribe];
+
+    pub(super) fn as_str(self) -> &'static str {
+        Self::WORDS.into_iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, word)| *word == text).map(|(action, _)| action)
+        Self::WORDS.into_iter().find(|(_, word)| *word == text).map(|(action, _)| action)
     }
 }
 

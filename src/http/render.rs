@@ -33,7 +33,7 @@ pub(super) struct RenderAsk {
     profile: Option<String>,
     /// For whom, by where they read mail.
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(format = "email", max_length = 254)]
     address: Option<String>,
     /// What templates see as `data`; where it is left out, that of what starts the campaign, or of a sample.
     #[serde(default)]
@@ -78,6 +78,7 @@ pub(super) struct Render {
     responses(
         (status = 200, description = "The mail, or why there would be none", body = Render),
         (status = 404, description = "There is no such campaign or profile", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The profile has no address, or was erased", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]

@@ -69,7 +69,7 @@ pub(super) struct Scheduled {
     responses(
         (status = 202, description = "It is scheduled, and will survive a crash", body = Scheduled),
         (status = 404, description = "There is no such campaign or profile", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The key was used with another body", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The key was used with another body, or the profile has no address, or was erased", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
 )]
@@ -120,7 +120,7 @@ fn answer(accepted: Accepted) -> Result<(StatusCode, axum::Json<Scheduled>), Pro
         Accepted::New(id) | Accepted::Before(id) => {
             Ok((StatusCode::ACCEPTED, axum::Json(Scheduled { id: id.to_string() })))
         }
-        Accepted::Erased => Err(Problem::unprocessable(
+        Accepted::Erased => Err(Problem::conflict(
             "profile: this person was erased at their own request, and is not taken in again",
         )),
         Accepted::OtherBody => Err(Problem::conflict(

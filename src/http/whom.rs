@@ -20,6 +20,19 @@ pub(super) struct Person {
     pub(super) to: Option<EmailAddress>,
 }
 
+impl Person {
+    /// That the request names no other address than the profile's own.
+    pub(super) fn has_one_address(&self) -> Result<(), Problem> {
+        match (&self.profile.address, &self.to) {
+            (Some(own), Some(to)) if own.key() != to.key() => {
+                let detail = "address: the profile has another one; identify it with the new one first";
+                Err(Problem::conflict(detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Whether a profile is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
@@ -41,15 +54,15 @@ pub(super) async fn person(
     if let Some(address) = &address
         && !store.erased_addresses(&[address.key()]).await?.is_empty()
     {
-        return Err(Problem::unprocessable(
+        return Err(Problem::conflict(
             "address: it was erased at its owner's request, and is not written to",
         ));
     }
     match (profile.map(read_id).transpose()?, address) {
         (None, None) => Err(Problem::unprocessable("profile: name a profile or an address")),
-        (Some(id), to) => match (store.profile(&store.resolve(&id).await?).await?, to) {
+        (Some(id), to) => match (store.profile(&id).await?, to) {
             (Some(profile), None) if profile.address.is_none() => {
-                Err(Problem::unprocessable(format!("profile: {id} has no address; send address too")))
+                Err(Problem::conflict(format!("profile: {id} has no address; send address too")))
             }
             (Some(profile), to) => Ok(Person { profile, known: Known::Before, to }),
             (None, Some(to)) => Ok(stranger(id, &to, service.now())),

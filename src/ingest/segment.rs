@@ -265,12 +265,13 @@ fn corrected(message: &Map<String, Value>, received_at: Timestamp) -> Result<Tim
     let (original, timestamp, sent_at) =
         (time(message, "originalTimestamp")?, time(message, "timestamp")?, time(message, "sentAt")?);
     let Some(stated) = original.or(timestamp) else { return Ok(received_at) };
-    let at = match sent_at {
-        Some(sent_at) => received_at.saturating_sub(sent_at.duration_since(stated)).unwrap_or(received_at),
-        None => stated,
-    };
-    let at = at.min(received_at);
-    if is_plausible(at) { Ok(at) } else { Err("timestamp is before the year 1900".to_owned()) }
+    if !is_plausible(stated.min(received_at)) {
+        return Err("timestamp is before the year 1900".to_owned());
+    }
+    // A correction that leads nowhere is none: the clock was set between the two.
+    let by_its_clock = |sent_at: Timestamp| received_at.checked_sub(sent_at.duration_since(stated)).ok();
+    let at = sent_at.and_then(by_its_clock).filter(|at| is_plausible(*at));
+    Ok(at.unwrap_or(stated).min(received_at))
 }
 
 fn identify(

@@ -11,6 +11,7 @@ use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
+use super::profiles;
 use super::profiles::id_rows;
 use super::tombstones;
 use crate::clock::from_millisecond;
@@ -134,6 +135,9 @@ pub(super) async fn newest(tx: &mut Tx, profile: &ProfileId) -> Result<Option<Co
 pub(super) async fn append(tx: &mut Tx, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
     let mut added = 0;
     for chunk in proofs.chunks(ROWS_PER_STATEMENT_MAX) {
+        // Two that say something of one person at the same time each see what the other said: the newest word counts.
+        let ids: Vec<ProfileId> = chunk.iter().map(|proof| proof.profile.clone()).collect();
+        profiles::find_all(tx, &ids).await?;
         let mut rows: Vec<NewRow<'_>> = chunk.iter().map(NewRow::of).collect();
         rows.sort_by_key(|row| (row.profile, row.at));
         let rows = Rows::of(&rows);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
@@ -44,7 +45,8 @@ impl Store {
     }
 
     /// The code of this offer that belongs to this profile: the one it has, else a free one, which is its own from
-    /// now on. `None` when the pool is empty, or the person was erased meanwhile.
+    /// now on. `None` when the pool is empty, or the person was erased meanwhile. Of a visitor who was joined to somebody,
+    /// it is that person's.
     pub async fn claim_coupon(
         &self,
         offer: &str,
@@ -98,6 +100,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<String>, Error> {
         let mut tx = self.pools.begin().await?;
+        let owner = aliases::owner(&mut tx, profile).await?;
+        if owner != *profile {
+            drop(tx);
+            return Box::pin(self.claim_coupon(offer, &owner, now)).await;
+        }
         if !tombstones::erased(&mut tx, std::iter::once((profile, None))).await?.is_empty() {
             return Ok(None);
         }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
 use super::connection::Accord;
@@ -19,7 +20,6 @@ use super::consents::ConsentProof;
 use super::events;
 use super::keys::Trust;
 use super::profiles;
-use super::profiles::id_rows;
 use super::tombstones;
 use crate::event::Event;
 use crate::ingest::implied_profiles;
@@ -57,6 +57,9 @@ const FORGETS: [&str; 4] = [
     "delete from profiles where id = $1",
 ];
 
+/// Deadlocks after which taking in is given up.
+const DEADLOCKS_MAX: usize = 10;
+
 /// An entry, and the key by which it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
@@ -83,10 +86,26 @@ impl Store {
     /// What is told under an anonymous id that was joined goes to whom it was joined to last. A consent that is told is
     /// kept with its proof. What [`Trust::Public`] may not tell is left out; the rest of it counts.
     pub async fn take_in(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {
+        let mut deadlocks = 0;
+        loop {
+            match self.take_in_once(entries, now).await {
+                // Another waits for somebody who is new here, and holds somebody who is known.
+                Err(error) if error.is_deadlock() && deadlocks < DEADLOCKS_MAX => deadlocks += 1,
+                taken => return taken,
+            }
+        }
+    }
+
+    async fn take_in_once(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {
         let mut tx = self.pools.begin().await?;
         let joins = entries.iter().any(|heard| matches!(heard.entry, Entry::Join { .. }));
         tx.agree(Accord::Joins, if joins { Held::Alone } else { Held::Shared }).await?;
-        let known = joined(&mut tx, entries).await?;
+        let ids = entries.iter().map(|heard| match heard.entry {
+            Entry::Join { anonymous, .. } => anonymous,
+            Entry::Profile(profile) => &profile.id,
+            Entry::Event(event) => &event.profile,
+        });
+        let known = aliases::joined(&mut tx, &ids.collect::<Vec<_>>()).await?;
         let erased = erased_joins(&mut tx, entries).await?;
         let mut told = Told::of(entries, known, &erased);
         let mut taken = TakenIn::default();
@@ -95,7 +114,7 @@ impl Store {
         }
         let implied = implied_profiles(&told.events, now);
         profiles::upsert(&mut tx, &implied, now).await?;
-        let moved = keep_addresses(&mut tx, &mut told.people).await?;
+        let moved = keep_addresses(&mut tx, &mut told.people, now).await?;
         let profiles: Vec<Profile> = told.people.into_iter().map(|(profile, _)| profile).collect();
         let merged = profiles::upsert(&mut tx, &profiles, now).await?;
         let who = |id: &ProfileId| {
@@ -111,13 +130,6 @@ impl Store {
         taken.events = events::insert(&mut tx, &told.events).await?;
         tx.commit().await?;
         Ok(taken)
-    }
-
-    /// Who an id is: itself, or whom it was joined to.
-    pub async fn resolve(&self, id: &ProfileId) -> Result<ProfileId, Error> {
-        let sql = "select profile_id from aliases where alias_id = $1";
-        let row: Option<(String,)> = self.pools.first(sql, args![id.as_str()]).await?;
-        row.map_or(Ok(id.clone()), |(text,)| parse(&text))
     }
 }
 
@@ -187,38 +199,25 @@ async fn erased_joins(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashSet<Prof
     tombstones::erased(tx, people.iter().map(|id| (id, None))).await
 }
 
-/// Who the ids of these entries are joined to so far.
-async fn joined(tx: &mut Tx, entries: &[Heard<'_>]) -> Result<HashMap<ProfileId, ProfileId>, Error> {
-    let id = |entry: &Entry| match entry {
-        Entry::Join { anonymous, .. } => anonymous.clone(),
-        Entry::Profile(profile) => profile.id.clone(),
-        Entry::Event(event) => event.profile.clone(),
-    };
-    let ids: BTreeSet<ProfileId> = entries.iter().map(|heard| id(heard.entry)).collect();
-    let ids: Vec<ProfileId> = ids.into_iter().collect();
-    let mut found = HashMap::new();
-    for chunk in ids.chunks(ROWS_PER_STATEMENT_MAX) {
-        let rows: Vec<(String, String)> = tx
-            .all(
-                "select alias_id, profile_id from aliases where alias_id in (select value->>0 from {rows})",
-                args![id_rows(chunk)],
-            )
-            .await?;
-        for (alias, profile) in rows {
-            found.insert(parse(&alias)?, parse(&profile)?);
-        }
-    }
-    Ok(found)
-}
-
 /// Takes out addresses that a key which anybody can read may not give: to people who have another, so that nobody turns
 /// somebody's mail to a mailbox of their own. Visitors, who are nobody else yet, may correct what they typed. Returns
 /// those to whom it gives one that they had not.
-async fn keep_addresses(tx: &mut Tx, people: &mut [(Profile, Trust)]) -> Result<BTreeSet<ProfileId>, Error> {
+async fn keep_addresses(
+    tx: &mut Tx,
+    people: &mut [(Profile, Trust)],
+    now: Timestamp,
+) -> Result<BTreeSet<ProfileId>, Error> {
     let gives = |(profile, trust): &(Profile, Trust)| *trust == Trust::Public && profile.address.is_some();
     if !people.iter().any(gives) {
         return Ok(BTreeSet::new());
     }
+    // Whoever is new is added first: what another tells of them at the same time is known here then.
+    let named = people.iter().map(|(profile, _)| (&profile.id, profile.address.as_ref()));
+    let erased = tombstones::erased(tx, named).await?;
+    let welcome = people.iter().filter(|(profile, _)| !erased.contains(&profile.id));
+    let nameless: Vec<Profile> =
+        welcome.map(|(profile, _)| Profile::nameless(profile.id.clone(), profile.created_at)).collect();
+    profiles::upsert(tx, &nameless, now).await?;
     // All of them, in the order in which they are locked for writing, so that two batches cannot wait for each other.
     let ids: BTreeSet<ProfileId> = people.iter().map(|(profile, _)| profile.id.clone()).collect();
     let mut addresses: HashMap<ProfileId, String> = HashMap::new();
@@ -292,6 +291,8 @@ async fn join(tx: &mut Tx, anonymous: &ProfileId, profile: &ProfileId, now: Time
     )
     .await?;
     let Some(mut stranger) = profiles::find(tx, anonymous).await? else { return Ok(0) };
+    // Added first where nobody knew them: what another says of them at the same time is known here then.
+    profiles::add_unknown(tx, &Profile::nameless(profile.clone(), stranger.created_at)).await?;
     let known = profiles::find(tx, profile).await?;
     let own_proof = consents::newest(tx, profile).await?;
     let elsewhere = known.as_ref().filter(|known| reads_elsewhere(known, &stranger));
@@ -359,8 +360,4 @@ async fn restate(
         format!("{}; as before somebody without this address turned out to be the same person", own.who);
     consents::append(tx, &[ConsentProof { at, who, ..own }], now).await?;
     Ok(())
-}
-
-fn parse(id: &str) -> Result<ProfileId, Error> {
-    ProfileId::parse(id).map_err(|fault| Error::unreadable("aliases", id, fault))
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::Rows;
 use super::batch::args;
 use super::connection::Accord;
@@ -47,9 +48,11 @@ pub struct Erased {
 }
 
 impl Store {
-    /// Every row of a person in every table; nothing where there is none. Tables without one are left out.
+    /// Every row of a person in every table; nothing where there is none. Tables without one are left out. Of a visitor who
+    /// was joined to somebody, that person's.
     pub async fn person(&self, id: &ProfileId) -> Result<PersonRows, Error> {
         let mut tx = self.pools.begin().await?;
+        let id = &aliases::owner(&mut tx, id).await?;
         let addresses = addresses(&mut tx, id).await?;
         let mut found = PersonRows::new();
         for (table, columns) in tables(&mut tx).await? {
@@ -85,6 +88,7 @@ impl Store {
     pub async fn erase(&self, id: &ProfileId, now: Timestamp) -> Result<Option<Erased>, Error> {
         let prints = self.fingerprints().await?;
         let mut tx = self.pools.begin().await?;
+        let id = &aliases::owner(&mut tx, id).await?;
         tx.agree(Accord::Erasures, Held::Alone).await?;
         let addresses = addresses(&mut tx, id).await?;
         let mut erased = Erased { addresses: addresses.len(), ..Erased::default() };

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::arrival;
 use super::arrival::Arrivals;
 use super::batch::Rows;
@@ -18,6 +19,7 @@ use super::profiles;
 use super::suppressions;
 use super::tombstones;
 use crate::event::name;
+use crate::profile::Consent;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
 use crate::send::PAUSE_TOPIC;
@@ -60,7 +62,8 @@ pub enum Lift {
 }
 
 impl Store {
-    /// Does what a person wishes, and returns how many suppressions are new. Doing it twice changes nothing more.
+    /// Does what a person wishes, and returns how many suppressions are new. Doing it twice changes nothing more. The wish
+    /// of a visitor who was joined to somebody is that person's.
     pub async fn grant_wish(&self, wish: &Wish) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
         let added = grant(&mut tx, wish).await?;
@@ -71,6 +74,14 @@ impl Store {
 
 /// [`Store::grant_wish`] in a transaction that does more.
 pub(super) async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
+    let owner = aliases::owner(tx, &wish.profile).await?;
+    let joined: Wish;
+    let wish = if owner == wish.profile {
+        wish
+    } else {
+        joined = of_owner(tx, wish, owner).await?;
+        &joined
+    };
     // Who was erased since the page was asked for stays suppressed by their fingerprint, and is not written about.
     if !tombstones::erased(tx, std::iter::once((&wish.profile, None))).await?.is_empty() {
         return Ok(0);
@@ -96,6 +107,24 @@ pub(super) async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
         profiles::upsert(tx, &[profile], wish.at).await?;
     }
     Ok(added)
+}
+
+/// The wish of a visitor who was joined to somebody since they were asked. Where that person reads mail elsewhere, what it
+/// stops is stopped there too, and what it grants is not granted: nothing was said at that address.
+async fn of_owner(tx: &mut Tx, wish: &Wish, owner: ProfileId) -> Result<Wish, Error> {
+    let own = profiles::find(tx, &owner).await?.and_then(|profile| profile.address).map(|own| own.key());
+    let elsewhere = own.filter(|own| !wish.addresses.contains(own));
+    let mut wish = wish.clone();
+    if let Some(own) = elsewhere {
+        wish.proof = wish.proof.filter(|proof| proof.status != Consent::Granted);
+        if wish.lift == Lift::Nothing {
+            wish.addresses.push(own);
+        }
+    }
+    if let Some(proof) = &mut wish.proof {
+        proof.profile.clone_from(&owner);
+    }
+    Ok(Wish { profile: owner, ..wish })
 }
 
 async fn lift(tx: &mut Tx, wish: &Wish) -> Result<(), Error> {

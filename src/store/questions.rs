@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::args;
 use super::connection::Accord;
 use super::connection::Held;
@@ -102,13 +103,19 @@ const COLUMNS: &str =
      from consent_requests";
 
 impl Store {
-    /// Keeps a question and plans the mail that asks it, unless it was asked already, or too often.
+    /// Keeps a question and plans the mail that asks it, unless it was asked already, or too often. A visitor who was joined
+    /// to somebody meanwhile is that person.
     pub async fn ask_for_consent(
         &self,
         request: &ConsentRequest,
         mail: &ScheduledSend,
     ) -> Result<Asked, Error> {
         let mut tx = self.pools.begin().await?;
+        let owner = aliases::owner(&mut tx, &request.profile).await?;
+        let (request, mail) = (
+            &ConsentRequest { profile: owner.clone(), ..request.clone() },
+            &ScheduledSend { profile: owner, ..mail.clone() },
+        );
         if !tombstones::erased(&mut tx, std::iter::once((&request.profile, mail.to.as_ref())))
             .await?
             .is_empty()
@@ -151,9 +158,10 @@ impl Store {
     /// Confirms a question that `address` was asked, the first time only, and does what follows from it.
     pub async fn confirm_consent(&self, id: &str, address: &str, wish: &Wish) -> Result<Confirmed, Error> {
         let mut tx = self.pools.begin().await?;
+        let owner = aliases::owner(&mut tx, &wish.profile).await?;
         tx.agree(Accord::Erasures, Held::Shared).await?;
         // Held until the commit: whoever changes the address, or joins the person to another, comes before or after.
-        let profile = profiles::find(&mut tx, &wish.profile).await?;
+        let profile = profiles::find(&mut tx, &owner).await?;
         if profile.and_then(|profile| profile.address).is_none_or(|own| own.key() != address) {
             return Ok(Confirmed::Elsewhere);
         }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::Rows;
 use super::batch::args;
 use super::connection::Tx;
@@ -73,10 +74,11 @@ impl Store {
     }
 
     /// Schedules one send. Of requests with the same key at the same time one schedules, the others wait for its
-    /// commit and hear of its send.
+    /// commit and hear of its send. A visitor who was joined to somebody meanwhile is that person.
     pub async fn request_send(&self, request: &SendRequest, now: Timestamp) -> Result<Accepted, Error> {
         let mut tx = self.pools.begin().await?;
-        let whom = std::iter::once((&request.send.profile, request.send.to.as_ref()));
+        let owner = aliases::owner(&mut tx, &request.send.profile).await?;
+        let whom = std::iter::once((&owner, request.send.to.as_ref()));
         if !tombstones::erased(&mut tx, whom).await?.is_empty() {
             return Ok(Accepted::Erased);
         }
@@ -86,9 +88,11 @@ impl Store {
             return Ok(before);
         }
         if let Some(profile) = &request.profile {
-            profiles::add_unknown(&mut tx, profile).await?;
+            let profile = Profile { id: owner.clone(), ..profile.clone() };
+            profiles::add_unknown(&mut tx, &profile).await?;
         }
-        sends::plan_in(&mut tx, std::slice::from_ref(&request.send)).await?;
+        let send = ScheduledSend { profile: owner, ..request.send.clone() };
+        sends::plan_in(&mut tx, &[send]).await?;
         for (position, file) in request.attachments.iter().enumerate() {
             let sql = "insert into attachments (send_id, position, name, content_type, content)
                        values ($1, $2, $3, $4, $5)";

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::aliases;
 use super::batch::Arg;
 use super::batch::Heap;
 use super::batch::HeapText;
@@ -14,6 +15,7 @@ use super::tombstones;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::StoredDecision;
+use crate::profile::ProfileId;
 
 /// The property by which an event names the decision that it rewards.
 pub const DECISION_ID: &str = "decision_id";
@@ -35,20 +37,26 @@ struct NewRow<'a> {
 }
 
 impl Store {
-    /// Keeps decisions for the channel `web`, but not those about people who were erased.
+    /// Keeps decisions for the channel `web`, but not those about people who were erased. A visitor who was joined to
+    /// somebody meanwhile is that person.
     pub async fn save_web_decisions(&self, decisions: &[Decision]) -> Result<u64, Error> {
         let mut tx = self.pools.begin().await?;
-        let people = decisions.iter().map(|decision| (&decision.profile, None));
-        let erased = tombstones::erased(&mut tx, people).await?;
+        let asked = decisions.iter().map(|decision| &decision.profile).collect();
+        let owners = aliases::owners(&mut tx, asked).await?;
+        let owner =
+            |decision: &'_ Decision| owners.get(&decision.profile).unwrap_or(&decision.profile).clone();
+        let people: Vec<ProfileId> = decisions.iter().map(owner).collect();
+        let erased = tombstones::erased(&mut tx, people.iter().map(|id| (id, None))).await?;
         let mut saved = 0;
-        for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
+        let decided: Vec<(&Decision, &ProfileId)> = decisions.iter().zip(&people).collect();
+        for chunk in decided.chunks(ROWS_PER_STATEMENT_MAX) {
             let mut heap = Heap::default();
             let rows: Vec<NewRow<'_>> = chunk
                 .iter()
-                .filter(|decision| !erased.contains(&decision.profile))
-                .map(|decision| NewRow {
+                .filter(|(_, profile)| !erased.contains(profile))
+                .map(|(decision, profile)| NewRow {
                     id: decision.send.as_str(),
-                    profile: decision.profile.as_str(),
+                    profile: profile.as_str(),
                     campaign: decision.campaign.as_str(),
                     at: decision.at.as_millisecond(),
                     variant: match &decision.choice {
@@ -56,7 +64,7 @@ impl Store {
                         Choice::NoSend => None,
                     },
                     propensity: decision.propensity,
-                    body: heap.json(&StoredDecision::from(decision)),
+                    body: heap.json(&StoredDecision::from(*decision)),
                 })
                 .collect();
             saved += tx

@@ -31,6 +31,7 @@ use crate::worker::engine::Engine;
 use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
 use crate::worker::in_work::Entered;
+use crate::worker::load::Loaded;
 use crate::worker::load::load;
 use crate::worker::shared::Shared;
 
@@ -74,9 +75,7 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
     let Some(token) = claimed.first().map(|claimed| claimed.token.clone()) else {
         return Ok(Decided::default());
     };
-    let loaded =
-        load(&shared.store, &engine.catalog, claimed.into_iter().map(|claimed| claimed.send).collect())
-            .await?;
+    let loaded = load_all(shared, &engine, claimed.into_iter().map(|claimed| claimed.send).collect()).await?;
     let mut decided = Decided::default();
     for send in loaded.without_profile {
         let detail = format!("there is no profile {}", send.profile);
@@ -109,6 +108,29 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
     drop(in_work);
     save(shared, &engine, &mut decided).await?;
     Ok(decided)
+}
+
+/// [`load`], and once more for visitors who were joined to somebody since their sends were claimed: those are that
+/// person's by now.
+async fn load_all(shared: &Shared, engine: &Engine, sends: Vec<ScheduledSend>) -> Result<Loaded, Error> {
+    let mut loaded = load(&shared.store, &engine.catalog, sends).await?;
+    let mut moved = Vec::new();
+    for send in std::mem::take(&mut loaded.without_profile) {
+        match shared.store.send(&send.id).await? {
+            Some(now) if now.send.profile != send.profile => {
+                moved.push(ScheduledSend { profile: now.send.profile, ..send });
+            }
+            _ => loaded.without_profile.push(send),
+        }
+    }
+    if !moved.is_empty() {
+        let more = load(&shared.store, &engine.catalog, moved).await?;
+        loaded.subjects.extend(more.subjects);
+        loaded.without_profile.extend(more.without_profile);
+        loaded.decisions.extend(more.decisions);
+        loaded.unreadable.extend(more.unreadable);
+    }
+    Ok(loaded)
 }
 
 /// A retry keeps its decision; the gate looks again, because the world has changed. Where it was to send nothing, the

@@ -115,9 +115,12 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
 
 /// Fits models. Never returns.
 async fn learn_all(shared: Arc<Shared>, every: Duration, learn: Learn) {
-    let learnt = async || match learn(shared.store.clone(), shared.clock.now()).await {
-        Ok(learnt) => tracing::info!("{learnt}"),
-        Err(error) => failed(&shared, "learn", every, &error),
+    let learnt = async || {
+        tracing::info!("learning");
+        match learn(shared.store.clone(), shared.clock.now()).await {
+            Ok(learnt) => tracing::info!("{learnt}"),
+            Err(error) => failed(&shared, "learn", every, &error),
+        }
     };
     lead(&shared, Role::Learner, every, learnt).await;
 }

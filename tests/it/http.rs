@@ -1,14 +1,18 @@
 //! The HTTP service, asked over the network as its clients ask.
 
 mod bounces;
+mod bounds;
 mod consent;
 mod decide;
 mod hard;
+mod joining;
 mod mailed;
 mod public_keys;
 mod schema;
 mod segment;
 mod send;
+mod sendgrid;
+mod told;
 mod tracking;
 mod unsubscribe;
 

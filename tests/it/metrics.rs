@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::TestApp;
+use crate::support::app::Files;
 use crate::support::judge;
 use crate::support::service::answer;
 
@@ -79,6 +80,80 @@ async fn what_a_worker_did_is_read_by_prometheus_own_parser() {
         ] {
             assert_eq!(samples[name].as_f64(), Some(expected), "{name} in {text}");
         }
+    }
+}
+
+/// Two variants that fit everybody.
+const TWO: Files<'static> = &[(
+    "news/any/other.mjml",
+    "+++\nsubject = \"Other\"\n+++\n<mj-section><mj-column><mj-text>Other news</mj-text></mj-column></mj-section>",
+)];
+
+/// What a worker counted, as Prometheus reads it.
+async fn worked(app: &TestApp) -> Option<Value> {
+    let worker = app.worker().await;
+    let metrics = worker.metrics();
+    worker.run(Until::Idle).await.unwrap();
+    let page = MetricsPage::new(metrics, app.database.store.clone(), app.clock.clone());
+    let address = page.listen("127.0.0.1:0").await.unwrap();
+    read(&reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn age_waits_entropy_and_breakers_are_measured_and_not_nought() {
+    for mut app in TestApp::on_each_database(TWO).await {
+        let catcher = Catcher::start().await.unwrap();
+        let relay = || {
+            let mut relay = Relay::from_url(&catcher.url()).unwrap();
+            "main".clone_into(&mut relay.name);
+            Transport::Smtp(Pool::new(vec![relay], PoolSettings::default()).unwrap())
+        };
+        app.over(relay());
+        app.config.rates.per_second = Some(20.0);
+        for n in 0..8 {
+            app.given_profile(&format!("p{n}")).await;
+        }
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        let Some(samples) = worked(&app).await else { return };
+        let on = app.database.name();
+        let number = |samples: &Value, name: &str| {
+            samples[name].as_f64().unwrap_or_else(|| panic!("no {name} on {on}: {samples}"))
+        };
+        let mails = number(&samples, "bespoke_decision_entropy_bits_count{campaign=news}");
+        assert!(
+            number(&samples, "bespoke_decision_entropy_bits_sum{campaign=news}") > 0.9 * mails,
+            "{samples}"
+        );
+        assert!(number(&samples, "bespoke_limit_wait_seconds_sum{limit=global}") > 0.0, "{samples}");
+        assert!(number(&samples, "bespoke_render_seconds_sum{}") > 0.0, "{samples}");
+        for phase in ["checkout", "envelope", "mark", "body"] {
+            let name = format!("bespoke_smtp_phase_seconds_sum{{phase={phase}}}");
+            assert!(number(&samples, &name) > 0.0, "{phase}: {samples}");
+        }
+        assert!(number(&samples, "bespoke_relay_breaker{relay=main}").abs() < f64::EPSILON);
+
+        // The relay refuses everybody at its door; what was due waits.
+        catcher.set_rules(vec!["connect=554 5.3.2 go away".parse().unwrap()]);
+        app.over(relay());
+        app.does("p0", "Order Completed", json!({"order_id": "A-1"})).await;
+        app.plans().await;
+        app.at("2026-03-02T10:01:30Z").await;
+        let samples = worked(&app).await.unwrap();
+        assert!(number(&samples, "bespoke_relay_breaker{relay=main}") > 0.0, "{samples}");
+        app.does("p1", "Order Completed", json!({"order_id": "A-2"})).await;
+        app.plans().await;
+        app.at("2026-03-02T10:03:00Z").await;
+        let page =
+            MetricsPage::new(app.worker().await.metrics(), app.database.store.clone(), app.clock.clone());
+        let address = page.listen("127.0.0.1:0").await.unwrap();
+        let text = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+        let samples = read(&text).await.unwrap();
+        assert!(number(&samples, "bespoke_queue_due{kind=transactional}") >= 1.0, "{samples}");
+        assert!(
+            number(&samples, "bespoke_queue_oldest_due_seconds{kind=transactional}") >= 90.0,
+            "{samples}"
+        );
     }
 }
 

@@ -217,7 +217,7 @@ async fn who_was_erased_is_not_taken_in_again_and_stays_suppressed_until_readmit
             assert_eq!(store.person(&given::id(id)).await.unwrap(), BTreeMap::new());
         }
         let send = serving.post("/v1/send", &json!({"campaign": "code", "address": "BO@example.test"})).await;
-        assert_eq!(send.status, 422, "{send:?}");
+        assert_eq!(send.status, 409, "{send:?}");
         let key = "bo@example.test".to_owned();
         let suppressed = store.suppressions_of(std::slice::from_ref(&key)).await.unwrap();
         assert_eq!(
@@ -242,7 +242,7 @@ async fn no_way_leads_back_for_who_was_erased() {
         store.erase(&bo, app.now()).await.unwrap().unwrap();
 
         let anew = json!({"campaign": "code", "profile": "bo", "address": "new@example.test"});
-        assert_eq!(serving.post("/v1/send", &anew).await.status, 422);
+        assert_eq!(serving.post("/v1/send", &anew).await.status, 409);
         let decide = json!({"campaign": "code", "profile": "bo"});
         assert!(serving.post("/v1/decide", &decide).await.status < 500);
         let seen = json!({"anonymousId": "guest", "event": "Product Viewed", "messageId": "m", "properties": {"product_id": "p"}});

@@ -32,10 +32,10 @@ use crate::support::stores;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A call as the receiver got it: header lines, and the body.
-type Call = (Vec<(String, String)>, String);
+pub(crate) type Call = (Vec<(String, String)>, String);
 
 /// A receiver: answers with the status it was last told, and keeps what it was called with.
-struct Receiver {
+pub(crate) struct Receiver {
     url: String,
     status: Arc<Mutex<&'static str>>,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -44,7 +44,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let (status, calls) = (Arc::new(Mutex::new("200 OK")), Arc::new(Mutex::new(Vec::new())));
@@ -90,7 +90,7 @@ impl Receiver {
         *self.status.lock().unwrap() = status;
     }
 
-    fn take(&self) -> Vec<Call> {
+    pub(crate) fn take(&self) -> Vec<Call> {
         std::mem::take(&mut self.calls.lock().unwrap())
     }
 
@@ -100,14 +100,14 @@ impl Receiver {
     }
 }
 
-fn configure(app: &mut TestApp, receiver: &Receiver, events: &[&str]) {
+pub(crate) fn configure(app: &mut TestApp, receiver: &Receiver, events: &[&str]) {
     let section = json!({"url": receiver.url, "secret": SECRET, "events": events});
     app.config.webhook = vec![serde_json::from_value(section).unwrap()];
     app.config.webhooks.allow_private = true;
     app.database.store.keep_outcomes();
 }
 
-async fn messenger(app: &TestApp) -> Messenger {
+pub(crate) async fn messenger(app: &TestApp) -> Messenger {
     let messenger = Messenger::new(&app.config).unwrap().unwrap();
     messenger.begin(&app.database.store).await.unwrap();
     messenger

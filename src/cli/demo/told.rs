@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cli::say::say;
 use crate::decision::Decision;
 use crate::decision::VariantId;
 use crate::send::SendId;
@@ -30,16 +31,16 @@ pub(super) async fn who_got_what(store: &Store, sends: &[StoredSend]) -> anyhow:
             *by_stage.entry(stage).or_default().entry(family).or_default() += 1;
         }
     }
-    println!("\nWhat became of them");
+    say!("\nWhat became of them");
     for (campaign, states) in &by_campaign {
         let counts: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
-        println!("  {campaign:<20} {}", counts.join(", "));
+        say!("  {campaign:<20} {}", counts.join(", "));
     }
-    println!("\nWhy some got nothing");
+    say!("\nWhy some got nothing");
     for ((state, reason), count) in &by_reason {
-        println!("  {count:>6} {state}: {reason}");
+        say!("  {count:>6} {state}: {reason}");
     }
-    println!("\nWho got what: one mail, many angles");
+    say!("\nWho got what: one mail, many angles");
     for stage in Stage::ALL {
         let families = by_stage.get(stage.as_str());
         let total: usize = families.into_iter().flat_map(BTreeMap::values).sum();
@@ -50,7 +51,7 @@ pub(super) async fn who_got_what(store: &Store, sends: &[StoredSend]) -> anyhow:
             .take(3)
             .map(|(family, count)| format!("{} ({count})", family.rsplit('/').next().unwrap_or_default()))
             .collect();
-        println!(
+        say!(
             "  {:<9} {total:>5} mails, {:>3} files; most often {}",
             stage.as_str(),
             ranked.len(),
@@ -62,7 +63,7 @@ pub(super) async fn who_got_what(store: &Store, sends: &[StoredSend]) -> anyhow:
 
 /// Three people at different stages, with the reason for their mail.
 async fn tell_three(store: &Store, sends: &[StoredSend]) -> anyhow::Result<()> {
-    println!("\nThree of them");
+    say!("\nThree of them");
     for stage in [Stage::Educate, Stage::Compare, Stage::Purchase] {
         let marker = format!("/{stage}/");
         let found = sends.iter().find(|stored| {
@@ -72,7 +73,7 @@ async fn tell_three(store: &Store, sends: &[StoredSend]) -> anyhow::Result<()> {
         let Some(stored) = found else { continue };
         let ids: [SendId; 1] = [stored.send.id.clone()];
         let Some(decision) = store.decisions(&ids).await?.remove(&ids[0]) else { continue };
-        println!("  {}", story(stored, &decision));
+        say!("  {}", story(stored, &decision));
     }
     Ok(())
 }

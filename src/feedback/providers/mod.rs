@@ -55,7 +55,7 @@ fn check_stamp(seconds: &str, now: Timestamp) -> Result<(), CallError> {
 }
 
 fn check_time(at: Option<Timestamp>, now: Timestamp) -> Result<(), CallError> {
-    let age = now.duration_since(at.ok_or_else(|| unreadable("the call's time cannot be read"))?);
+    let age = now.duration_since(at.ok_or_else(|| unproven("the call's time cannot be read"))?);
     if age > STAMP_AGE_MAX || age < -CLOCK_SKEW_MAX {
         return Err(unproven("the call is too old, or from the future"));
     }

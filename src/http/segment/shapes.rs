@@ -9,7 +9,7 @@ use serde_json::json;
 /// Text without control characters.
 const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// The same, with something in it.
-const SAID: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+pub(in crate::http) const SAID: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// Characters of an id.
 const ID_MAX: usize = 255;
 /// Characters of an anonymous id; a prefix is kept with it.
@@ -94,8 +94,10 @@ fn maybe(characters_max: usize, description: &str) -> Value {
     json!({"type": types, "pattern": PLAIN, "maxLength": characters_max, "description": description})
 }
 
+/// Not before 1900, wherever the clock stood.
 fn time(description: &str) -> Value {
-    json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}], "description": description})
+    let time = json!({"type": "string", "format": "date-time", "pattern": "^(19(0[1-9]|[1-9][0-9])|[2-9][0-9]{3})-"});
+    json!({"anyOf": [time, {"type": "null"}], "description": description})
 }
 
 /// An object of anything.

@@ -45,7 +45,7 @@ pub(in crate::http) struct Ask {
     pub(super) profile: Option<String>,
     /// To whom, by where they read mail: the one profile that has the address, else a new one.
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(format = "email", max_length = 254)]
     pub(super) address: Option<String>,
     /// What templates see as `data`; at most 65,536 bytes, nested at most 32 levels deep.
     #[serde(default)]

@@ -66,6 +66,8 @@ fn a_wrong_clock_is_corrected_by_when_it_says_that_it_sent() {
         // Later than it was sent: not later than now.
         ("2026-03-02T12:00:00Z", "2026-03-02T11:00:00Z", "2026-03-02T09:00:00Z"),
         ("9999-12-30T00:00:00Z", "0001-01-01T00:00:00Z", "2026-03-02T09:00:00Z"),
+        // A clock that was set in between corrects nothing.
+        ("1950-03-02T08:59:00Z", "9999-03-02T09:00:00Z", "1950-03-02T08:59:00Z"),
     ] {
         let value =
             json!({"type": "track", "userId": "a", "event": "E", "timestamp": original, "sentAt": sent});

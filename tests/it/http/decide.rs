@@ -218,8 +218,8 @@ async fn what_cannot_be_decided_is_said_with_the_field() {
         (json!({"campaign": "page"}), 422, "profile: "),
         (json!({"campaign": "page", "profile": "\u{0}"}), 422, "profile: "),
         (json!({"campaign": "page", "anonymous_id": "\u{7}x\u{7}y"}), 422, "anonymous_id: "),
-        (json!({"campaign": "news", "profile": "ana", "slots": ["hero"]}), 422, "slots: "),
-        (json!({"profile": "ana", "slots": ["nothing"]}), 422, "slots: "),
+        (json!({"campaign": "news", "profile": "ana", "slots": ["hero"]}), 404, "slots: "),
+        (json!({"profile": "ana", "slots": ["nothing"]}), 404, "slots: "),
         (json!({"campaign": "page", "profile": "ana", "slots": vec!["hero"; 21]}), 422, "slots: "),
         (json!({"campaign": "page", "profile": 1}), 422, "profile: "),
     ] {

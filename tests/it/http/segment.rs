@@ -50,7 +50,8 @@ async fn what_somebody_does_before_signing_in_is_theirs_afterwards() {
         seen.sort_by_key(Value::to_string);
         assert_eq!(seen, ["p1", "p2"], "{}", app.database.name());
         assert_eq!(names_of(&app, "anon:x").await, Vec::<String>::new());
-        assert_eq!(app.database.store.profile(&id("anon:x")).await.unwrap(), None);
+        let visitor = app.database.store.profile(&id("anon:x")).await.unwrap();
+        assert_eq!(visitor.map(|profile| profile.id), Some(id("ana")));
         assert_eq!(app.database.store.resolve(&id("anon:x")).await.unwrap(), id("ana"));
         let ana = app.database.store.profile(&id("ana")).await.unwrap().unwrap();
         assert_eq!(

@@ -161,7 +161,7 @@ async fn what_cannot_be_done_is_refused_with_the_field_and_schedules_nothing() {
         (json!({"profile": "ana"}), 422, "missing field `campaign`"),
         (json!({"campaign": "code"}), 422, "profile: "),
         (json!({"campaign": "code", "profile": "nobody"}), 404, "profile: "),
-        (json!({"campaign": "code", "profile": "mute"}), 422, "profile: "),
+        (json!({"campaign": "code", "profile": "mute"}), 409, "profile: "),
         (json!({"campaign": "code", "profile": "a\u{0}"}), 422, "profile: "),
         (json!({"campaign": "code", "address": "not an address"}), 422, "address: "),
         (json!({"campaign": "code", "profile": "ana", "data": "x"}), 422, "data: "),

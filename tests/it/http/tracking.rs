@@ -238,6 +238,24 @@ async fn who_does_not_want_to_be_counted_is_not() {
 }
 
 #[tokio::test]
+async fn a_campaign_that_does_not_count_leaves_its_links_as_they_were_written() {
+    let off =
+        "kind = \"lifecycle\"\ntracking = \"off\"\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n";
+    let files: Vec<_> = LINKED
+        .iter()
+        .copied()
+        .map(|(path, text)| (path, if path == "news/campaign.toml" { off } else { text }))
+        .collect();
+    for app in TestApp::on_each_database(&files).await {
+        app.given_profile("ana").await;
+        let links = mail_to(&app, "ana").await;
+        assert_eq!((links.clicks.len(), &links.trap, &links.pixel), (0, &None, &None), "{}", links.html);
+        assert!(links.html.contains("href=\"https://shop.test/new?for=ana\""), "{}", links.html);
+        assert!(!links.unsubscribe.is_empty() && !links.preferences.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_hits_ends_in_nothing_and_people_are_still_led_on() {
     let app = TestApp::on_sqlite(LINKED).await;
     app.given_profile("ana").await;

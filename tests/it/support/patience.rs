@@ -52,6 +52,18 @@ impl Holder {
         .await
     }
 
+    /// Waits until so many wait for one of these.
+    pub(crate) async fn waited_for_by(&mut self, pids: &[i32], count: i64) {
+        let sql =
+            "select count(distinct pid) from pg_locks where not granted and pg_blocking_pids(pid) && $1";
+        let connection = &mut self.connection;
+        until("several wait for a lock", async || {
+            let row = sqlx::query(sql).bind(pids).fetch_one(&mut *connection).await.unwrap();
+            (row.get::<i64, _>(0) >= count).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn lets_go(mut self) {
         sqlx::raw_sql("commit").execute(&mut self.connection).await.unwrap();
         self.connection.close().await.unwrap();
