@@ -94,9 +94,9 @@ async fn no_event_that_was_answered_with_200_is_lost_though_the_database_is_kill
         goes_on().await;
         server = tokio::task::spawn_blocking(move || {
             if time % 2 == 0 {
-                server.kill()
+                server.kill();
             } else {
-                server.restart()
+                server.restart();
             }
             server
         })

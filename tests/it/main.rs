@@ -43,6 +43,7 @@ mod policy;
 mod preview;
 mod privacy;
 mod process;
+mod readme;
 mod redraws;
 mod render;
 mod replay;

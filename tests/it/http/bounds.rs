@@ -80,8 +80,8 @@ async fn a_batch_has_500_kilobytes_at_most_however_well_it_is_packed() {
     let app = TestApp::on_sqlite(&[]).await;
     let serving = app.serves().await;
     let batch = |bytes: usize| {
-        let start = format!("{{\"batch\": [{}], \"context\": {{\"note\": \"", message(1_000, "one"));
-        let end = "\"}}";
+        let start = format!("{{\"batch\": [{}], \"more\": \"", message(1_000, "one"));
+        let end = "\"}";
         format!("{start}{}{end}", "x".repeat(bytes - start.len() - end.len()))
     };
     for compressed in [false, true] {
