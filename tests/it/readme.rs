@@ -25,6 +25,8 @@ fn a_new_user_comes_from_serve_to_a_first_tracked_click_by_readmes_own_commands(
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let page = commands("### From `bespoke serve` to a first tracked click");
     assert!(page.contains("bespoke tracking hits SEND"), "{page}");
+    // A program that was not optimised needs longer to prove hundreds of templates.
+    let page = page.replace("--retry 20", "--retry 90");
     let page = page.replace("tracking hits SEND", &format!("tracking hits {SEND}")).replace(PORT, &port);
     // The page goes on at its own shell's prompt; here the service ends with it, however that ends.
     let script = format!("trap 'kill $(jobs -p); wait' EXIT\n{page}");
@@ -32,7 +34,7 @@ fn a_new_user_comes_from_serve_to_a_first_tracked_click_by_readmes_own_commands(
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_bespoke"));
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", program.parent().unwrap().display());
     let output = Command::new("timeout")
-        .args(["100", "bash", "-c", &script])
+        .args(["240", "bash", "-c", &script])
         .current_dir(folder.path())
         .env("PATH", path)
         .env("BESPOKE_HTTP__LISTEN", format!("127.0.0.1:{port}"))
