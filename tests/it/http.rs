@@ -7,6 +7,7 @@ mod decide;
 mod hard;
 mod joining;
 mod mailed;
+mod popup;
 mod public_keys;
 mod schema;
 mod segment;

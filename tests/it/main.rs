@@ -49,6 +49,7 @@ mod render;
 mod replay;
 mod reports;
 mod reports_trials;
+mod retention;
 mod smtp;
 mod stopping;
 mod store_consents;

@@ -29,7 +29,7 @@ fn a_new_user_comes_from_serve_to_a_first_tracked_click_by_readmes_own_commands(
     let page = page.replace("--retry 20", "--retry 90");
     let page = page.replace("tracking hits SEND", &format!("tracking hits {SEND}")).replace(PORT, &port);
     // The page goes on at its own shell's prompt; here the service ends with it, however that ends.
-    let script = format!("trap 'kill $(jobs -p); wait' EXIT\n{page}");
+    let script = format!("trap 'kill $(jobs -p); wait' EXIT\n{page}\nbespoke tracking reclassify");
     let folder = tempfile::tempdir().unwrap();
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_bespoke"));
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", program.parent().unwrap().display());
@@ -48,4 +48,8 @@ fn a_new_user_comes_from_serve_to_a_first_tracked_click_by_readmes_own_commands(
     let class = |line: &str| line.split_whitespace().nth(4).unwrap_or_default().to_owned();
     let classes: Vec<String> = said.lines().filter(|line| line.contains("  click  ")).map(class).collect();
     assert_eq!(classes, ["human", "scanner"], "{said}");
+    assert!(
+        said.ends_with("looked at the hits of 1 mails; 0 hits are taken for something else now\n"),
+        "{said}"
+    );
 }

@@ -141,6 +141,9 @@ async fn an_order_is_owed_to_a_mail_within_the_days_that_its_campaign_states() {
                 let kpi = json_of(&app.database.store, &app.config, &scope, "kpi").await;
                 let owed = &kpi["headline"]["revenue_owed_to_mail"];
                 assert_eq!(owed, &json!(expected), "{purchase_days} days on {}", app.database.name());
+                let rule =
+                    "owed to the mail that its buyer last clicked before it, else to the last lifecycle mail";
+                assert!(kpi.to_string().contains(rule), "the rule is named: {kpi}");
             }
         }
     }

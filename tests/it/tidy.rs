@@ -163,6 +163,18 @@ fn tests_never_sleep() {
 }
 
 #[test]
+fn nothing_panics_where_nobody_reads_what_is_printed() {
+    let mut faults = Vec::new();
+    for (path, text) in files("src", &["rs"]) {
+        let prints = |line: &str| line.contains("println!") || line.contains("print!(");
+        for (number, _) in code_lines(&text).filter(|(_, line)| prints(&line.replace("eprintln!", ""))) {
+            faults.push(format!("{path}:{number}: prints; `say!` ends quietly where nobody reads"));
+        }
+    }
+    report(&faults);
+}
+
+#[test]
 fn every_migration_is_one_that_runs() {
     let list = std::fs::read_to_string(root().join("src/store/migrate.rs")).unwrap();
     let left_out =

@@ -18,6 +18,8 @@ use crate::support::program::Server;
 const CONFIG: &str = r#"
 [dictionaries]
 campaigns = { values = ["receipt", "news", "confirm"] }
+requested = { values = ["receipt", "confirm"] }
+times = { values = ["2026-01-01T00:00:00Z"] }
 people = { values = ["ana", "bo"] }
 files = { values = ["invoice.pdf"] }
 types = { values = ["application/pdf"] }
@@ -40,6 +42,9 @@ views = { values = ["VIEW"] }
 
 [[operations]]
 include-path = "/v1/send"
+[operations.parameters]
+"body.campaign" = { dictionary = "requested", probability = 0.7 }
+"body.send_at" = { dictionary = "times", probability = 0.9 }
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx", "422"]
 
