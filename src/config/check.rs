@@ -7,10 +7,14 @@ use tracing::level_filters::LevelFilter;
 
 use super::load::Source;
 use crate::config::Config;
+use crate::config::DatabaseLinks;
 use crate::deliver::dkim::DkimKey;
 use crate::deliver::smtp::Relay;
 use crate::fault::Fault;
 use crate::webhook::Endpoint;
+
+/// Longest time of a cap, in days: ten years.
+const CAP_DAYS_MAX: u32 = 3_650;
 
 /// Every such value. One that stands in the file shows its line.
 pub(super) fn faults(config: &Config, source: Option<&Source>) -> Vec<Fault> {
@@ -95,6 +99,10 @@ impl Check<'_> {
             let help = "write at least one number, such as [1, 5, 15, 60]";
             self.fault("retry_minutes", "[]", "worker.retry_minutes is empty", help);
         }
+        if config.cap.days > CAP_DAYS_MAX {
+            let message = format!("cap.days is above {CAP_DAYS_MAX}");
+            self.fault("days", &config.cap.days.to_string(), &message, "write a smaller number, such as 7");
+        }
         let hours = config.retention.idempotency_keys_hours;
         if hours < 24 {
             self.fault(
@@ -131,6 +139,14 @@ impl Check<'_> {
     /// Keys that stand in the configuration itself. Those in files are read by whoever signs with them, and by
     /// `bespoke check`: not every machine that reads the configuration has them.
     fn keys(&mut self, config: &Config) {
+        if config.public.database_links == DatabaseLinks::Refused && config.public.secret.is_none() {
+            self.fault(
+                "database_links",
+                "refused",
+                "public.database_links is refused, and no other secret than the database's own is stated",
+                "state public.secret; make one with `openssl rand -hex 32`",
+            );
+        }
         if let Some(secret) = &config.public.secret
             && secret.expose_secret().len() < 32
         {

@@ -20,6 +20,7 @@ use crate::config::environment::Setting;
 use crate::config::environment::set_path;
 use crate::config::veil::Veil;
 use crate::config::veil::clean_of;
+use crate::config::veil::without_quotes;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::fault::render_all;
@@ -57,7 +58,7 @@ impl Config {
         let config = match Self::deserialize(Value::Table(table)) {
             Ok(config) => Some(config),
             Err(error) if faults.is_empty() => {
-                faults.push(Fault::general(error.message().to_owned()));
+                faults.push(Fault::general(without_quotes(error.message())));
                 None
             }
             Err(_) => None,
@@ -117,11 +118,14 @@ impl Source {
         Ok(Self { text, veil, shown })
     }
 
+    /// What the parser says of a place.
     fn fault(&self, span: Range<usize>, message: &str) -> Fault {
-        Fault::at(&self.shown, span, self.veil.clean(message))
+        let message = self.veil.clean(&span, message);
+        Fault::at(&self.shown, span, message)
     }
 
-    /// A fault of `key = value`, where it stands in the file: the first is shown.
+    /// A fault of `key = value`, where it stands in the file: the first is shown. The message is ours, and quotes nothing
+    /// that is hidden.
     pub(super) fn fault_of(&self, key: &str, value: &str, message: &str) -> Option<Fault> {
         let mut offset = 0;
         for line in self.text.split_inclusive('\n') {
@@ -130,7 +134,7 @@ impl Source {
                 && right.contains(value)
             {
                 let start = offset + left.len() + 1 + right.len() - right.trim_start().len();
-                return Some(self.fault(start..start + right.trim().len(), message));
+                return Some(Fault::at(&self.shown, start..start + right.trim().len(), message));
             }
             offset += line.len();
         }

@@ -235,6 +235,8 @@ pub struct Public {
     pub secret: Option<SecretString>,
     /// Earlier keys that are still believed.
     pub previous_secrets: Vec<SecretString>,
+    /// Whether links that the database's own secret signed, before `secret` was stated, are still believed.
+    pub database_links: DatabaseLinks,
     /// Clicks and opens are tracked at all.
     pub tracking: crate::campaign::Tracking,
 }
@@ -245,9 +247,20 @@ impl Default for Public {
             url: None,
             secret: None,
             previous_secrets: Vec::new(),
+            database_links: DatabaseLinks::Believed,
             tracking: crate::campaign::Tracking::On,
         }
     }
+}
+
+/// What becomes of links that the database's own secret signed, once another is stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseLinks {
+    /// They work on: mails that went out must not die of a secret that is stated later.
+    Believed,
+    /// They are dead: somebody has a copy of the database, and could forge them.
+    Refused,
 }
 
 /// `[soft_bounces]`

@@ -54,7 +54,8 @@ impl Endpoint {
         let url = Url::parse(&section.url)
             .ok()
             .filter(|url| matches!(url.scheme(), "https" | "http") && url.has_host());
-        let url = url.ok_or_else(|| format!("webhook.url {:?} is no web address", section.url))?;
+        // Whose scheme was forgotten may hold a password.
+        let url = url.ok_or("webhook.url is no web address; write https://host/path")?;
         let secret = section.secret.expose_secret();
         let secret = secret.strip_prefix(SECRET_PREFIX).and_then(|text| STANDARD.decode(text).ok());
         let secret = secret.filter(|secret| SECRET_BYTES.contains(&secret.len())).ok_or_else(|| {
@@ -111,6 +112,7 @@ mod tests {
         for (url, secret, event, expected) in [
             ("ftp://a.test", good, "sent", "is no web address"),
             ("x", good, "sent", "is no web address"),
+            ("shop:MfKQ@a.test/x", good, "sent", "is no web address"),
             ("https://a.test", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "sent", "whsec_"),
             ("https://a.test", "whsec_c2hvcnQ=", "sent", "24 to 64"),
             ("https://a.test", good, "email.sent", "there is no event"),

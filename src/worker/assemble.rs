@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use crate::catalog::Catalog;
 use crate::catalog::CatalogSettings;
 use crate::config::Config;
+use crate::config::DatabaseLinks;
 use crate::config::TransportKind;
 use crate::deliver::directory::Directory;
 use crate::deliver::smtp::Pool;
@@ -71,14 +72,17 @@ pub fn catalog(config: &Config) -> Result<Catalog, AssembleError> {
 }
 
 /// The keys that sign links: the configured one, else the one that the database keeps. What the database's own signed
-/// before one was configured is believed on: links of mails that went out must not die of it.
+/// before one was configured is believed on, unless the configuration refuses it: links of mails that went out must not
+/// die of it.
 pub async fn keyring(config: &Config, store: &Store) -> Result<Keyring, AssembleError> {
     let stated = config.public.secret.as_ref().map(|secret| secret.expose_secret().to_owned());
-    let (secret, own) = if let Some(secret) = stated {
-        (secret, store.kept_secret(LINK_SECRET).await?)
-    } else {
-        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-        (store.secret(LINK_SECRET, &fresh).await?, None)
+    let (secret, own) = match (stated, config.public.database_links) {
+        (Some(secret), DatabaseLinks::Believed) => (secret, store.kept_secret(LINK_SECRET).await?),
+        (Some(secret), DatabaseLinks::Refused) => (secret, None),
+        (None, _) => {
+            let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+            (store.secret(LINK_SECRET, &fresh).await?, None)
+        }
     };
     let previous = config.public.previous_secrets.iter().map(|secret| secret.expose_secret().as_bytes());
     Ok(Keyring::new(secret.as_bytes(), previous.chain(own.as_deref().map(str::as_bytes))))

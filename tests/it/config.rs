@@ -128,7 +128,7 @@ hunter2
     for expected in [
         "database.url is neither SQLite nor PostgreSQL",
         "unknown field `wieght`",
-        "invalid type: string \"…\", expected a sequence",
+        "invalid type: string …, expected a sequence",
         "public.secret is shorter than 32 characters",
         "a password would go out in clear",
         "the DKIM key s._domainkey.shop.example cannot be used: no private key in PEM form is there",
@@ -140,9 +140,59 @@ hunter2
         let errors = load(file, &[("BESPOKE_PUBLIC__SECRET", "12345678hunter2")]).unwrap_err();
         assert!(!errors.contains("hunter2") && !errors.contains("12345678"), "{errors}");
     }
+    for file in [
+        "[[relay]]\nurl = \"user:hunter2@host\"\n",
+        "[[relay]]\nurl = \"smtp+starttls://user:it's-hunter2@host:99999\"\n",
+        "[[relay]]\nurl = \"smtp+starttls://user:hun hunter2@host:99999\"\n",
+        "[[relay]]\nurl = \"smtp://user:x\"hunter2@host\"\n",
+        "[[relay]]\nulr = \"user:hunter2@host\"\n",
+        "[database]\nurl = \"u:hunter2@h/x\"\n",
+        "[database]\nurl = \"postgress://u:hun'hunter2@db/x\"\n",
+        "[database]\nurl: \"postgres://u:hunter2@db/x\"\n",
+        "[public]\nprevious_secrets = [\"a]hunter2hunter2\", 5]\n",
+        "[public]\nprevious_secrets = [\"a\", 12345678]\n",
+        "[[webhook]]\nurl = \"user:hunter2@host\"\nsecret = \"hunter2\"\n",
+    ] {
+        let errors = load(file, &[]).unwrap_err();
+        assert!(!errors.contains("hunter2") && !errors.contains("12345678"), "{errors}");
+    }
+    for (name, value) in [
+        ("BESPOKE_PUBLIC__PREVIOUS_SECRETS", "[\"a\", 12345678]"),
+        ("BESPOKE_DKIM", "[{domain = \"d\", selector = \"s\", key = 12345678}]"),
+        ("BESPOKE_SMTP_URL", "user:hunter2@host"),
+        ("BESPOKE_DATABASE_URL", "user:hunter2@host"),
+    ] {
+        let errors = load("", &[(name, value)]).unwrap_err();
+        assert!(!errors.contains("hunter2") && !errors.contains("12345678"), "{errors}");
+    }
     let errors = load("", &[("BESPOKE_SMTP_URL", "smtp://u:hunter2@h:99999")]).unwrap_err();
     assert!(errors.contains("invalid port number") && errors.contains("BESPOKE_SMTP_URL"), "{errors}");
     assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn a_short_secret_does_not_show_in_the_gaps_of_what_is_said() {
+    for secret in ["a", "short"] {
+        let errors = load(&format!("[public]\nsecret = \"{secret}\"\n"), &[]).unwrap_err();
+        assert!(errors.contains("public.secret is shorter than 32 characters"), "{errors}");
+        assert!(errors.contains(&format!("secret = \"{}\"", "*".repeat(secret.len()))), "{errors}");
+    }
+}
+
+#[test]
+fn the_databases_own_links_are_refused_only_where_another_secret_is_stated() {
+    let refused = "[public]\ndatabase_links = \"refused\"\n";
+    let errors = load(refused, &[]).unwrap_err();
+    assert!(errors.contains("no other secret than the database's own is stated"), "{errors}");
+    load(refused, &[("BESPOKE_SECRET", &"k".repeat(40))]).unwrap();
+    load("", &[("BESPOKE_SECRET", &"k".repeat(40)), ("BESPOKE_PUBLIC__DATABASE_LINKS", "refused")]).unwrap();
+}
+
+#[test]
+fn a_cap_that_no_calendar_holds_is_a_fault() {
+    let errors = load("[cap]\ndays = 4294967295\n", &[]).unwrap_err();
+    assert!(errors.contains("cap.days is above 3650") && errors.contains("bespoke.toml:2:8"), "{errors}");
+    load("[cap]\ndays = 3650\n", &[]).unwrap();
 }
 
 #[test]

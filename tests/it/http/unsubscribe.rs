@@ -1,5 +1,6 @@
 //! Unsubscribe, preferences and the mail as a page, as hosts, scanners and people use them.
 
+use bespoke::config::DatabaseLinks;
 use bespoke::deliver::catcher::Catcher;
 use bespoke::deliver::smtp::Pool;
 use bespoke::deliver::smtp::PoolSettings;
@@ -238,10 +239,17 @@ async fn links_of_mails_that_went_out_outlive_the_secret_that_signed_them() {
         app.runs_until_idle().await;
         let stated = newest(&app, "ana").unsubscribe;
         assert_eq!(app.mails().len(), 2);
-        // Which of both links works: with a secret where there was none, with another one, and without the first.
-        for (secret, previous, expected) in
-            [(first, vec![], [200, 200]), (second, vec![first], [200, 200]), (second, vec![], [200, 404])]
-        {
+        // Which of both links works: with a secret where there was none, with another one, without the first, and
+        // where the database's own is not believed any more.
+        let (believed, refused) = (DatabaseLinks::Believed, DatabaseLinks::Refused);
+        for (secret, previous, own_links, expected) in [
+            (first, vec![], believed, [200, 200]),
+            (second, vec![first], believed, [200, 200]),
+            (second, vec![], believed, [200, 404]),
+            (first, vec![], refused, [404, 200]),
+            (second, vec![first], refused, [404, 200]),
+        ] {
+            app.config.public.database_links = own_links;
             app.config.public.secret = Some(secret.into());
             app.config.public.previous_secrets = previous.into_iter().map(Into::into).collect();
             let serving = app.serves().await;
