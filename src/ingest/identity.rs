@@ -14,7 +14,9 @@ const GENERATION_ROWS: usize = 900_000;
 
 /// The id of an event by what it says, and by how many events that say the same stood before it: 32 hex digits.
 ///
-/// The same file read again gives the same ids, so that nothing is added; two identical lines give two.
+/// The same file read again gives the same ids, so that nothing is added; two identical lines give two. Properties count
+/// as JSON, by their names in alphabetical order at every depth, in whatever order the source has them. An id never
+/// changes: who imports a file again after an update must not get its orders twice.
 pub fn event_id(event: &Event, occurrence: u32) -> String {
     numbered(&content(event), occurrence)
 }
@@ -60,5 +62,34 @@ impl Occurrences {
         let before = self.new.get(&key).or_else(|| self.old.get(&key)).copied().unwrap_or(0);
         self.new.insert(key, before.saturating_add(1));
         before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::profile::ProfileId;
+
+    #[test]
+    fn the_id_of_an_event_is_what_it_always_was_in_whatever_order_its_properties_stand() {
+        let texts = [
+            r#"{"quantity": 2, "price": 9.95, "big": 1e21, "Ünder": "é\n", "a": {"z": [true, null], "b": -0.1}}"#,
+            r#"{"a": {"b": -0.1, "z": [true, null]}, "big": 1e21, "price": 9.95, "quantity": 2, "Ünder": "é\n"}"#,
+        ];
+        for text in texts {
+            let event = Event {
+                id: String::new(),
+                profile: ProfileId::parse("ana").unwrap(),
+                name: "Order Completed".to_owned(),
+                at: "2026-03-02T09:00:00.250Z".parse().unwrap(),
+                properties: serde_json::from_str(text).unwrap(),
+            };
+            assert_eq!(
+                json!([event_id(&event, 0), event_id(&event, 1)]),
+                json!(["c499da03f83b8d10728e28084e44554d", "b717615c415cee9969dadf9fddada21b"])
+            );
+        }
     }
 }

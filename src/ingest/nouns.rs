@@ -110,7 +110,7 @@ fn profile(mut fields: Fields, now: Timestamp) -> Result<Profile, String> {
     let locale = fields.take_text("locale")?.map(|text| locale(&text)).transpose()?;
     let time_zone = fields.take_text("time_zone")?.map(|text| time_zone(&text)).transpose()?;
     let consent = fields.take("consent").map_or(Ok(Consent::Unknown), |value| consent(&value))?;
-    let created_at = time(&mut fields, "created_at")?.unwrap_or(now);
+    let created_at = plausible_time(&mut fields, "created_at")?.unwrap_or(now);
     within("the traits have", json_bytes(&fields.extras), TRAITS_BYTES_MAX)?;
     Ok(Profile {
         id,
@@ -128,7 +128,10 @@ fn event(mut fields: Fields) -> Result<Record, String> {
     let profile = required(&mut fields, "profile")?;
     let profile = ProfileId::parse(&profile).map_err(|error| format!("profile: {error}"))?;
     let name = name(required(&mut fields, "name")?, "name")?;
-    let at = time(&mut fields, "at")?.ok_or_else(|| missing("at"))?;
+    let (at, said) = time(&mut fields, "at")?.ok_or_else(|| missing("at"))?;
+    if !is_plausible(at) {
+        return Err(format!("at: {} is outside the years 1900 to 2199", shown(&said)));
+    }
     let id = fields.take_text("id")?.map(|id| self::name(id, "id")).transpose()?;
     let mut properties = fields.extras;
     properties.retain(|_, value| !value.is_null());
@@ -152,7 +155,7 @@ fn product(mut fields: Fields, shop: &Shop) -> Result<Product, String> {
     };
     let price_minor = price(&mut fields, "price", "price_minor", &currency)?.unwrap_or(0);
     let list_price_minor = price(&mut fields, "list_price", "list_price_minor", &currency)?;
-    let published_at = time(&mut fields, "published_at")?;
+    let published_at = plausible_time(&mut fields, "published_at")?;
     let availability =
         fields.take("availability").map_or(Ok(Availability::InStock), |value| availability(&value))?;
     let repeat = fields.take("repeat").map_or(Ok(Repeat::Once), |value| repeat(&value))?;
@@ -225,14 +228,17 @@ fn json_bytes(map: &Map<String, Value>) -> usize {
     serde_json::to_string(map).map_or(usize::MAX, |text| text.len())
 }
 
-/// A time in one of the usual forms; a mapping has already brought others to RFC 3339.
-fn time(fields: &mut Fields, field: &str) -> Result<Option<Timestamp>, String> {
+/// A time in one of the usual forms, and how it was said; a mapping has already brought others to RFC 3339.
+fn time(fields: &mut Fields, field: &str) -> Result<Option<(Timestamp, Value)>, String> {
     let Some(value) = fields.take(field) else { return Ok(None) };
     let time = TimeReader::default().read(&value).map_err(|error| format!("{field}: {error}"))?;
-    if is_plausible(time) {
-        return Ok(Some(time));
-    }
-    Err(format!("{field}: {} is outside the years 1900 to 2199", super::values::shown(&value)))
+    Ok(Some((time, value)))
+}
+
+/// A time that a noun can do without. The first day of a program's calendar stands for none.
+fn plausible_time(fields: &mut Fields, field: &str) -> Result<Option<Timestamp>, String> {
+    let time = time(fields, field)?.map(|(time, _)| time);
+    Ok(time.filter(|time| is_plausible(*time)))
 }
 
 /// A BCP 47 tag; `en_GB` is taken for `en-GB`.

@@ -80,6 +80,28 @@ fn profiles_are_read_by_obvious_names() {
 }
 
 #[test]
+fn a_date_of_no_importance_that_cannot_be_is_absent() {
+    let created = |row: &str| {
+        let csv = format!("id,email,consent,created_at\n7,ana@example.test,no,{row}\n");
+        told(items(Noun::Profiles, "", csv.as_bytes()).unwrap().remove(0))
+    };
+    let known = created("");
+    assert_eq!(
+        (&known["consent"], &known["created_at"]),
+        (&json!("withdrawn"), &json!("2026-06-01T12:00:00Z"))
+    );
+    for never in ["0001-01-01T00:00:00", "1899-12-30", "9998-12-31T18:00:00Z"] {
+        assert_eq!(created(never), known, "{never}");
+        let csv = format!("id,name,published_at\np,Tea,{never}\n");
+        let product = told(items(Noun::Products, "", csv.as_bytes()).unwrap().remove(0));
+        assert_eq!((&product["name"], &product["published_at"]), (&json!("Tea"), &Value::Null), "{product}");
+    }
+    assert_eq!(created("1900-01-02")["created_at"], json!("1900-01-02T00:00:00Z"));
+    let nonsense = "2: created_at: ";
+    assert!(created("yesterday").as_str().is_some_and(|reason| reason.starts_with(nonsense)));
+}
+
+#[test]
 fn of_several_columns_that_mean_one_field_the_best_counts_and_the_others_stay() {
     let csv = "id,external_id,name\n1,a,x\n";
     let found = items(Noun::Profiles, "", csv.as_bytes()).unwrap().remove(0);
