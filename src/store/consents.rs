@@ -46,7 +46,8 @@ pub const LINK_SOURCES: [&str; 2] = ["confirmation link", "preferences link"];
 pub enum ConsentNeeded {
     /// That it was granted.
     Granted,
-    /// That its newest proof came by a link that was mailed to the address that the mail goes to: double opt-in.
+    /// That it was granted by a link that was mailed to the address that the mail goes to, and not taken back since:
+    /// double opt-in.
     Confirmed,
 }
 
@@ -72,6 +73,12 @@ struct Row {
     address: Option<String>,
 }
 
+/// Whether the proof `c` is a grant by a mailed link behind which nothing but grants stands: a confirmation at its address.
+/// The mark asks the same ([`super::sends`]).
+const CONFIRMS: &str = "c.status = 'granted' and c.address is not null and not exists (
+       select 1 from consents as later
+       where later.profile_id = c.profile_id and later.status <> 'granted' and later.at >= c.at)";
+
 const COLUMNS: &str = "select profile_id, at, status, source, who, wording, address from consents";
 
 impl Store {
@@ -87,26 +94,26 @@ impl Store {
         Ok(added)
     }
 
-    /// Those of these profiles who confirmed their consent, each with the key of the address at which: their newest
-    /// proof is a grant that came by a link we had mailed there.
-    pub async fn confirmed(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, String>, Error> {
-        let mut confirmed = HashMap::new();
+    /// Those of these profiles who confirmed their consent, each with the keys of the addresses at which: they granted it
+    /// by a link we had mailed there, and whatever was said since was a grant too.
+    pub async fn confirmed(&self, profiles: &[ProfileId]) -> Result<HashMap<ProfileId, Vec<String>>, Error> {
+        let mut confirmed: HashMap<ProfileId, Vec<String>> = HashMap::new();
         for chunk in profiles.chunks(ROWS_PER_STATEMENT_MAX) {
             let rows: Vec<(String, String)> = self
                 .pools
                 .all(
-                    "select c.profile_id, c.address from consents as c
-                     where c.profile_id in (select value->>0 from {rows}) and c.status = 'granted'
-                       and c.address is not null and not exists (
-                         select 1 from consents as later where later.profile_id = c.profile_id
-                           and (later.at > c.at or (later.at = c.at and later.status > c.status)))",
+                    format!(
+                        "select distinct c.profile_id, c.address from consents as c
+                         where c.profile_id in (select value->>0 from {{rows}}) and {CONFIRMS}
+                         order by c.profile_id, c.address"
+                    ),
                     args![id_rows(chunk)],
                 )
                 .await?;
             for (profile, address) in rows {
-                let id = ProfileId::parse(&profile);
-                confirmed
-                    .insert(id.map_err(|fault| Error::unreadable("consents", &profile, fault))?, address);
+                let id = ProfileId::parse(&profile)
+                    .map_err(|fault| Error::unreadable("consents", &profile, fault))?;
+                confirmed.entry(id).or_default().push(address);
             }
         }
         Ok(confirmed)
@@ -123,6 +130,15 @@ impl Store {
             .await?;
         rows.into_iter().map(ConsentProof::try_from).collect()
     }
+}
+
+/// Whether somebody confirmed at the address with this key.
+pub(super) async fn is_confirmed(tx: &mut Tx, profile: &ProfileId, address: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "select 1 from consents as c where c.profile_id = $1 and c.address = $2 and {CONFIRMS} limit 1"
+    );
+    let row: Option<(i32,)> = tx.first(sql, args![profile.as_str(), address]).await?;
+    Ok(row.is_some())
 }
 
 /// A profile's newest proof.

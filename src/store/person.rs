@@ -103,12 +103,13 @@ impl Store {
                 erased.deleted.extend((count > 0).then_some((table, count)));
             }
         }
-        // Others with the same address may have been asked about it.
-        tx.run(
+        // Others with the same address may have been asked about it, or have said something there.
+        for sql in [
             "delete from consent_requests where address in (select value->>0 from {rows})",
-            args![keys.clone()],
-        )
-        .await?;
+            "update consents set address = null where address in (select value->>0 from {rows})",
+        ] {
+            tx.run(sql, args![keys.clone()]).await?;
+        }
         let nobody = format!("erased:{}", uuid::Uuid::new_v4().simple());
         erased.sends_kept = rename(&mut tx, &keys, id, &nobody).await?;
         if erased.deleted.is_empty() && erased.sends_kept == 0 {

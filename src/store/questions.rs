@@ -19,7 +19,6 @@ use super::sends;
 use super::tombstones;
 use crate::clock::earlier_by;
 use crate::clock::from_millisecond;
-use crate::profile::Consent;
 use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
 
@@ -201,7 +200,7 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest) -> Result<Option<As
     };
     match asked.iter().find(same) {
         Some(open) if open.confirmed_at.is_none() => return Ok(Some(Asked::Before(open.clone()))),
-        Some(answered) if is_confirmed(tx, request).await? => {
+        Some(answered) if consents::is_confirmed(tx, &request.profile, &request.address).await? => {
             return Ok(Some(Asked::Answered(answered.clone())));
         }
         // Answered, and taken back since: this is a new question.
@@ -230,14 +229,6 @@ async fn asked_before(tx: &mut Tx, request: &ConsentRequest) -> Result<Option<As
         }
     }
     Ok(None)
-}
-
-/// Whether the newest proof of whoever is asked is a grant that was confirmed at the same address.
-async fn is_confirmed(tx: &mut Tx, request: &ConsentRequest) -> Result<bool, Error> {
-    let newest = consents::newest(tx, &request.profile).await?;
-    Ok(newest.is_some_and(|proof| {
-        proof.status == Consent::Granted && proof.address.as_ref() == Some(&request.address)
-    }))
 }
 
 impl TryFrom<RequestRow> for ConsentRequest {

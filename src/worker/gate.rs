@@ -21,6 +21,10 @@ use crate::send::ScheduledSend;
 use crate::send::State;
 use crate::send::Suppression;
 
+/// Why double opt-in stops a mail. Who changed their address may have confirmed at the one before.
+pub(super) const NOT_CONFIRMED: &str =
+    "the campaign asks for double opt-in, and consent was not confirmed at the address that the mail goes to";
+
 /// The rules that hold for everybody, made once from the configuration.
 #[derive(Debug, Clone)]
 pub struct GateRules {
@@ -60,17 +64,17 @@ pub struct Visitor<'a> {
     pub mails: &'a [Mail],
     /// The profile's slice.
     pub slice: Slice,
-    /// Whether the newest consent came by a link that was mailed to the address that the mail goes to.
+    /// Whether consent was confirmed at the address that the mail goes to.
     pub opt_in: OptIn,
 }
 
-/// How a profile's newest consent came.
+/// How a profile's consent came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OptIn {
     /// By word alone; or nobody asked, because no campaign at hand wants to know.
     #[default]
     Single,
-    /// By a link that was mailed.
+    /// By a link that was mailed to where the mail goes, and it was not taken back since.
     Confirmed,
 }
 
@@ -104,16 +108,13 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
         return stop(State::Skipped, "no_consent", detail);
     }
     if campaign.double_opt_in && visitor.opt_in != OptIn::Confirmed {
-        let detail = "the campaign asks for double opt-in, and the consent was not confirmed".to_owned();
-        return stop(State::Skipped, "not_confirmed", detail);
+        return stop(State::Skipped, "not_confirmed", NOT_CONFIRMED.to_owned());
     }
     let recent = lifecycle_mails_within(visitor.mails, rules.cap.days, now);
     if recent >= rules.cap.lifecycle_mails {
-        let mails = if recent == 1 { "mail" } else { "mails" };
-        let detail = format!(
-            "{recent} lifecycle {mails} within {} days; the cap is {}",
-            rules.cap.days, rules.cap.lifecycle_mails
-        );
+        let mails = lifecycle_mails(usize::try_from(recent).unwrap_or(usize::MAX));
+        let detail =
+            format!("{mails} within {} days; the cap is {}", rules.cap.days, rules.cap.lifecycle_mails);
         return stop(State::Skipped, "cap", detail);
     }
     let zone = profile.zone(&rules.default_zone);
@@ -133,6 +134,11 @@ fn suppressed<'a>(
     let key = address.key();
     let stops = |found: &Suppression| found.stops(campaign.kind, campaign.topic(), now);
     suppressions.iter().find(|found| found.address == key && stops(found))
+}
+
+/// `1 lifecycle mail`, `2 lifecycle mails`.
+pub(super) fn lifecycle_mails(count: usize) -> String {
+    format!("{count} lifecycle {}", if count == 1 { "mail" } else { "mails" })
 }
 
 fn lifecycle_mails_within(mails: &[Mail], days: u32, now: Timestamp) -> u32 {

@@ -74,7 +74,10 @@ pub async fn load(store: &Store, catalog: &Catalog, sends: Vec<ScheduledSend>) -
             (events.get(id).cloned(), mails.get(id).cloned(), stages.get(id).cloned())
         };
         let address = gate::recipient(&send, profile).map(crate::profile::EmailAddress::key);
-        let is_confirmed = address.is_some() && confirmed.get(&send.profile) == address.as_ref();
+        let is_confirmed = confirmed
+            .get(&send.profile)
+            .zip(address.as_ref())
+            .is_some_and(|(confirmed, address)| confirmed.contains(address));
         loaded.subjects.push(Subject {
             suppressions: address.and_then(|key| suppressions.get(&key).cloned()).unwrap_or_default(),
             profile: Profile::clone(profile),

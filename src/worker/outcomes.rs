@@ -18,6 +18,7 @@ use crate::send::ScheduledSend;
 use crate::send::State;
 use crate::send::Suppress;
 use crate::store::Refusal;
+use crate::worker::gate;
 
 /// A relay fault is tried again after this long; the pool decides when the relay is used again.
 const RELAY_RETRY: SignedDuration = SignedDuration::from_secs(60);
@@ -122,16 +123,13 @@ pub fn refused(send: &ScheduledSend, refusal: &Refusal, now: Timestamp) -> Optio
         Refusal::NoConsent => {
             stop(State::Skipped, "no_consent", "consent was withdrawn meanwhile".to_owned())
         }
-        Refusal::NotConfirmed => {
-            let detail = "the newest consent was not confirmed by a mailed link".to_owned();
-            stop(State::Skipped, "not_confirmed", detail)
-        }
+        Refusal::NotConfirmed => stop(State::Skipped, "not_confirmed", gate::NOT_CONFIRMED.to_owned()),
         Refusal::Suppressed { topic, reason } => {
             stop(State::Suppressed, "suppressed", format!("{reason} (topic {topic}), meanwhile"))
         }
         Refusal::Capped { cap, until } => {
-            let mails = if cap.count == 1 { "mail" } else { "mails" };
-            let detail = format!("{} lifecycle {mails} already; the next may go at {until}", cap.count);
+            let mails = gate::lifecycle_mails(cap.count);
+            let detail = format!("{mails} already; the next may go at {until}");
             stop(State::Skipped, "cap", detail)
         }
     }

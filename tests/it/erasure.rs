@@ -4,6 +4,7 @@
 use bespoke::campaign::Kind;
 use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
+use bespoke::profile::EmailAddress;
 use bespoke::stage::Stage;
 use bespoke::stage::Transition;
 use bespoke::store::ConsentProof;
@@ -168,5 +169,42 @@ async fn who_was_erased_while_somebody_thought_about_them_is_not_written_about()
         let found = store.suppressions_of(&address).await.unwrap();
         let reasons: Vec<_> = found.into_values().flatten().map(|found| found.reason).collect();
         assert_eq!(reasons, ["erased"], "by their fingerprint alone, on {}", database.name());
+    }
+}
+
+#[tokio::test]
+async fn an_erased_address_is_in_no_row_of_whoever_else_has_it() {
+    for database in stores().await {
+        let store = &database.store;
+        let address = "shared@example.test";
+        for name in ["ana", "bo"] {
+            let mut profile = given::profile(name);
+            profile.address = EmailAddress::parse(address).ok();
+            store.upsert_profiles(&[profile], start()).await.unwrap();
+            let proof = ConsentProof {
+                profile: given::id(name),
+                at: start(),
+                status: Consent::Granted,
+                source: "confirmation link".to_owned(),
+                who: "whoever holds the link".to_owned(),
+                wording: "yes".to_owned(),
+                address: Some(address.to_owned()),
+            };
+            store.append_consents(&[proof], start()).await.unwrap();
+            let ask = format!(
+                "insert into consent_requests (id, profile_id, address, source, who, wording, requested_at, expires_at)
+                 values ('{name}', '{name}', '{address}', 'form', 'x', 'yes', 0, 0)"
+            );
+            database.execute(&ask).await;
+        }
+        store.plan(&[given::send("bo", "1", Kind::Lifecycle, start())]).await.unwrap();
+        let bo = serde_json::to_string(&store.person(&given::id("bo")).await.unwrap()).unwrap();
+        assert!(bo.matches(address).count() >= 3, "the test can see it: {bo}");
+        store.erase(&given::id("ana"), start()).await.unwrap().unwrap();
+        let bo = serde_json::to_string(&store.person(&given::id("bo")).await.unwrap()).unwrap();
+        assert!(!bo.contains(address), "{bo} on {}", database.name());
+        let left = store.consents_of(&given::id("bo")).await.unwrap();
+        let left: Vec<_> = left.iter().map(|proof| (proof.status, proof.address.as_deref())).collect();
+        assert_eq!(left, [(Consent::Granted, None)], "what bo said stays");
     }
 }

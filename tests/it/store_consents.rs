@@ -59,7 +59,9 @@ fn proof(name: &str, at: Timestamp, status: Consent, source: &str) -> ConsentPro
 async fn confirmed(store: &Store, names: &[&str]) -> Vec<(String, String)> {
     let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
     let found = store.confirmed(&ids).await.unwrap().into_iter();
-    let mut found: Vec<_> = found.map(|(id, address)| (id.to_string(), address)).collect();
+    let mut found: Vec<_> = found
+        .flat_map(|(id, addresses)| addresses.into_iter().map(move |address| (id.to_string(), address)))
+        .collect();
     found.sort();
     found
 }
@@ -116,10 +118,10 @@ async fn a_pause_stops_lifecycle_mail_until_it_ends_and_a_new_one_replaces_it() 
 }
 
 #[tokio::test]
-async fn only_the_newest_proof_says_whether_consent_was_confirmed() {
+async fn a_confirmation_holds_until_something_else_than_a_grant_is_said() {
     for database in stores().await {
         let store = &database.store;
-        let names = ["word", "link", "taken-back", "word-again", "none"];
+        let names = ["word", "link", "taken-back", "back-by-word", "word-again", "old-mail", "none"];
         given_people(&database, &names).await;
         let later = start() + 1.hour();
         let proofs = [
@@ -130,9 +132,24 @@ async fn only_the_newest_proof_says_whether_consent_was_confirmed() {
             proof("taken-back", start(), Consent::Withdrawn, "unsubscribe link"),
             proof("word-again", start(), Consent::Granted, "confirmation link"),
             proof("word-again", later, Consent::Granted, "import"),
+            proof("back-by-word", start(), Consent::Granted, "confirmation link"),
+            proof("back-by-word", start() + 1.minute(), Consent::Withdrawn, "unsubscribe link"),
+            proof("back-by-word", later, Consent::Granted, "form"),
+            proof("old-mail", start(), Consent::Granted, "confirmation link"),
+            // Behind a link in a mail that went to the address before.
+            ConsentProof {
+                address: Some("before@example.test".to_owned()),
+                ..proof("old-mail", later, Consent::Granted, "preferences link")
+            },
         ];
-        assert_eq!(store.append_consents(&proofs, later).await.unwrap(), 7);
-        assert_eq!(confirmed(store, &names).await, pairs(&[("link", "link@example.test")]));
+        assert_eq!(store.append_consents(&proofs, later).await.unwrap(), 12);
+        let expected = [
+            ("link", "link@example.test"),
+            ("old-mail", "before@example.test"),
+            ("old-mail", "old-mail@example.test"),
+            ("word-again", "word-again@example.test"),
+        ];
+        assert_eq!(confirmed(store, &names).await, pairs(&expected), "{}", database.name());
 
         let sends: Vec<_> = names.iter().map(|name| send(name, "1", Kind::Lifecycle, start())).collect();
         store.plan(&sends).await.unwrap();
@@ -144,7 +161,7 @@ async fn only_the_newest_proof_says_whether_consent_was_confirmed() {
         let marked = store.mark_submitting(&marks, &[], later).await.unwrap();
         for claimed in &claimed {
             let expected = match claimed.send.profile.as_str() {
-                "link" => None,
+                "link" | "word-again" | "old-mail" => None,
                 "taken-back" => Some(&Refusal::NoConsent),
                 _ => Some(&Refusal::NotConfirmed),
             };
@@ -277,7 +294,12 @@ async fn consent_comes_along_to_the_same_address_only_when_two_turn_out_to_be_on
         }
         let found = confirmed(store, &cases.map(|(name, ..)| name)).await;
         let visitor = "visitor@example.test";
-        let expected = [("confirmed", "confirmed@example.test"), ("first", visitor), ("same", visitor)];
+        let expected = [
+            ("confirmed", "confirmed@example.test"),
+            ("confirmed", visitor),
+            ("first", visitor),
+            ("same", visitor),
+        ];
         assert_eq!(found, pairs(&expected), "{}", database.name());
         let proofs = store.consents_of(&id("elsewhere")).await.unwrap();
         let sources: Vec<_> = proofs.iter().map(|proof| (proof.source.as_str(), proof.status)).collect();

@@ -68,7 +68,7 @@ pub enum Refusal {
     ProfileGone,
     /// Lifecycle mail, and the profile has not granted consent.
     NoConsent,
-    /// The campaign asks for double opt-in, and the newest consent was not confirmed by a link to this address.
+    /// The campaign asks for double opt-in, and consent was not confirmed by a link to this address.
     NotConfirmed,
     /// The address is suppressed.
     Suppressed {
@@ -213,6 +213,7 @@ const LOCK_PROFILES_SQL: &str = "select id from profiles where id in (
      order by id {for_update}";
 
 /// `$1` marks, `$2` now, `$3` the longest cap in milliseconds. The first reason against a mark is its verdict.
+/// Confirmed is who [`Store::confirmed`] says.
 pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%s%s:%s%s:%s%s:', octet_length(q.id), q.id,
        octet_length(q.profile_id), q.profile_id, octet_length(q.verdict), q.verdict, q.recent), '') from (
      select s.id, s.profile_id,
@@ -223,9 +224,11 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
          when s.expires_at <= {now} then 'expired'
          when s.to_address is null and p.address is null then 'gone'
          when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
-         when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and coalesce((
-           select k.address from consents as k where k.profile_id = s.profile_id
-           order by k.at desc, k.status desc limit 1), '') <> value->>'key'
+         when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and not exists (
+           select 1 from consents as k where k.profile_id = s.profile_id and k.status = 'granted'
+             and k.address = value->>'key' and not exists (
+               select 1 from consents as l
+               where l.profile_id = k.profile_id and l.status <> 'granted' and l.at >= k.at))
            then 'not_confirmed'
          when exists (
            select 1 from suppressions as x where x.address = value->>'key' and (x.until is null or x.until > {now})

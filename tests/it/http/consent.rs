@@ -194,16 +194,16 @@ async fn nobody_is_asked_too_often_whoever_asks_and_for_whom() {
 }
 
 #[tokio::test]
-async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_last() {
+async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_where_it_goes() {
     for app in TestApp::on_each_database(CAREFUL).await {
         let serving = app.serves().await;
-        for name in ["ana", "bo", "cy"] {
+        for name in ["ana", "bo", "cy", "di"] {
             app.given_profile_with(name, |profile| profile.consent = Consent::Unknown).await;
         }
         let granted = ask(&json!({"profile": "bo"}));
         let heard = serving.post("/v1/consents", &granted).await;
         assert_eq!((heard.status, &heard.json()["consent"]), (200, &json!("granted")));
-        for name in ["ana", "cy"] {
+        for name in ["ana", "cy", "di"] {
             let body = ask(&json!({"profile": name, "double_opt_in": "confirm-subscription"}));
             assert_eq!(serving.post("/v1/consents", &body).await.status, 202);
             app.runs_until_idle().await;
@@ -212,6 +212,8 @@ async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_last() {
         app.at("2026-03-02T09:10:00Z").await;
         let by_word = ask(&json!({"profile": "cy"}));
         assert_eq!(serving.post("/v1/consents", &by_word).await.status, 200);
+        let moves = json!({"userId": "di", "traits": {"email": "elsewhere@example.test"}});
+        assert_eq!(serving.post("/v1/identify", &moves).await.status, 200);
 
         app.plans().await;
         app.at("2026-03-02T10:00:00Z").await;
@@ -221,10 +223,15 @@ async fn a_campaign_with_double_opt_in_goes_to_those_only_who_confirmed_last() {
             .await
             .into_iter()
             .filter(|stored| stored.send.campaign.as_str() == "news")
-            .map(|stored| format!("{} {} {}", stored.send.profile, stored.send.state, stored.reason.unwrap()))
+            .map(|stored| {
+                let why = stored.detail.filter(|_| stored.send.state == State::Skipped).unwrap_or_default();
+                format!("{} {} {why}", stored.send.profile, stored.reason.unwrap())
+            })
             .collect();
         found.sort();
-        assert_eq!(found, ["ana sent sent", "bo skipped not_confirmed", "cy skipped not_confirmed"]);
+        let why = "not_confirmed the campaign asks for double opt-in, and consent was not confirmed at the address that \
+                   the mail goes to";
+        assert_eq!(found, ["ana sent ", &format!("bo {why}"), "cy sent ", &format!("di {why}")]);
     }
 }
 
