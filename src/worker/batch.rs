@@ -182,7 +182,7 @@ async fn first(
         let verdict = catch_unwind(AssertUnwindSafe(|| engine.decide(&subject, &exhausted, now)));
         match verdict {
             Err(_) => {
-                let detail = format!("deciding {} panicked; please report it", subject.send.id);
+                let detail = panicked(&subject.send.id);
                 decided.stop(subject, token, Outcome::terminal(State::Failed, "panic", detail));
             }
             Ok(Verdict::Stop { outcome, placement, decision }) => {
@@ -202,6 +202,11 @@ async fn first(
         }
         return Ok(());
     }
+}
+
+/// What is said of a send that failed by a bug of ours.
+pub(super) fn panicked(send: &SendId) -> String {
+    format!("deciding {send} panicked; please report it")
 }
 
 /// Writes this person's own code into the decision. The offer, when its pool is empty: it must be decided again.

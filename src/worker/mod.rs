@@ -5,6 +5,7 @@
 
 pub mod assemble;
 mod batch;
+mod claimed;
 pub mod decide;
 pub mod engine;
 pub mod exhausted;

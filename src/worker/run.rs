@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -34,9 +35,8 @@ use crate::store::Orphans;
 use crate::store::Settlement;
 use crate::store::Store;
 use crate::store::WorkerLock;
-use crate::worker::batch;
-use crate::worker::batch::Decided;
 use crate::worker::batch::Job;
+use crate::worker::claimed;
 use crate::worker::in_use::EngineInUse;
 use crate::worker::in_work::InWork;
 use crate::worker::in_work::left_behind;
@@ -53,7 +53,7 @@ use crate::worker::submit;
 use crate::worker::tally::Tally;
 
 /// A database that does not answer is asked again after this long.
-const DATABASE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
 /// Claims that are decided at the same time: while one is read or saved, another is thought about.
 const DECIDED_AT_ONCE: usize = 2;
@@ -198,7 +198,11 @@ impl Worker {
         let mut tasks = JoinSet::new();
         let worked = claim_all(shared, until, &mut tasks).await;
         let grace = Duration::from_secs(shared.settings.grace_seconds);
-        let finish = async { while tasks.join_next().await.is_some() {} };
+        let finish = async {
+            while let Some(ended) = tasks.join_next().await {
+                pass_on(ended);
+            }
+        };
         if tokio::time::timeout(grace, finish).await.is_err() {
             tracing::warn!(
                 "{} sends are still in work after {grace:?}; their leases settle them",
@@ -234,7 +238,9 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
     let mut watch = Watch::new(shared.clock.now(), Instant::now());
     let deciders = Arc::new(Semaphore::new(DECIDED_AT_ONCE));
     loop {
-        while tasks.try_join_next().is_some() {}
+        while let Some(ended) = tasks.try_join_next() {
+            pass_on(ended);
+        }
         if *stopping.borrow() {
             return Ok(());
         }
@@ -300,7 +306,7 @@ async fn claim(shared: &Shared, limit: usize) -> Result<Vec<Claimed>, Error> {
 
 /// One claim, from decisions to outcomes.
 async fn see_through(shared: Arc<Shared>, claimed: Vec<Claimed>, decider: OwnedSemaphorePermit) {
-    let decided = decide(&shared, claimed).await;
+    let decided = claimed::decide(&shared, claimed).await;
     drop(decider);
     // Dropped, they end.
     let mut tasks = JoinSet::new();
@@ -319,25 +325,17 @@ async fn see_through(shared: Arc<Shared>, claimed: Vec<Claimed>, decider: OwnedS
     for job in decided.jobs {
         tasks.spawn(work(Arc::clone(&shared), job));
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(ended) = tasks.join_next().await {
+        pass_on(ended);
+    }
 }
 
-/// Decides a claim, or gives it back.
-async fn decide(shared: &Shared, claimed: Vec<Claimed>) -> Decided {
-    let held: Vec<(SendId, LeaseToken)> =
-        claimed.iter().map(|claimed| (claimed.send.id.clone(), claimed.token.clone())).collect();
-    let now = shared.clock.now();
-    match batch::decide(shared, claimed, now).await {
-        Ok(decided) => decided,
-        Err(error) => {
-            tracing::error!("cannot decide {} sends, giving them back: {error}", held.len());
-            if let Err(error) = shared.store.release(&held, now).await {
-                tracing::error!("cannot give {} sends back, their leases will: {error}", held.len());
-            }
-            shared.let_go(held.iter().map(|(send, _)| send));
-            tokio::time::sleep(DATABASE_RETRY).await;
-            Decided::default()
-        }
+/// A panic that nobody was ready for ends the worker: then its leases end, where silence would hold them for ever.
+fn pass_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
     }
 }
 
