@@ -56,9 +56,16 @@ impl Check {
             }
             Err(faults) => (None, CheckReport { faults, renders: 0 }),
         };
-        // Who only plans or reports needs no keys; who checks wants to know.
+        // Who only plans or reports needs no keys; who checks wants to know, on a machine without them too.
         let keys = dkim::keys(&config.dkim).err().unwrap_or_default();
-        report.faults.extend(keys.iter().map(|fault| Fault::general(fault.to_string())));
+        report.faults.extend(keys.iter().map(|key| {
+            let fault = Fault::general(key.to_string());
+            if key.is_elsewhere() {
+                fault.as_warning().with_help("it must be there where mail is sent")
+            } else {
+                fault
+            }
+        }));
         let text = match self.format {
             Format::Human => human(catalog.as_ref(), &report),
             Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report)),

@@ -106,3 +106,29 @@ async fn a_test_mail_goes_to_its_author_over_smtp_and_leaves_no_trace() {
     assert_eq!((refused.status.code(), subjects(&catcher).len()), (Some(1), 1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("none"), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_on_another_machine_is_a_warning_for_who_checks_and_a_fault_for_who_signs() {
+    let dkim = "[[dkim]]\ndomain = \"shop.test\"\nselector = \"s1\"\nkey_file = \"dkim.pem\"\n";
+    let program = Program::new(dkim);
+    for template in ["news/any/hello.mjml", "receipt/any/receipt.mjml"] {
+        let path = program.folder.path().join("templates").join(template);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen("+++", "+++\npreheader = \"What is new\"", 1)).unwrap();
+    }
+    let run = async |words: &[&str]| {
+        let output = program.command(&[], words).output().await.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let missing = "the DKIM key s1._domainkey.shop.test cannot be read from dkim.pem";
+    let (done, said) = run(&["check"]).await;
+    assert!(done && said.contains(missing) && said.contains("0 faults, 1 warning"), "{said}");
+    for words in [&["check", "--deny-warnings"][..], &["work", "--until-idle", "--dry-run", "out"]] {
+        let (done, said) = run(words).await;
+        assert!(!done && said.contains(missing), "{words:?}: {said}");
+    }
+    std::fs::write(program.folder.path().join("dkim.pem"), "no key").unwrap();
+    let (done, said) = run(&["check"]).await;
+    assert!(!done && said.contains("cannot be used: no private key in PEM form is there"), "{said}");
+}
