@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::config::Environment;
 use crate::config::LogFormat;
 use crate::config::Overrides;
+use crate::store::Absence;
 use crate::store::Store;
 use crate::webhook::Messenger;
 
@@ -64,7 +65,16 @@ impl Context {
 
     /// Opens the configured database and brings its schema up to date.
     pub async fn store(&self) -> anyhow::Result<Store> {
-        let store = Store::open(self.config.database.url.expose_secret()).await?;
+        self.store_or_wait(Absence::Told).await
+    }
+
+    /// The same for a role that goes on until it is stopped, which may start before its database.
+    pub async fn store_of_service(&self) -> anyhow::Result<Store> {
+        self.store_or_wait(Absence::WaitedFor).await
+    }
+
+    async fn store_or_wait(&self, absence: Absence) -> anyhow::Result<Store> {
+        let store = Store::open_or_wait(self.config.database.url.expose_secret(), absence).await?;
         store.migrate(self.clock.now()).await?;
         if !self.config.webhook.is_empty() {
             store.keep_outcomes();

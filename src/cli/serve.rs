@@ -36,7 +36,7 @@ impl Serve {
             config.http.listen.clone_from(listen);
         }
         block_on(async {
-            let store = context.store().await?;
+            let store = context.store_of_service().await?;
             let engine = EngineInUse::from(assemble::engine(&config, &store).await?);
             let service = Service::new(store.clone(), engine.clone(), context.clock.clone());
             let worker = if self.work {

@@ -51,7 +51,8 @@ impl Work {
             config.transport.directory = Some(folder.clone());
         }
         block_on(async {
-            let store = context.store().await?;
+            let store =
+                if self.until_idle { context.store().await? } else { context.store_of_service().await? };
             let transport = assemble::transport(&config)?;
             let pool = match &transport {
                 Transport::Smtp(pool) => Some(pool.clone()),

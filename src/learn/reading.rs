@@ -12,6 +12,7 @@ use crate::decision::Channel;
 use crate::store::ClickedSend;
 use crate::store::DecisionPlace;
 use crate::store::Error;
+use crate::store::LATE_AFTER_MS;
 use crate::store::RewardedSend;
 use crate::store::Store;
 
@@ -19,9 +20,9 @@ use crate::store::Store;
 pub const PAGE_ROWS: usize = 5_000;
 /// A stream's part of a page is not smaller than this.
 const PART_ROWS_MIN: usize = 200;
-/// A mail goes out at most so long after its deadline, unless somebody sends it again by hand; the decision is not older
-/// than the due time.
-const LAST_ATTEMPT: SignedDuration = SignedDuration::from_hours(24);
+/// A mail goes out at most so long after its deadline, unless somebody sends it again by hand, and then it is among the
+/// late ones; the decision is not older than the due time.
+const LAST_ATTEMPT: SignedDuration = SignedDuration::from_millis(LATE_AFTER_MS);
 
 /// What some campaigns showed after a time, one after another; memory does not grow with its number.
 #[derive(Debug)]

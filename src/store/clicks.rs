@@ -6,7 +6,7 @@ use super::Error;
 use super::Store;
 use super::batch::args;
 use super::rewards::DecisionPlace;
-use super::web_decisions::CLICKED_AT;
+use super::web_decisions::clicked_at;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
@@ -77,9 +77,10 @@ impl Store {
         after: &DecisionPlace,
         limit: usize,
     ) -> Result<Vec<ClickedSend>, Error> {
+        let clicked_at = clicked_at();
         let sql = format!(
             "select id, campaign, profile_id, at as submitted_at, clicked_at from (
-               select d.id, d.campaign, d.profile_id, d.at, {CLICKED_AT} as clicked_at from web_decisions as d
+               select d.id, d.campaign, d.profile_id, d.at, {clicked_at} as clicked_at from web_decisions as d
                where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3)) and d.variant is not null
              ) as shown where clicked_at is not null order by at, id limit $4"
         );

@@ -46,6 +46,11 @@ impl Store {
     /// Two processes may call this at once; one waits for the other. A schema that is newer than this program, or
     /// that another program's migrations made, is refused and left alone.
     pub async fn migrate(&self, now: jiff::Timestamp) -> Result<usize, Error> {
+        self.migrate_to(MIGRATIONS.len(), now).await
+    }
+
+    /// The same up to a version, for whoever wants the schema of an older program.
+    pub async fn migrate_to(&self, version: usize, now: jiff::Timestamp) -> Result<usize, Error> {
         let mut tx = self.pools.begin().await?;
         if tx.dialect() == Dialect::Postgres {
             tx.run("select pg_advisory_xact_lock($1)", args![MIGRATOR_LOCK]).await?;
@@ -54,7 +59,7 @@ impl Store {
         let applied: Vec<(i64, String, String)> =
             tx.all("select version, name, checksum from schema_versions order by version", args![]).await?;
         check(&applied, MIGRATIONS)?;
-        let missing = &MIGRATIONS[applied.len()..];
+        let missing = MIGRATIONS[..version.min(MIGRATIONS.len())].get(applied.len()..).unwrap_or_default();
         for (version, name, text) in missing {
             apply(&mut tx, *version, name, text, now).await?;
         }

@@ -88,6 +88,7 @@ pub use locks::SoleWorker;
 pub use locks::WorkerLock;
 pub use models::Neighbour;
 pub use models::StoredModel;
+pub use open::Absence;
 pub use person::Erased;
 pub use person::PersonRows;
 pub use plans::QueryPlan;
@@ -115,6 +116,7 @@ pub use requests::SendRequest;
 pub use requests::StoredAttachment;
 pub use rewards::AbMail;
 pub use rewards::DecisionPlace;
+pub use rewards::LATE_AFTER_MS;
 pub use rewards::Reception;
 pub use rewards::RewardedSend;
 pub use sends::Attempt;
@@ -184,7 +186,12 @@ impl Store {
     /// [`Error::Open`] with what to do about it: a wrong URL, a folder that is missing, a server that cannot be
     /// reached, is too old, or may forget commits.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let (pools, path) = open::open(url).await?;
+        Self::open_or_wait(url, Absence::Told).await
+    }
+
+    /// The same; `absence` says what happens where the server is not there.
+    pub async fn open_or_wait(url: &str, absence: Absence) -> Result<Self, Error> {
+        let (pools, path) = open::open(url, absence).await?;
         let digest = Sha256::digest(url.as_bytes());
         let name = format!("bespoke-{}", hex(&digest[..8]));
         Ok(Self {

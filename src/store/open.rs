@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::sqlite::SqliteJournalMode;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::sqlite::SqliteSynchronous;
+use tokio::time::Instant;
 
 use super::Error;
 use super::connection::ACQUIRE_TIMEOUT;
@@ -31,14 +32,26 @@ const TRUSTED: Duration = Duration::from_millis(500);
 /// Oldest PostgreSQL that has what is used here (`pg_current_xact_id` and friends).
 const POSTGRES_VERSION_MIN: i32 = 140_000;
 
+/// A server that does not answer yet is asked again after this long.
+const CONNECT_RETRY: Duration = Duration::from_millis(250);
+
+/// What becomes of who opens a PostgreSQL that is not there, or is still starting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// They are told at once: a person waits for the answer.
+    Told,
+    /// They wait for it, half a minute at most: after a restart of the machine services start before their database.
+    WaitedFor,
+}
+
 /// Opens `sqlite://PATH` or `postgres://…`. For SQLite the file's path comes back too.
-pub(super) async fn open(url: &str) -> Result<(Pools, Option<PathBuf>), Error> {
+pub(super) async fn open(url: &str, absence: Absence) -> Result<(Pools, Option<PathBuf>), Error> {
     if let Some(path) = url.strip_prefix("sqlite:") {
         let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
         return Ok((open_sqlite(&path).await?, Some(path)));
     }
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Ok((open_postgres(url).await?, None));
+        return Ok((open_postgres(url, absence).await?, None));
     }
     let scheme = url.split(':').next().unwrap_or_default();
     Err(Error::Open(format!(
@@ -118,7 +131,7 @@ fn check_sqlite_path(path: &Path) -> Result<(), Error> {
     }
 }
 
-async fn open_postgres(url: &str) -> Result<Pools, Error> {
+async fn open_postgres(url: &str, absence: Absence) -> Result<Pools, Error> {
     // The parser's own text may quote the URL, and with it the password.
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| {
@@ -151,11 +164,7 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
         options.get_username(),
     );
     let failed = |error: sqlx::Error| Error::Open(format!("cannot open {place}: {error}"));
-    // The pool would try again until it gives up, and not say why it could not connect.
-    let mut first = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options))
-        .await
-        .map_err(|_| Error::Open(format!("cannot open {place}: nobody answers there")))?
-        .map_err(failed)?;
+    let mut first = connect(&options, &place, absence).await?;
     let pool = PgPoolOptions::new()
         .max_connections(POSTGRES_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -186,6 +195,32 @@ async fn open_postgres(url: &str) -> Result<Pools, Error> {
     // It has told what it was asked, whether or not it can say farewell.
     let _ = first.close().await;
     Ok(Pools::Postgres(pool))
+}
+
+/// The first connection. The pool would try again until it gives up, and not say why it could not connect.
+async fn connect(options: &PgConnectOptions, place: &str, absence: Absence) -> Result<PgConnection, Error> {
+    let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+    let mut last = None;
+    loop {
+        let fault = match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(fault)) => Error::Database(fault),
+            Err(_) => {
+                let why = last.unwrap_or_else(|| "nobody answers there".to_owned());
+                return Err(Error::Open(format!("cannot open {place}: {why}")));
+            }
+        };
+        let may_pass = fault.is_transient() && Instant::now() + CONNECT_RETRY < deadline;
+        let Error::Database(fault) = fault else { return Err(fault) };
+        if absence == Absence::Told || !may_pass {
+            return Err(Error::Open(format!("cannot open {place}: {fault}")));
+        }
+        if last.is_none() {
+            tracing::warn!("{place} is not there yet, trying again for {ACQUIRE_TIMEOUT:?}: {fault}");
+        }
+        last = Some(fault.to_string());
+        tokio::time::sleep(CONNECT_RETRY).await;
+    }
 }
 
 /// Whether somebody answers at the other end.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Error;
 use super::Store;
 use super::batch::args;
-use super::web_decisions::CLICKED_AT;
+use super::web_decisions::clicked_at;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::decision::KeptCandidates;
@@ -16,6 +16,10 @@ use crate::decision::VariantId;
 use crate::profile::ProfileId;
 use crate::send::SendId;
 use crate::stage::Stage;
+
+/// A mail that went out so long after it was due is late, in milliseconds: it is found by the index `sends_late`
+/// (migration 14), which holds the same number. Who reads by the time of decision looks so far back beyond deadlines.
+pub const LATE_AFTER_MS: i64 = 86_400_000;
 
 /// A mail that went out, or what a web page showed, with what the policy knew and what a person did with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -176,8 +180,8 @@ impl Store {
         rows.into_iter().map(Row::read).collect()
     }
 
-    /// The same of those that were decided up to a time and went out more than a day after they were due: by an index of
-    /// such mails alone, however long ago it was that they were decided.
+    /// The same of those that were decided up to a time and went out more than [`LATE_AFTER_MS`] after they were due: by an
+    /// index of such mails alone, however long ago it was that they were decided.
     pub async fn rewarded_late(
         &self,
         campaign: &CampaignId,
@@ -187,10 +191,10 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<RewardedSend>, Error> {
         // SQLite reads the left side of a cross join first: by the index, which holds few.
-        let late = rewarded(
+        let late = rewarded(&format!(
             "sends as s cross join decisions as d where s.campaign = $1 and s.seq = d.send_seq
-             and s.submitted_at - s.first_due_at > 86400000 and d.at <= $6",
-        );
+             and s.submitted_at - s.first_due_at > {LATE_AFTER_MS} and d.at <= $6"
+        ));
         let order =
             args![campaign.as_str(), after.0, after.1.as_str(), submitted_after, limit, decided_until];
         let rows: Vec<Row> = self.pools.all(late, order).await?;
@@ -205,10 +209,11 @@ impl Store {
         after: &DecisionPlace,
         limit: usize,
     ) -> Result<Vec<RewardedSend>, Error> {
+        let clicked_at = clicked_at();
         let sql = format!(
             "select d.id as send_id, d.profile_id, d.at, d.at as submitted_at, {BODY}->>'stage' as stage, d.variant,
                {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
-               {CLICKED_AT} as clicked_at
+               {clicked_at} as clicked_at
              from web_decisions as d
              where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3))
                and d.variant is not null and {BODY}->>'policy' = 'thompson'
@@ -372,5 +377,16 @@ impl Store {
             bounces: count("hard_bounce"),
             unsubscribes: count("unsubscribe"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LATE_AFTER_MS;
+
+    #[test]
+    fn late_mails_are_found_by_the_index_of_late_mails() {
+        let migration = include_str!("../../migrations/0014_clicks.sql");
+        assert!(migration.contains(&format!("where submitted_at - first_due_at > {LATE_AFTER_MS};")));
     }
 }

@@ -21,9 +21,12 @@ use crate::profile::ProfileId;
 pub const DECISION_ID: &str = "decision_id";
 
 /// When the decision `d` was clicked: the first event of the person that names it.
-pub(super) const CLICKED_AT: &str = "(select min(e.at) from events as e
-    where e.profile_id = d.profile_id and e.at >= d.at
-      and e.properties like '%\"decision_id\":\"' || d.id || '\"%')";
+pub(super) fn clicked_at() -> String {
+    format!(
+        "(select min(e.at) from events as e where e.profile_id = d.profile_id and e.at >= d.at
+            and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%')"
+    )
+}
 
 #[derive(Serialize)]
 struct NewRow<'a> {
