@@ -73,9 +73,12 @@ enum Holds {
 /// What the value of a key holds that must not be seen.
 fn holds(key: &str) -> Option<Holds> {
     let key = key.to_ascii_lowercase();
-    let is = |end: &&str| key.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
-    let secret = SECRET_KEYS.iter().any(|end| is(&end)).then_some(Holds::Secret);
-    secret.or_else(|| URL_KEYS.iter().any(|end| is(&end)).then_some(Holds::Url))
+    let ends_with =
+        |end: &&str| key.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    if SECRET_KEYS.iter().any(ends_with) {
+        return Some(Holds::Secret);
+    }
+    URL_KEYS.iter().any(ends_with).then_some(Holds::Url)
 }
 
 /// Behind each secret key, at the start of a line or within an inline table, in a comment too.

@@ -262,6 +262,7 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
         if free < shared.hands.claimed_at_least {
             tokio::select! {
                 () = shared.freed.notified() => {}
+                Some(ended) = tasks.join_next() => pass_on(ended),
                 _ = stopping.changed() => {}
             }
             continue;
