@@ -62,4 +62,5 @@ pub mod store;
 pub mod token;
 pub mod tracking;
 pub mod webhook;
+mod words;
 pub mod worker;

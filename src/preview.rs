@@ -13,6 +13,8 @@ use crate::campaign::CampaignId;
 use crate::catalog::variant::CampaignEntry;
 use crate::profile::ProfileId;
 use crate::store::Store;
+use crate::words::Counted;
+use crate::words::counted;
 use crate::worker::engine::Engine;
 
 mod coverage;
@@ -52,7 +54,8 @@ pub struct PreviewRequest {
 pub enum Whom {
     /// These people.
     Profiles(Vec<ProfileId>),
-    /// This many people per campaign, the same ones each time; of an event's campaign those who did what starts it.
+    /// This many people per campaign, the same ones each time; of those only for whom the
+    /// campaign would start: who did what starts it, who has the date.
     Sample(usize),
     /// The sample recipients of the templates: every variant once, drawn or not.
     Coverage,
@@ -102,8 +105,17 @@ pub enum PreviewError {
     #[error("{0}")]
     Nobody(String),
     /// More than [`PREVIEWS_MAX`].
-    #[error("{0} previews were asked for; at most {PREVIEWS_MAX} go into one folder")]
-    TooMany(usize),
+    #[error(
+        "{expected} previews were asked for, of {campaigns}; at most {PREVIEWS_MAX} go into one folder: name fewer \
+         campaigns with --campaign, or ask for at most {} people of each",
+        PREVIEWS_MAX / campaigns.count().max(1)
+    )]
+    TooMany {
+        /// How many.
+        expected: usize,
+        /// Of how many campaigns.
+        campaigns: Counted<'static>,
+    },
 }
 
 /// Hears how far it is: done, and of how many.
@@ -129,7 +141,7 @@ pub async fn preview(
         Whom::Profiles(_) => people.iter().map(Vec::len).sum(),
     };
     if expected > PREVIEWS_MAX {
-        return Err(PreviewError::TooMany(expected));
+        return Err(PreviewError::TooMany { expected, campaigns: counted(entries.len(), "campaign") });
     }
     let mut gallery = Gallery::open(out, request, engine)?;
     for (entry, ids) in entries.iter().zip(people) {

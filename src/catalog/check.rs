@@ -16,9 +16,11 @@ use super::Catalog;
 use super::load;
 use super::offer::OfferKind;
 use super::reach;
+use super::unsubscribe;
 use super::variant::CampaignEntry;
 use super::variant::Variant;
 use crate::campaign::Campaign;
+use crate::campaign::Kind;
 use crate::fault::Fault;
 use crate::fault::Severity;
 use crate::render::LinkContext;
@@ -35,6 +37,9 @@ const BAREST: &str = "the barest ";
 const SEND: &str = "00000000000000000000000000000000";
 /// A signature of usual length, so that sizes are those of real mail.
 const SIGNATURE: &str = "Jz3u0hXcH6lY2mWq8bF4dRk1sT7vN9pA5eGiOoQxUyE";
+
+/// The name of the address by which people unsubscribe.
+const LINK: &str = "links.unsubscribe";
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -210,6 +215,11 @@ impl Checker<'_> {
             Ok(mail) => mail,
             Err(fault) => return self.found.of_sample(self.located(variant, &fault), who),
         };
+        if campaign.kind == Kind::Lifecycle
+            && let Some(missing) = unsubscribe::missing(&mail, links.unsubscribe)
+        {
+            self.found.of_sample(self.without_link(variant, &missing), who.clone());
+        }
         if mail.preheader.trim().is_empty() {
             let fault = self.catalog.fault_in(variant, "preheader", "the preheader is empty");
             let help = "write a `preheader` that says something for everybody";
@@ -225,6 +235,20 @@ impl Checker<'_> {
             let help = "show fewer things in its loops, or use fewer sections";
             self.found.of_sample(fault.with_help(help), who);
         }
+    }
+
+    /// At the link that some people do not get; at the variant where there is none.
+    fn without_link(&self, variant: &Variant, missing: &unsubscribe::Missing) -> Fault {
+        let place = self.catalog.template(&variant.template).and_then(|template| {
+            let source = if missing.part == Part::Text { &template.text } else { &template.html };
+            let start = source.find(LINK)?;
+            self.catalog.locate(&variant.template, missing.part, &(start..start + LINK.len()))
+        });
+        let fault = match place {
+            Some((file, span)) => Fault::at(&file, span, missing.message),
+            None => self.catalog.fault_in(variant, "", missing.message),
+        };
+        fault.with_help(missing.help)
     }
 
     fn with_offer(&self, variant: &Variant, facts: &Value) -> Result<Value, String> {

@@ -43,7 +43,7 @@ impl Files {
     /// Files that are in memory already (those inside the binary, those of a test).
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let files = pairs.into_iter().map(|(path, text)| {
-            let file = SourceFile { path: PathBuf::from(&path), text: text.into() };
+            let file = source(&path, &text);
             (path, file)
         });
         Self { files: files.collect() }
@@ -118,7 +118,7 @@ impl Files {
         } else {
             match fs::read(path).map(String::from_utf8) {
                 Ok(Ok(text)) => {
-                    let file = SourceFile { path: PathBuf::from(&relative), text: text.into() };
+                    let file = source(&relative, &text);
                     self.files.insert(relative, file);
                     return;
                 }
@@ -133,6 +133,11 @@ impl Files {
         };
         faults.push(fault);
     }
+}
+
+/// A file without the byte-order mark that some editors write in front.
+fn source(path: &str, text: &str) -> SourceFile {
+    SourceFile { path: PathBuf::from(path), text: text.strip_prefix('\u{feff}').unwrap_or(text).into() }
 }
 
 fn is_ignored(name: &str) -> bool {

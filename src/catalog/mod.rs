@@ -48,6 +48,7 @@ mod reach;
 pub mod rule;
 pub mod sample;
 mod toml_text;
+mod unsubscribe;
 pub mod variant;
 
 pub use compose::BLOCK_LEVELS_MAX;

@@ -25,6 +25,7 @@ use crate::feedback::Judge;
 use crate::feedback::Verdict;
 use crate::feedback::Writing;
 use crate::store::Store;
+use crate::words::counted;
 use crate::worker::assemble;
 
 mod mails;
@@ -164,7 +165,7 @@ impl Summary {
     }
 
     fn print(&self, dry_run: bool) {
-        say!("{} mails{}", self.mails, if dry_run { ", nothing was written" } else { "" });
+        say!("{}{}", counted(self.mails, "mail"), if dry_run { ", nothing was written" } else { "" });
         say_part!("{:<14}", "");
         for verdict in Verdict::ALL {
             say_part!("{:>10}", verdict.as_str());

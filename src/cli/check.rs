@@ -17,11 +17,13 @@ use crate::catalog::check::check;
 use crate::catalog::variant::CampaignEntry;
 use crate::cli::context::Globals;
 use crate::cli::evaluate::output::Grid;
+use crate::config::Config;
 use crate::deliver::dkim;
 use crate::fault::Fault;
 use crate::fault::Severity;
 use crate::fault::render_all;
 use crate::stage::Stage;
+use crate::words::counted;
 
 /// Checks all templates: reads, compiles and renders every variant for every sample recipient.
 ///
@@ -56,6 +58,9 @@ impl Check {
             }
             Err(faults) => (None, CheckReport { faults, renders: 0 }),
         };
+        if let Some(catalog) = &catalog {
+            report.faults.extend(forgotten(&config, catalog));
+        }
         // Who only plans or reports needs no keys; who checks wants to know, on a machine without them too.
         let keys = dkim::keys(&config.dkim).err().unwrap_or_default();
         report.faults.extend(keys.iter().map(|key| {
@@ -77,6 +82,17 @@ impl Check {
         let denied = if self.deny_warnings { report.faults.len() } else { report.count(Severity::Error) };
         Ok(if denied == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// What would be pruned although a campaign looks back at it.
+pub(super) fn forgotten(config: &Config, catalog: &Catalog) -> Option<Fault> {
+    let campaigns = catalog.campaigns().map(|entry| entry.campaign.as_ref());
+    let (days, what) = config.retention.forgets(&config.cap, campaigns)?;
+    let kept = config.retention.sends_days.unwrap_or_default();
+    let message = format!("retention.sends_days = {kept} is less than the program looks back ({what})");
+    Some(
+        Fault::general(message).with_help(format!("write {days} or more into bespoke.toml, or leave it out")),
+    )
 }
 
 /// Variants of a campaign by folder: each stage, then those for everybody; every locale counts.
@@ -127,11 +143,6 @@ fn human(catalog: Option<&Catalog>, report: &CheckReport) -> String {
         counted(warnings, "warning"),
     );
     out
-}
-
-/// `1 fault`, `2 faults`.
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn as_json(catalog: Option<&Catalog>, report: &CheckReport) -> Value {

@@ -32,6 +32,8 @@ use crate::ingest::Reader;
 use crate::ingest::Shop;
 use crate::ingest::Source;
 use crate::ingest::ValueType;
+use crate::words;
+use crate::words::counted;
 
 mod load;
 mod offers;
@@ -97,22 +99,27 @@ enum FormatFlag {
 
 const MAP_HELP: &str = "\
 A mapping file:
-  skip_when_empty = [\"customer\"]             # leave such rows out
-  only = { country = [\"France\", \"EIRE\"] }    # leave all others out; skip = {…} is the opposite
-  other_columns = \"keep\"                     # as traits, properties or attributes
+  skip_when_empty = [\"customer\"]           # leave such rows out
+  only = { country = [\"France\", \"EIRE\"] }  # leave all others out
+  skip = { status = \"test\" }               # the opposite
+  other_columns = \"keep\"                   # as traits, properties, attributes
   [time]
-  format = \"%d/%m/%Y %H:%M\"                  # strptime
-  zone = \"Europe/London\"                     # of times without an offset
+  format = \"%d/%m/%Y %H:%M\"                # strptime
+  zone = \"Europe/London\"                   # of times without an offset
   [fields]
-  profile = \"customer\"                       # a column; in JSONL \"user.id\" is a path
-  id = \"{{ invoice | lower }}-{{ line }}\"    # trim, lower, upper, replace(from=\"a\", to=\"b\"), default(value=\"x\")
+  profile = \"customer\"                     # a column; JSONL: \"user.id\"
+  # trim, lower, upper, replace(from=\"a\", to=\"b\"), default(value=\"x\")
+  id = \"{{ invoice | lower }}-{{ line }}\"
   name = { constant = \"Order Completed\" }
   at = \"ts\"
-  [properties]                               # [traits] for profiles, [attributes] for products
-  price = { column = \"unit price\", type = \"number\" }   # string, number, bool, date, time
+  # [traits] for profiles, [attributes] for products;
+  # type is string, number, bool, date or time
+  [properties]
+  price = { column = \"unit price\", type = \"number\" }
 
-A local time that a clock change leaves out is taken as that much later; one that comes twice as the first.
-Events without an id get one from what they say, so that importing a file again adds nothing.";
+A local time that a clock change leaves out is taken as that much later; one
+that comes twice as the first. Events without an id get one from what they say,
+so that importing a file again adds nothing.";
 
 impl ImportCommand {
     /// Imports the files one after the other. 0: loaded, with a summary; 1: a file cannot be read, or no row of it
@@ -236,9 +243,9 @@ struct Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, noun, tally } = self;
-        let unit = if tally.rows == 1 { "row" } else { "rows" };
-        write!(f, "{name}: {} {unit}: ", HumanCount(tally.rows))?;
-        write!(f, "{} {} loaded, ", HumanCount(tally.saved.loaded), noun.as_str())?;
+        let one = noun.as_str().trim_end_matches('s');
+        write!(f, "{name}: {}: ", counted(tally.rows, "row"))?;
+        write!(f, "{} loaded, ", counted(tally.saved.loaded, one))?;
         write!(f, "{} unchanged, ", HumanCount(tally.saved.unchanged))?;
         if tally.skipped > 0 {
             write!(f, "{} skipped by the map, ", HumanCount(tally.skipped))?;
@@ -248,17 +255,17 @@ impl fmt::Display for Summary<'_> {
             write!(f, " (see {})", path.display())?;
         }
         if tally.saved.profiles_created > 0 {
-            write!(
-                f,
-                "; {} profiles were new, and have no address yet",
-                HumanCount(tally.saved.profiles_created)
-            )?;
+            let new = tally.saved.profiles_created;
+            let (were, have) = (words::noun(new, "was"), words::noun(new, "has"));
+            write!(f, "; {} {were} new, and {have} no address yet", counted(new, "profile"))?;
         }
         if tally.saved.erased > 0 {
+            let erased = tally.saved.erased;
             write!(
                 f,
-                "; {} were left out, because the person was erased (`bespoke profile readmit` takes that back)",
-                HumanCount(tally.saved.erased)
+                "; {} {} left out, because the person was erased (`bespoke profile readmit` takes that back)",
+                HumanCount(erased),
+                words::noun(erased, "was")
             )?;
         }
         Ok(())

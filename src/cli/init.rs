@@ -37,9 +37,7 @@ const NEXT: &[(&str, &str)] = &[
     ("bespoke import products products.csv", "what you sell"),
     ("bespoke import profiles people.csv", "who your customers are"),
     ("bespoke import events events.csv", "what they did"),
-    ("bespoke preview --campaign journey --sample 6 --out previews", "who would get what"),
-    ("bespoke plan", "what falls due within a day"),
-    ("bespoke work --until-idle --dry-run mails", "what is due now, as files"),
+    ("bespoke preview --sample 6 --out previews", "who would get what; nothing is sent or marked"),
 ];
 
 impl Init {
@@ -49,9 +47,13 @@ impl Init {
         say!("\nNext:");
         say!("  cd {}", self.folder.display());
         for (command, what) in NEXT {
-            say!("  {command:<61} # {what}");
+            say!("  {command:<44} # {what}");
         }
-        say!("\nThen put your own people, events and products into the .csv files, and");
+        say!(
+            "\nThen put your own people, events and products into the .csv files, remove bespoke.db, which holds"
+        );
+        say!("those of the samples, import again, and go live:");
+        say!("  bespoke plan");
         say!("  BESPOKE_SMTP_URL=smtp+starttls://user:password@host bespoke work");
         Ok(ExitCode::SUCCESS)
     }

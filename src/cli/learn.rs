@@ -29,6 +29,8 @@ use crate::store::Arrival;
 use crate::store::Neighbour;
 use crate::store::Store;
 use crate::store::StoredModel;
+use crate::words::counted;
+use crate::words::noun;
 use crate::worker::assemble;
 use crate::worker::assemble::POPULARITY_MODEL;
 
@@ -83,10 +85,10 @@ impl Learn {
             let learnt = learn_watched(&store, &context.config, context.clock.now(), &bar).await?;
             bar.finish_and_clear();
             say!(
-                "read {} order lines: {} pairs of products go together, {} products have a popularity",
-                learnt.items.order_lines,
-                learnt.items.neighbours,
-                learnt.items.popular
+                "read {}: {} of products that go together, {} with a popularity",
+                counted(learnt.items.order_lines, "order line"),
+                counted(learnt.items.neighbours, "pair"),
+                counted(learnt.items.popular, "product")
             );
             if learnt.items.order_lines == 0 {
                 say!("import purchases first: `bespoke import events FILE`");
@@ -151,15 +153,16 @@ fn tell(taught: &Taught) {
     let fit = &taught.fit;
     let open = fit.click.open.max(fit.purchase.open).max(fit.unsubscribe.open);
     say!(
-        "read {} mails and page views of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
+        "read {} and page views of learning campaigns: {} taught about clicks for good, {} about purchases, {} about \
          unsubscribes; {open} may still be answered",
-        taught.sends,
+        counted(taught.sends, "mail"),
         fit.click.absorbed,
         fit.purchase.absorbed,
         fit.unsubscribe.absorbed
     );
     if taught.unreadable > 0 {
-        say!("{} mails were left out: what their variants were is not known any more", taught.unreadable);
+        let (mails, were) = (counted(taught.unreadable, "mail"), noun(taught.unreadable, "was"));
+        say!("{mails} {were} left out: what they showed is not known any more");
     }
     match &taught.published {
         Some(version) => say!("published policy model {version}; workers take it within seconds"),

@@ -21,6 +21,7 @@ use crate::preview::PreviewSummary;
 use crate::preview::Whom;
 use crate::preview::preview;
 use crate::profile::ProfileId;
+use crate::words::noun;
 use crate::worker::assemble;
 
 /// Renders what would be sent into a folder with a gallery: nothing is sent, no state is written.
@@ -48,7 +49,7 @@ struct WhomArgs {
     /// For these people
     #[arg(long, value_name = "ID", num_args = 1..)]
     profile: Vec<String>,
-    /// For this many people, the same ones each time
+    /// For this many people of each campaign, the same ones each time; at most 10000 mails go into one folder
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=PREVIEWS_MAX as u64))]
     sample: Option<usize>,
     /// Every variant, for the sample recipients of the templates
@@ -100,7 +101,8 @@ impl Preview {
 }
 
 fn print_summary(summary: &PreviewSummary, out: &std::path::Path) {
-    say!("{:>8} mails, {} of them with warnings", summary.mails, summary.with_warnings);
+    let mails = noun(summary.mails, "mail");
+    say!("{:>8} {mails}, {} of them with warnings", summary.mails, summary.with_warnings);
     for (reason, count) in &summary.not_sent {
         say!("{count:>8} not sent  ({reason})");
     }

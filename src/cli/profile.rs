@@ -14,6 +14,7 @@ use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 use crate::store::Named;
 use crate::store::Store;
+use crate::words::noun;
 
 /// `bespoke profile …`
 #[derive(Debug, Subcommand)]
@@ -72,7 +73,7 @@ impl Profile {
                     for (table, count) in &erased.deleted {
                         say!("{count:>8} deleted from {table}");
                     }
-                    say!("{:>8} sends kept without a name", erased.sends_kept);
+                    say!("{:>8} {} kept without a name", erased.sends_kept, noun(erased.sends_kept, "send"));
                     say!("{:>8} addresses stay suppressed", erased.addresses);
                 }
                 Self::Readmit { id_or_address } => readmit(&store, &id_or_address).await?,

@@ -6,12 +6,15 @@ use clap::Args;
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
 
+use crate::cli::check::forgotten;
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
 use crate::cli::say::say;
 use crate::config::Retention;
+use crate::fault::render_all;
 use crate::store::Pruned;
 use crate::store::SOFT_BOUNCE_WINDOW_MS;
+use crate::worker::assemble;
 
 /// Deletes what is older than `[retention]` allows; may be stopped and run again at any time.
 #[derive(Debug, Args)]
@@ -26,6 +29,12 @@ impl Prune {
         block_on(async {
             let store = context.existing_store().await?;
             let now = context.clock.now();
+            if context.config.retention.sends_days.is_some() {
+                let catalog = assemble::catalog(&context.config)?;
+                if let Some(fault) = forgotten(&context.config, &catalog) {
+                    anyhow::bail!("{}", render_all(&[fault]).trim());
+                }
+            }
             for what in Pruned::ALL {
                 let Some(age) = kept_for(&context.config.retention, what) else {
                     say!("{:>10} {:<18} kept for ever", "-", what.table());

@@ -20,10 +20,14 @@ use crate::profile::mask;
 use crate::send::SendId;
 use crate::send::State;
 use crate::store::Canceled;
+use crate::store::NO_VARIANT;
 use crate::store::SendFilter;
 use crate::store::Store;
 use crate::store::StoredSend;
 use crate::worker::assemble;
+
+/// Longest detail in a list; `bespoke explain` shows all of it.
+const DETAIL_CHARS_MAX: usize = 120;
 
 /// Shows sends, and says what is to become of them.
 #[derive(Debug, Subcommand)]
@@ -32,7 +36,7 @@ pub enum Sends {
     List(List),
     /// Writes all sends, one JSON object a line
     Export(Export),
-    /// Schedules failed sends again
+    /// Schedules sends again that failed, or for which no variant was left (codes that ran out)
     Retry(Which),
     /// Calls sends off that are not on the wire yet
     Cancel(Which),
@@ -138,25 +142,26 @@ impl List {
     async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
         check_campaign(context, store, self.filter.campaign.as_deref()).await?;
         let sends = store.sends(&self.filter.parsed()?, None, self.limit).await?;
-        let mut out = BufWriter::new(std::io::stdout().lock());
-        writeln!(
-            out,
-            "{:<32} {:<16} {:<18} {:<11} {:<14} detail",
-            "send", "campaign", "profile", "state", "reason"
-        )?;
-        for stored in &sends {
+        let heads = ["send", "campaign", "profile", "state", "when", "reason", "detail"];
+        let mut rows = vec![heads.map(str::to_owned)];
+        rows.extend(sends.iter().map(|stored| {
             let send = &stored.send;
-            let detail = stored.detail.as_deref().unwrap_or_default();
-            let detail: String = detail.chars().take(60).collect();
-            writeln!(
-                out,
-                "{:<32} {:<16} {:<18} {:<11} {:<14} {detail}",
-                send.id.as_str(),
-                send.campaign.as_str(),
+            [
+                send.id.to_string(),
+                send.campaign.to_string(),
                 mask_if_address(send.profile.as_str()),
-                send.state.as_str(),
-                stored.reason.as_deref().unwrap_or("-"),
-            )?;
+                send.state.to_string(),
+                when(stored),
+                stored.reason.clone().unwrap_or_else(|| "-".to_owned()),
+                shortened(stored.detail.as_deref().unwrap_or_default()),
+            ]
+        }));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..heads.len() - 1).map(width).chain([0]).collect();
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        for row in &rows {
+            let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+            writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         out.flush()?;
         if sends.is_empty() {
@@ -176,6 +181,22 @@ async fn check_campaign(context: &Context, store: &Store, name: Option<&str>) ->
         assemble::catalog(&context.config)?.known_campaign(name).map_err(anyhow::Error::msg)?;
     }
     Ok(())
+}
+
+/// When it went out or came to its end; when it falls due, where that is still to come.
+fn when(stored: &StoredSend) -> String {
+    let past = stored.submitted_at.or(stored.finished_at).filter(|_| stored.send.state.is_terminal());
+    match past {
+        Some(at) => format!("{at:.0}"),
+        None => format!("due {:.0}", stored.send.due_at),
+    }
+}
+
+fn shortened(detail: &str) -> String {
+    match detail.char_indices().nth(DETAIL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", detail[..end].trim_end()),
+        None => detail.to_owned(),
+    }
 }
 
 /// Some shops use addresses as ids; lists are pasted into tickets.
@@ -231,7 +252,7 @@ impl Which {
     async fn act(&self, context: &Context, store: &Store, act: Act) -> anyhow::Result<()> {
         let now = context.clock.now();
         let states: &[State] = match act {
-            Act::Retry => &[State::Failed],
+            Act::Retry => &[State::Failed, State::Skipped],
             Act::Cancel => &[State::Scheduled, State::Deferred],
             Act::ResendUnknown => &[State::Unknown],
         };
@@ -248,7 +269,9 @@ impl Which {
                 let mut ids = Vec::new();
                 for state in states {
                     let campaign = campaign.clone().map(CampaignId);
-                    let filter = SendFilter { campaign, state: Some(*state), ..SendFilter::default() };
+                    let reason = (*state == State::Skipped).then(|| NO_VARIANT.to_owned());
+                    let filter =
+                        SendFilter { campaign, state: Some(*state), reason, ..SendFilter::default() };
                     let found: Vec<StoredSend> = store.export_sends(filter).try_collect().await?;
                     ids.extend(found.into_iter().map(|stored| stored.send.id));
                 }
@@ -261,16 +284,27 @@ impl Which {
             Act::ResendUnknown => (store.resend_unknown(&ids, now).await?, "scheduled again"),
         };
         if let (0, Some(id)) = (done, &self.send) {
-            let state = store.send(id).await?.map_or("gone", |stored| stored.send.state.as_str());
-            let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-            anyhow::bail!(
-                "{id} is {state}, and only what is {} can be {what}; `bespoke explain {id}` says what became of it",
-                states.join(" or ")
-            );
+            let state = store.send(id).await?.map(|stored| stored.send.state);
+            anyhow::bail!("{id} {}; `bespoke explain {id}` says what became of it", instead(act, state));
         }
         say!("{done} of {} {what}", ids.len());
         Ok(())
     }
+}
+
+/// Why nothing was done, and what does something.
+fn instead(act: Act, state: Option<State>) -> String {
+    let is = state.map_or("gone", State::as_str);
+    let other = match (act, state) {
+        (Act::Retry, Some(State::Unknown)) => "`bespoke sends resend-unknown` sends it again, perhaps twice",
+        (Act::ResendUnknown, Some(State::Failed)) => "`bespoke sends retry` schedules it again",
+        (Act::Retry, _) => {
+            "only what failed, and what was skipped because no variant was left, can be scheduled again"
+        }
+        (Act::Cancel, _) => "only what is scheduled or deferred can be canceled",
+        (Act::ResendUnknown, _) => "only what is unknown can be sent again",
+    };
+    format!("is {is}: {other}")
 }
 
 async fn cancel(store: &Store, ids: &[SendId], now: jiff::Timestamp) -> anyhow::Result<u64> {

@@ -44,8 +44,25 @@ impl Man {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         clap_mangen::generate_to(Cli::command(), folder)
             .with_context(|| format!("cannot write into {}", folder.display()))?;
+        for page in std::fs::read_dir(folder)? {
+            let page = page?.path();
+            if page.extension().is_some_and(|section| section == "1") {
+                let text = std::fs::read_to_string(&page)?;
+                std::fs::write(&page, with_lines_kept(&text))?;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What stands behind a command's flags keeps its lines, under a name that says what it is.
+fn with_lines_kept(page: &str) -> String {
+    let Some((before, behind)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let (extra, after) = match behind.split_once("\n.SH ") {
+        Some((extra, after)) => (extra, format!(".SH {after}")),
+        None => (behind.trim_end(), String::new()),
+    };
+    format!("{before}.SH NOTES\n.nf\n{extra}\n.fi\n{after}")
 }
 
 fn print_all(bytes: &[u8]) -> anyhow::Result<ExitCode> {

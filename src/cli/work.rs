@@ -22,6 +22,7 @@ use crate::deliver::transport::Transport;
 use crate::http::MetricsPage;
 use crate::send::State;
 use crate::store::Store;
+use crate::words::counted;
 use crate::worker::assemble;
 use crate::worker::in_use::EngineInUse;
 use crate::worker::lead::Duties;
@@ -35,9 +36,9 @@ pub struct Work {
     /// Ends when nothing is due
     #[arg(long)]
     until_idle: bool,
-    /// Writes .eml files into this folder instead of sending
+    /// Mails go as .eml files into this folder instead of over SMTP, and count as sent; `bespoke preview` is the dry run
     #[arg(long, value_name = "DIR")]
-    dry_run: Option<std::path::PathBuf>,
+    into: Option<std::path::PathBuf>,
     /// Answers GET /metrics here, for whoever can reach it
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<String>,
@@ -46,7 +47,7 @@ pub struct Work {
 impl Work {
     pub(super) fn run(&self, context: &Context) -> anyhow::Result<ExitCode> {
         let mut config = context.config.clone();
-        if let Some(folder) = &self.dry_run {
+        if let Some(folder) = &self.into {
             config.transport.kind = TransportKind::Directory;
             config.transport.directory = Some(folder.clone());
         }
@@ -104,7 +105,11 @@ pub(super) fn worker(
 async fn learn(store: Store, config: Arc<Config>, now: Timestamp) -> Result<String, String> {
     let learnt = learn_all(&store, &config, now).await.map_err(|error| format!("{error:#}"))?;
     let mails = learnt.policy.map_or(0, |taught| taught.sends);
-    Ok(format!("learnt from {} order lines and {mails} mails", learnt.items.order_lines))
+    Ok(format!(
+        "learnt from {} and {}",
+        counted(learnt.items.order_lines, "order line"),
+        counted(mails, "mail")
+    ))
 }
 
 async fn show_progress(tally: Arc<Tally>, pool: Option<Pool>) {

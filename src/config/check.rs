@@ -34,6 +34,23 @@ pub(super) fn faults(config: &Config, source: Option<&Source>) -> Vec<Fault> {
     check.faults
 }
 
+/// What is wrong with the address that all links begin with.
+fn web_address(text: &str) -> Result<(), &'static str> {
+    let url = url::Url::parse(text).map_err(|_| "is no web address")?;
+    let is_web =
+        matches!(url.scheme(), "https" | "http") && url.host_str().is_some_and(|host| !host.is_empty());
+    if !is_web {
+        return Err("is no web address");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a login, which would stand in every link of every mail");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("holds `?` or `#`: what is appended to it would be no path");
+    }
+    Ok(())
+}
+
 struct Check<'s> {
     source: Option<&'s Source>,
     faults: Vec<Fault>,
@@ -57,9 +74,11 @@ impl Check<'_> {
             );
         }
         if let Some(url) = &config.public.url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
+            && let Err(problem) = web_address(url)
         {
-            self.fault("url", url, "public.url is no web address", "write https://mail.shop.example");
+            let help =
+                "write the address under which `bespoke serve` is reached, such as https://mail.shop.example";
+            self.fault("url", url, &format!("public.url {problem}"), help);
         }
         let mailboxes = [("from", Some(&config.sender.from)), ("reply_to", config.sender.reply_to.as_ref())];
         for (key, text) in mailboxes.into_iter().filter_map(|(key, text)| Some((key, text?))) {
@@ -110,6 +129,21 @@ impl Check<'_> {
                 &hours.to_string(),
                 "retention.idempotency_keys_hours is below 24: clients may repeat a request for a day",
                 "write 24 or more, or leave it out to get 48",
+            );
+        }
+        for (key, _) in config.retention.days().filter(|(_, days)| *days == 0) {
+            let message = format!("retention.{key} = 0 would delete everything");
+            self.fault(key, "0", &message, "write 1 or more, or leave it out to keep all");
+        }
+        if let Some((days, what)) = config.retention.forgets(&config.cap, std::iter::empty()) {
+            let kept = config.retention.sends_days.unwrap_or_default();
+            let message =
+                format!("retention.sends_days = {kept} is less than the program looks back ({what})");
+            self.fault(
+                "sends_days",
+                &kept.to_string(),
+                &message,
+                &format!("write {days} or more, or leave it out"),
             );
         }
         for percent in [config.holdout.percent, worker.policy_failure_percent] {

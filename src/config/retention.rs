@@ -2,6 +2,13 @@
 
 use serde::Deserialize;
 
+use crate::campaign::Campaign;
+use crate::campaign::Trigger;
+use crate::config::Cap;
+
+/// The limits of campaigns (`[guard]`) are kept over so many days.
+const GUARD_DAYS: u32 = 7;
+
 /// `[retention]`: days by table; what is not stated is kept for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,4 +44,55 @@ impl Default for Retention {
             idempotency_keys_hours: 48,
         }
     }
+}
+
+impl Retention {
+    /// Every stated number of days, by its key.
+    pub fn days(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let stated = [
+            ("events_days", self.events_days),
+            ("stage_transitions_days", self.stage_transitions_days),
+            ("sends_days", self.sends_days),
+            ("decisions_days", self.decisions_days),
+            ("hits_days", self.hits_days),
+            ("attachments_days", self.attachments_days),
+            ("webhooks_days", self.webhooks_days),
+        ];
+        stated.into_iter().filter_map(|(key, days)| Some((key, days?)))
+    }
+
+    /// What looks further back than sends are kept, the furthest: it would forget, and people would get again what they
+    /// have got, or more than they may.
+    pub fn forgets<'c>(
+        &self,
+        cap: &Cap,
+        campaigns: impl Iterator<Item = &'c Campaign>,
+    ) -> Option<(u32, String)> {
+        let kept = self.sends_days?;
+        let own = [
+            (cap.days, format!("cap.days = {}", cap.days)),
+            (GUARD_DAYS, format!("the guard of campaigns looks at {GUARD_DAYS} days")),
+        ];
+        let (needed, what) =
+            own.into_iter().chain(campaigns.flat_map(windows)).max_by_key(|(days, _)| *days)?;
+        (kept < needed).then_some((needed, what))
+    }
+}
+
+/// How many days a campaign looks back at what was sent, and where it says so.
+fn windows(campaign: &Campaign) -> Vec<(u32, String)> {
+    let id = &campaign.id;
+    let mut windows = vec![
+        ("no_repeat_variant_days", campaign.no_repeat_variant_days, campaign.no_repeat_variant_days),
+        ("no_repeat_product_days", campaign.no_repeat_product_days, campaign.no_repeat_product_days),
+        ("reward.purchase_days", campaign.reward.purchase_days, campaign.reward.purchase_days),
+        ("reward.unsubscribe_days", campaign.reward.unsubscribe_days, campaign.reward.unsubscribe_days),
+    ];
+    if let Trigger::Event { once_per_hours, .. } = campaign.trigger {
+        windows.push(("trigger.event.once_per_hours", once_per_hours.div_ceil(24), once_per_hours));
+    }
+    windows
+        .into_iter()
+        .map(|(key, days, stated)| (days, format!("{key} = {stated} of campaign {id}")))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! The transport that sends nothing: one .eml file a mail, for dry runs.
+//! The transport that sends nothing: one .eml file a mail.
 
 use std::fs::File;
 use std::io;

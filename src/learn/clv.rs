@@ -47,7 +47,7 @@ pub struct CustomerSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
     /// Nobody came back, so there is no rate to learn.
-    #[error("only {0} customers bought again, and at least {REPEAT_CUSTOMERS_MIN} are needed")]
+    #[error("only {} bought again, and at least {REPEAT_CUSTOMERS_MIN} are needed", crate::words::counted(*.0, "customer"))]
     TooFewRepeatCustomers(usize),
     /// A time or value that no customer can have.
     #[error("a customer's summary is impossible: recency must lie from 0 to age, values above 0")]

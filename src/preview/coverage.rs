@@ -26,6 +26,7 @@ use crate::select::Situation;
 use crate::select::eligible::eligible;
 use crate::select::features::Customer;
 use crate::stage::Stage;
+use crate::words::counted;
 use crate::worker::decide::seed;
 use crate::worker::engine::Engine;
 
@@ -185,8 +186,8 @@ fn decision(
     let own = selection.candidates.iter().find(|candidate| candidate.variant == variant.id);
     let propensity = own.map_or(0.0, |candidate| candidate.probability);
     let place = format!(
-        "shown for coverage, not drawn: of {} candidates it would be drawn with probability {propensity:.4}",
-        selection.candidates.len()
+        "shown for coverage, not drawn: of {} it would be drawn with probability {propensity:.4}",
+        counted(selection.candidates.len(), "candidate")
     );
     Decision {
         send: ruling.send.clone(),

@@ -7,6 +7,7 @@ use super::Gate;
 use super::PreviewError;
 use super::subject::Candidate;
 use crate::catalog::variant::CampaignEntry;
+use crate::clock::later_by;
 use crate::decision::Channel;
 use crate::decision::Decision;
 use crate::decision::Slice;
@@ -79,7 +80,9 @@ pub(super) async fn rule(
         && let ("quiet_hours", Some(end)) = (outcome.reason.as_str(), outcome.retry_at)
     {
         notes.push(format!("{}; it would wait until {end}, and is shown as of then", outcome.detail));
-        verdict = engine.decide(subject, &Exhausted::default(), end);
+        let mut later = subject.clone();
+        later.send.expires_at = later_by(subject.send.expires_at, end.duration_since(now));
+        verdict = engine.decide(&later, &Exhausted::default(), end);
     }
     if let (Gate::Ignored, Verdict::Stop { outcome, placement: None, decision: None }) = (gate, &verdict) {
         notes.push(format!("the gate would stop it ({}): {}", outcome.reason, outcome.detail));

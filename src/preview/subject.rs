@@ -22,10 +22,12 @@ use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State;
 use crate::store::Store;
+use crate::words::counted;
 use crate::worker::decide::Subject;
 use crate::worker::engine::Engine;
 use crate::worker::load;
 use crate::worker::plan::starting_data;
+use crate::worker::schedule;
 
 /// The occurrence of a send that only a preview knows.
 const OCCURRENCE: &str = "preview";
@@ -52,11 +54,13 @@ pub(super) enum Start {
     Request(Option<String>),
     /// The person never did what starts this campaign: it is a sample's.
     Missing(String, Option<String>),
+    /// The person has no date in the trait that starts this campaign: it would never start for them.
+    NoDate(String),
 }
 
 impl Start {
     pub(super) fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing(..))
+        matches!(self, Self::Missing(..) | Self::NoDate(_))
     }
 
     /// A sentence for people, where it is not their own.
@@ -67,6 +71,9 @@ impl Start {
         };
         match self {
             Self::Own => None,
+            Self::NoDate(name) => Some(format!(
+                "this person has no date in `{name}`, which starts this campaign: it would not be sent"
+            )),
             Self::Request(name) => Some(format!("a request would bring its own data; here {}", sample(name))),
             Self::Missing(event, name) => Some(format!(
                 "this person has no “{event}”, which starts this campaign; here {}",
@@ -91,10 +98,14 @@ pub(super) async fn people(
                 None => Ok(ids.clone()),
             }
         }
-        Whom::Sample(count) if *count > PREVIEWS_MAX => Err(PreviewError::TooMany(*count)),
+        Whom::Sample(count) if *count > PREVIEWS_MAX => {
+            Err(PreviewError::TooMany { expected: *count, campaigns: counted(1_u64, "campaign") })
+        }
         Whom::Sample(count) => {
             let looked_at = match entry.campaign.trigger {
-                Trigger::Event { .. } => count.saturating_mul(LOOKED_AT_PER_WANTED),
+                Trigger::Event { .. } | Trigger::DateTrait { .. } => {
+                    count.saturating_mul(LOOKED_AT_PER_WANTED)
+                }
                 _ => *count,
             };
             let ids = sample(store, looked_at).await?;
@@ -191,6 +202,10 @@ fn start(engine: &Engine, campaign: &Campaign, subject: &Subject) -> (Start, Map
             let (sample, data) = sample();
             (Start::Request(sample), data)
         }
-        _ => (Start::Own, Map::new()),
+        Trigger::DateTrait { name, .. } => {
+            let date = subject.profile.traits.get(name).and_then(Value::as_str).and_then(schedule::date_of);
+            (date.map_or_else(|| Start::NoDate(name.clone()), |_| Start::Own), Map::new())
+        }
+        Trigger::Cron { .. } | Trigger::StageEntry { .. } => (Start::Own, Map::new()),
     }
 }

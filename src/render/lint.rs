@@ -17,6 +17,7 @@ use super::tree::Node;
 use crate::catalog::nearest::nearest;
 
 mod attributes;
+mod control;
 mod layout;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub(super) fn check(
         lint.children(element);
         lint.layout(element, ancestors);
     });
+    lint.control(root);
     lint.faults
 }
 

@@ -57,7 +57,7 @@ pub enum AssembleError {
     /// A relay.
     #[error("{0}")]
     Relay(String),
-    /// The folder for dry runs.
+    /// The folder that mails go into.
     #[error("{0}")]
     Directory(String),
 }

@@ -220,7 +220,8 @@ async fn claim_coupon(
     let Some(code) = shared.store.claim_coupon(offer, &subject.profile.id, now).await? else {
         tracing::warn!(
             offer,
-            "no coupon is left for offer {offer}: import more with `bespoke import coupons`"
+            "no coupon is left for offer {offer}: import more with `bespoke import coupons`; `bespoke sends retry` then \
+             brings back who got nothing for want of one"
         );
         shared.offer_is_empty(offer);
         return Ok(Some(offer.clone()));

@@ -39,6 +39,7 @@ use crate::send::Suppression;
 use crate::stage;
 use crate::stage::Placement;
 use crate::stage::StageRecord;
+use crate::store::NO_VARIANT;
 use crate::worker::engine::Engine;
 use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
@@ -355,7 +356,7 @@ fn no_send(decision: &Decision) -> (&'static str, String) {
     }
     let rules: Vec<String> =
         decision.ruled_out.iter().map(|out| format!("{}: {}", out.rule, out.detail)).collect();
-    ("no_variant", format!("no variant may be shown; {}", rules.join("; ")))
+    (NO_VARIANT, format!("no variant may be shown; {}", rules.join("; ")))
 }
 
 /// Events that call an event-triggered send off: later than the one that started it.

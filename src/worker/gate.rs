@@ -157,9 +157,9 @@ fn quiet_until(rules: &GateRules, zone: &TimeZone, now: Timestamp) -> Option<Tim
         return None;
     }
     let day = if time < end { local.date() } else { local.date().tomorrow().ok()? };
-    let ends_at = day.to_datetime(end).to_zoned(zone.clone()).ok()?.timestamp();
-    // A clock set back inside quiet hours shows their end twice; the later one counts.
-    (ends_at > now).then_some(ends_at).or_else(|| now.checked_add(1.hour()).ok())
+    // A clock set back shows the end twice; the one that is still to come counts.
+    let ends = zone.to_ambiguous_timestamp(day.to_datetime(end));
+    [ends.clone().compatible(), ends.later()].into_iter().filter_map(Result::ok).find(|ends| *ends > now)
 }
 
 #[cfg(test)]
@@ -188,6 +188,21 @@ mod tests {
             let zone = TimeZone::get(zone).unwrap();
             let found = quiet_until(&rules("21:00", "08:00"), &zone, now.parse().unwrap());
             assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{zone:?} {now}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_the_clock_shows_twice_is_the_one_to_come() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        for (now, expected) in [
+            // 02:15, 02:40, 02:15 again, 02:40 again.
+            ("2027-10-31T00:15:00Z", Some("2027-10-31T00:30:00Z")),
+            ("2027-10-31T00:40:00Z", None),
+            ("2027-10-31T01:15:00Z", Some("2027-10-31T01:30:00Z")),
+            ("2027-10-31T01:40:00Z", None),
+        ] {
+            let found = quiet_until(&rules("22:00", "02:30"), &zone, now.parse().unwrap());
+            assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{now}");
         }
     }
 

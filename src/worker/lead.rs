@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::store::Candidate;
 use crate::store::Role;
 use crate::store::Store;
+use crate::words::counted;
 use crate::worker::guard;
 use crate::worker::plan::Horizon;
 use crate::worker::plan::Planned;
@@ -90,7 +91,7 @@ async fn plan_all(shared: Arc<Shared>, every: Duration) {
                 for Planned { campaign, scheduled, .. } in
                     planned.iter().filter(|planned| planned.scheduled > 0)
                 {
-                    tracing::info!("planned {scheduled} sends of {campaign}");
+                    tracing::info!("planned {} of {campaign}", counted(*scheduled, "send"));
                 }
             }
             Err(error) => failed(&shared, "plan", every, &error),

@@ -77,7 +77,7 @@ impl Schedule {
 }
 
 /// The days in the window on which a yearly date comes round, at `time` of `zone`, `days_before` the date itself.
-/// 29 February is kept on 28 February in years without one.
+/// 29 February is kept on 28 February in years without one. A date that is still to come has not come round.
 pub fn yearly(date: Date, time: Time, days_before: u32, zone: &TimeZone, window: Window) -> Vec<Due> {
     let first = earlier(window.from).to_zoned(zone.clone()).year();
     let last = later(window.until).to_zoned(zone.clone()).year();
@@ -85,6 +85,9 @@ pub fn yearly(date: Date, time: Time, days_before: u32, zone: &TimeZone, window:
         .filter_map(|year| {
             let day = date.day().min(Date::new(year, date.month(), 1).ok()?.days_in_month());
             let kept = Date::new(year, date.month(), day).ok()?;
+            if kept < date {
+                return None;
+            }
             let sent = kept.checked_sub(SignedDuration::from_hours(24 * i64::from(days_before))).ok()?;
             let at = sent.to_datetime(time).to_zoned(zone.clone()).ok()?.timestamp();
             window.contains(at).then(|| Due { at, occurrence: kept.to_string() })

@@ -171,3 +171,17 @@ fn campaigns_and_offers_are_checked_against_everything_that_they_name() {
 fn what_only_shows_with_people_is_found() {
     refuses("samples", 29);
 }
+
+#[test]
+fn everybody_gets_whole_elements_and_a_link_to_unsubscribe() {
+    refuses("elements", 8);
+}
+
+#[test]
+fn a_byte_order_mark_in_front_of_any_file_is_passed_over() {
+    let files = Files::read(&folder()).unwrap();
+    let marked = files.iter().map(|(path, file)| (path.to_owned(), format!("\u{feff}{}", file.text)));
+    let catalog = Catalog::from_files(&Files::from_pairs(marked), &settings()).unwrap();
+    assert_eq!(check(&catalog).unwrap().faults.iter().map(line).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(catalog.version, Catalog::from_files(&files, &settings()).unwrap().version);
+}

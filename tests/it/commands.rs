@@ -4,6 +4,7 @@ use bespoke::clock::Clock;
 use bespoke::deliver::catcher::Catcher;
 use mail_parser::MessageParser;
 use serde_json::Value;
+use sqlx::Connection as _;
 
 use crate::support::program::Program;
 
@@ -56,7 +57,9 @@ async fn from_a_file_of_orders_to_a_mail_and_why_it_was_sent() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
     assert!(
-        said.contains(&format!("{id} is sent, and only what is failed can be scheduled again")),
+        said.contains(&format!(
+            "{id} is sent: only what failed, and what was skipped because no variant was left"
+        )),
         "{said}"
     );
 
@@ -124,11 +127,78 @@ async fn a_key_that_is_on_another_machine_is_a_warning_for_who_checks_and_a_faul
     let missing = "the DKIM key s1._domainkey.shop.test cannot be read from dkim.pem";
     let (done, said) = run(&["check"]).await;
     assert!(done && said.contains(missing) && said.contains("0 faults, 1 warning"), "{said}");
-    for words in [&["check", "--deny-warnings"][..], &["work", "--until-idle", "--dry-run", "out"]] {
+    for words in [&["check", "--deny-warnings"][..], &["work", "--until-idle", "--into", "out"]] {
         let (done, said) = run(words).await;
         assert!(!done && said.contains(missing), "{words:?}: {said}");
     }
     std::fs::write(program.folder.path().join("dkim.pem"), "no key").unwrap();
     let (done, said) = run(&["check"]).await;
     assert!(!done && said.contains("cannot be used: no private key in PEM form is there"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_into_a_folder_count_as_sent_a_preview_marks_nobody_and_the_list_says_when() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    program.says(&["plan", "--campaign", "receipt"]).await;
+    program.says(&["preview", "--campaign", "receipt", "--sample", "1", "--out", "previews"]).await;
+    let line = program.says(&["sends", "list"]).await.lines().nth(1).unwrap().to_owned();
+    assert!(line.contains("  scheduled  due 2") && line.contains('Z'), "{line}");
+    let help = program.says(&["work", "--help"]).await;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("and count as sent; `bespoke preview` is the dry run"), "{help}");
+    assert!(program.says(&["work", "--until-idle", "--into", "mails"]).await.contains("1 sent"));
+    assert_eq!(std::fs::read_dir(program.folder.path().join("mails")).unwrap().count(), 1);
+    let line = program.says(&["sends", "list"]).await.lines().nth(1).unwrap().to_owned();
+    assert!(line.contains("  sent   2"), "{line}");
+    assert!(program.says(&["work", "--until-idle"]).await.contains("nothing was due"));
+    assert_eq!(subjects(&catcher).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_the_wrong_one_names_the_right_one() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    program.says(&["plan", "--campaign", "receipt"]).await;
+    let send: Value = serde_json::from_str(&program.says(&["sends", "export"]).await).unwrap();
+    let id = send["id"].as_str().unwrap();
+    let becomes = async |state: &str| {
+        let url = format!("sqlite://{}", program.folder.path().join("bespoke.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query("update sends set state = $1").bind(state).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    };
+    for (state, command, expected) in [
+        ("unknown", "retry", "is unknown: `bespoke sends resend-unknown` sends it again, perhaps twice"),
+        ("failed", "resend-unknown", "is failed: `bespoke sends retry` schedules it again"),
+        ("sent", "cancel", "is sent: only what is scheduled or deferred can be canceled"),
+    ] {
+        becomes(state).await;
+        let refused = program.command(&[], &["sends", command, id]).output().await.unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && said.contains(&format!("{id} {expected}")), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_map_that_the_help_shows_is_a_map_in_the_manual_too() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    let help = program.says(&["import", "events", "--help"]).await;
+    let (_, map) = help.split_once("A mapping file:\n").unwrap();
+    let (map, _) = map.split_once("\n\n").unwrap();
+    assert!(map.lines().all(|line| line.chars().count() <= 80), "{map}");
+    let path = program.folder.path().join("map.toml");
+    std::fs::write(&path, map).unwrap();
+    let csv = "customer,country,status,invoice,line,ts,unit price\n9,EIRE,ok,I1,1,24/12/2025 18:00,\n";
+    std::fs::write(program.folder.path().join("rows.csv"), csv).unwrap();
+    let said = program.says(&["import", "events", "rows.csv", "--map", "map.toml"]).await;
+    assert!(
+        said.contains("1 row: 1 event loaded, 0 unchanged, 0 rejected; 1 profile was new, and has no"),
+        "{said}"
+    );
+    program.says(&["man", "--out", "man"]).await;
+    let page = std::fs::read_to_string(program.folder.path().join("man/bespoke-import-events.1")).unwrap();
+    let (_, notes) = page.split_once(".SH NOTES\n.nf\n").unwrap();
+    assert!(notes.contains("\n.fi\n") && !page.contains(".SH EXTRA"), "{notes}");
 }

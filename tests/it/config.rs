@@ -227,3 +227,28 @@ fn relative_paths_are_taken_from_the_folder_of_the_file() {
     );
     assert_eq!(config.templates.folder, folder.path().join("templates"));
 }
+
+#[test]
+fn a_public_address_to_which_no_path_can_be_appended_is_refused() {
+    for (url, expected) in [
+        ("http://x.example/y?z=1", Some("holds `?` or `#`")),
+        ("http://x.example/y#f", Some("holds `?` or `#`")),
+        ("https://user:pw@x.example", Some("holds a login")),
+        ("https://", Some("is no web address")),
+        ("ftp://x.example", Some("is no web address")),
+        ("https://x.example:8443/mail/", None),
+    ] {
+        let said = load("", &[("BESPOKE_PUBLIC_URL", url)]).err().unwrap_or_default();
+        assert_eq!(said.is_empty(), expected.is_none(), "{url} {said}");
+        assert!(said.contains(expected.unwrap_or_default()) && !said.contains("user:pw"), "{url} {said}");
+    }
+}
+
+#[test]
+fn a_relay_that_may_take_nothing_is_refused() {
+    for rate in ["0", "-5.0", "nan"] {
+        let said =
+            load(&format!("[[relay]]\nurl = \"smtp://localhost\"\nper_second = {rate}\n"), &[]).unwrap_err();
+        assert!(said.contains("per_second must be greater than 0"), "{said}");
+    }
+}

@@ -110,7 +110,7 @@ async fn without_room_for_previews_mails_wait_and_with_room_again_each_is_writte
     let mails = disk.path().join("mails");
     std::fs::create_dir(&mails).unwrap();
     let mut command = live.bespoke();
-    command.arg("work").arg("--dry-run").arg(&mails);
+    command.arg("work").arg("--into").arg(&mails);
     let mut worker = Running(command.spawn().unwrap());
     live.waits_until("all wait", || live.states().get("deferred") == Some(&40));
     assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");

@@ -164,7 +164,7 @@ async fn files_of_every_kind_load_and_loading_them_again_changes_nothing() {
             ),
             (
                 &["events", "deeds.jsonl"],
-                "deeds.jsonl: 3 rows: 3 events loaded, 0 unchanged, 0 rejected; 1 profiles were new, and have no address yet",
+                "deeds.jsonl: 3 rows: 3 events loaded, 0 unchanged, 0 rejected; 1 profile was new, and has no address yet",
                 "deeds.jsonl: 3 rows: 0 events loaded, 3 unchanged, 0 rejected",
             ),
             (

@@ -359,13 +359,13 @@ fn a_person_is_shown_exported_erased_and_refused_at_the_next_import_on_the_comma
     }
     let (_, again, _) = run(&["import", "profiles", &list]);
     assert!(
-        again.contains("1 unchanged") && again.contains("1 were left out, because the person was erased"),
+        again.contains("1 unchanged") && again.contains("1 was left out, because the person was erased"),
         "{again}"
     );
     assert!(run(&["profile", "readmit", &format!("{CANARY}@example.test")]).0);
     assert!(run(&["profile", "readmit", CANARY]).0);
     assert!(!run(&["profile", "readmit", CANARY]).0, "once");
-    assert!(run(&["import", "profiles", &list]).1.contains("1 profiles loaded"));
+    assert!(run(&["import", "profiles", &list]).1.contains("1 profile loaded"));
     let (done, pruned, _) = run(&["prune", "--dry-run"]);
     assert!(done && pruned.contains("kept for ever") && pruned.contains("would go"), "{pruned}");
     assert!(EmailAddress::parse(&format!("{CANARY}@example.test")).is_ok());

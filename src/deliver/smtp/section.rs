@@ -30,6 +30,9 @@ impl Relay {
                 credentials.mechanism = Some(parsed);
             }
         }
+        if section.per_second.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
+            return Err(fail("per_second must be greater than 0; leave it out for no limit".to_owned()));
+        }
         for (phase, seconds) in &section.deadline_seconds {
             set_deadline(&mut relay.deadlines, phase, *seconds).map_err(fail)?;
         }

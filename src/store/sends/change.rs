@@ -10,6 +10,9 @@ use crate::store::Store;
 use crate::store::batch::ROWS_PER_STATEMENT_MAX;
 use crate::store::batch::args;
 
+/// Why a send was skipped for which no variant was left: its codes ran out, or no rule held.
+pub const NO_VARIANT: &str = "no_variant";
+
 /// What calling off one send did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Canceled {
@@ -45,10 +48,12 @@ impl Store {
         }
     }
 
-    /// Brings failed sends back: due now, their attempts counted anew, with as long a deadline as at first. What was
-    /// decided stays decided. Sends in other states are left alone. Returns how many came back.
+    /// Brings failed sends back, and those for which no variant was left: due now, their attempts counted anew, with as
+    /// long a deadline as at first. What was decided stays decided; that there was nothing to send is decided again.
+    /// Sends in other states are left alone. Returns how many came back.
     pub async fn retry(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
-        self.bring_back(sends, State::Failed, now).await
+        Ok(self.bring_back(sends, State::Failed, now).await?
+            + self.bring_back(sends, State::Skipped, now).await?)
     }
 
     /// Sends mails again of which nobody knows whether the relay took them: some people get them twice, the same
@@ -61,12 +66,20 @@ impl Store {
         let mut back = 0;
         let mut tx = self.pools.begin().await?;
         for chunk in sends.chunks(ROWS_PER_STATEMENT_MAX) {
+            if from == State::Skipped {
+                tx.run(
+                    "delete from decisions where send_seq in (
+                       select seq from sends where id in (select value->>0 from {rows}) and state = $2 and reason = $3)",
+                    args![send_rows(chunk), from.as_str(), NO_VARIANT],
+                )
+                .await?;
+            }
             back += tx
                 .run(
                     "update sends set state = 'scheduled', attempt = 0, orphaned = 0, held = 0, finished_at = null,
                        due_at = {now}, expires_at = {now} + (expires_at - first_due_at)
-                     where id in (select value->>0 from {rows}) and state = $3",
-                    args![send_rows(chunk), now, from.as_str()],
+                     where id in (select value->>0 from {rows}) and state = $3 and (state <> 'skipped' or reason = $4)",
+                    args![send_rows(chunk), now, from.as_str(), NO_VARIANT],
                 )
                 .await?;
         }

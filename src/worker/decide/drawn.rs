@@ -4,6 +4,7 @@ use crate::decision::Slice;
 use crate::decision::Withdrawn;
 use crate::select::Selection;
 use crate::stage::Placement;
+use crate::words::counted;
 
 /// A selection with what led to it.
 pub(super) struct Drawn<'a> {
@@ -24,16 +25,14 @@ pub(super) fn reasons(drawn: &Drawn<'_>, placement: &Placement) -> Vec<String> {
             draw.offer
         )
     }));
-    let candidates = selection.candidates.len();
+    let candidates = counted(selection.candidates.len(), "candidate");
     match (selection.variant, slice) {
         (Some(variant), Slice::Uniform) => {
-            reasons.push(format!(
-                "{} was drawn evenly from {candidates} candidates (learning slice)",
-                variant.id.as_str()
-            ));
+            reasons
+                .push(format!("{} was drawn evenly from {candidates} (learning slice)", variant.id.as_str()));
         }
         (Some(variant), _) => reasons.push(format!(
-            "{} was drawn from {candidates} candidates with probability {:.4}",
+            "{} was drawn from {candidates} with probability {:.4}",
             variant.id.as_str(),
             selection.propensity
         )),
