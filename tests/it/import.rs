@@ -169,7 +169,7 @@ async fn files_of_every_kind_load_and_loading_them_again_changes_nothing() {
             ),
             (
                 &["products", "things.csv"],
-                "things.csv: 1 row: 1 products loaded, 0 unchanged, 0 rejected",
+                "things.csv: 1 row: 1 product loaded, 0 unchanged, 0 rejected",
                 "things.csv: 1 row: 0 products loaded, 1 unchanged, 0 rejected",
             ),
             (

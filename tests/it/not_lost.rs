@@ -3,6 +3,7 @@
 use bespoke::config::Config;
 use bespoke::config::Environment;
 use bespoke::config::Overrides;
+use bespoke::profile::Consent;
 use bespoke::profile::ProfileId;
 use bespoke::send::State;
 
@@ -86,10 +87,10 @@ async fn what_was_skipped_for_another_reason_stays_skipped() {
     for app in TestApp::on_each_database(&[]).await {
         app.given_profile("ana").await;
         app.plans().await;
-        app.given_profile_with("ana", |profile| profile.address = None).await;
+        app.given_profile_with("ana", |profile| profile.consent = Consent::Withdrawn).await;
         app.at("2026-03-02T12:00:00Z").await;
         app.runs_until_idle().await;
-        assert_eq!(app.states().await, [outcome(State::Skipped, "no_address")]);
+        assert_eq!(app.states().await, [outcome(State::Skipped, "no_consent")]);
         let ids: Vec<_> = app.sends().await.into_iter().map(|stored| stored.send.id).collect();
         assert_eq!(app.database.store.retry(&ids, app.now()).await.unwrap(), 0);
     }

@@ -114,7 +114,7 @@ async fn config(program: &Program, server: &Server, key: &str) -> String {
     }
     let ask = json!({"profile": "ana", "source": "form", "wording": "yes", "double_opt_in": "confirm"});
     let send = posts(server, key, "/v1/consents", &ask).await["send"].as_str().unwrap().to_owned();
-    program.says(&["work", "--until-idle", "--dry-run", "mails"]).await;
+    program.says(&["work", "--until-idle", "--into", "mails"]).await;
     let file = std::fs::read_dir(program.folder.path().join("mails")).unwrap().next().unwrap().unwrap();
     let mail = std::fs::read(file.path()).unwrap();
     let html = MessageParser::new().parse(&mail).unwrap().body_html(0).unwrap().into_owned();
