@@ -15,7 +15,7 @@ const STATED: &str = "\
 [retention]
 events_days = 10
 stage_transitions_days = 20
-sends_days = 30
+sends_days = 90
 decisions_days = 40
 hits_days = 50
 attachments_days = 60
@@ -51,7 +51,7 @@ async fn each_table_is_pruned_by_its_own_line_of_the_configuration() {
     let expected: BTreeMap<String, (u64, i64)> = [
         (Pruned::Events, 1, 10 * 24),
         (Pruned::StageTransitions, 0, 20 * 24),
-        (Pruned::Sends, 0, 30 * 24),
+        (Pruned::Sends, 0, 90 * 24),
         (Pruned::Decisions, 0, 40 * 24),
         (Pruned::WebDecisions, 0, 40 * 24),
         (Pruned::Hits, 0, 50 * 24),
