@@ -159,7 +159,7 @@ fn quiet_until(rules: &GateRules, zone: &TimeZone, now: Timestamp) -> Option<Tim
     let day = if time < end { local.date() } else { local.date().tomorrow().ok()? };
     // A clock set back shows the end twice; the one that is still to come counts.
     let ends = zone.to_ambiguous_timestamp(day.to_datetime(end));
-    [ends.clone().compatible(), ends.later()].into_iter().filter_map(Result::ok).find(|ends| *ends > now)
+    [ends.compatible(), ends.later()].into_iter().filter_map(Result::ok).find(|ends| *ends > now)
 }
 
 #[cfg(test)]
