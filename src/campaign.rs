@@ -318,8 +318,9 @@ impl Default for Guard {
 pub struct Pilot {
     /// By ring, the most active first: active within so many days. Everybody else is the last ring.
     pub active_days: Vec<u32>,
-    /// How long a ring is watched before the next one opens. One that got no mail is passed after 26 hours at least, when
-    /// its people have been asked in every zone.
+    /// How long a ring is watched before the next one opens, from its first mail on; mails whose deadline ends before
+    /// expire. A ring that got no mail is passed after 26 hours, when its people have been asked in every zone, or
+    /// before, where those who wait would expire.
     #[serde(default = "default_step_hours")]
     pub step_hours: u32,
 }

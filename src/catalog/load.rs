@@ -59,6 +59,23 @@ impl Catalog {
         offer::read(&file, &loader.rules_contract, &mut loader.faults).ok_or(loader.faults)
     }
 
+    /// The campaigns of a folder as their `campaign.toml` states them, without those that cannot be used: no template is
+    /// compiled.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn campaigns_of(folder: &Path, settings: &CatalogSettings) -> Result<Vec<Campaign>, Vec<Fault>> {
+        let files = Files::open(folder)?;
+        let mut loader = Loader::new(settings);
+        let folder = Folder::sort(&files, &mut loader.faults);
+        let read = |(name, campaign): (&String, &CampaignFolder)| {
+            let file = campaign.file.as_ref()?;
+            let read = campaign_file::read(file, name, settings, &loader.contract, &mut loader.faults);
+            read.map(|(campaign, _)| campaign)
+        };
+        Ok(folder.campaigns.iter().filter_map(read).collect())
+    }
+
     /// Checks files that are in memory already.
     ///
     /// # Errors

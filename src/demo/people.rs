@@ -39,9 +39,7 @@ enum Habit {
     Reads,
     Weighs,
     FillsCarts,
-    BoughtOnce,
-    Regular,
-    WentAway,
+    Buys,
 }
 
 /// Habits and how many of a hundred have them.
@@ -50,10 +48,12 @@ const HABITS: &[(Habit, u32)] = &[
     (Habit::Reads, 20),
     (Habit::Weighs, 17),
     (Habit::FillsCarts, 12),
-    (Habit::BoughtOnce, 12),
-    (Habit::Regular, 14),
-    (Habit::WentAway, 9),
+    (Habit::Buys, 35),
 ];
+/// Days between two orders of who buys at the usual rate.
+const DAYS_BETWEEN_ORDERS: f64 = 25.0;
+/// Orders of one person, at most.
+const ORDERS_MAX: usize = 60;
 
 /// `count` people and all that they did before `now`.
 pub fn people(count: usize, now: Timestamp, seed: u64) -> (Vec<Profile>, Vec<Event>) {
@@ -167,29 +167,38 @@ impl<R: Rng> Deeds<'_, R> {
                     self.does(name::CHECKOUT_STARTED, hours - 0.2, json!({}));
                 }
             }
-            Habit::BoughtOnce => {
-                let days = self.rng.random_range(1.0..40.0);
-                self.buys(taste, days * 24.0);
-                self.looks_at(taste + 1, 2, days * 24.0);
-            }
-            Habit::Regular => {
-                let gap = self.rng.random_range(15.0..40.0);
-                for order in 0..self.rng.random_range(3..10) {
-                    let jitter = self.rng.random_range(-4.0..4.0);
-                    self.buys(
-                        taste + order % 3,
-                        24.0 * (2.0 + gap * f64::from(u32::try_from(order).unwrap_or(0)) + jitter).max(0.5),
-                    );
-                }
-                self.looks_at(taste, 3, 24.0 * 14.0);
-            }
-            Habit::WentAway => {
-                for order in 0..self.rng.random_range(1..4) {
-                    let days = 110.0 + 40.0 * f64::from(u32::try_from(order).unwrap_or(0));
-                    self.buys(taste + order, 24.0 * days);
+            Habit::Buys => {
+                if self.orders(taste, joined) {
+                    self.looks_at(taste, 3, 24.0 * 14.0);
                 }
             }
         }
+    }
+
+    /// Orders as shops see them, which is as the model of customers' value has it (Fader, Hardie and Lee 2005): everybody
+    /// has a rate of their own, waits at random, and may be gone after any order but the first. Whether they still come.
+    fn orders(&mut self, taste: usize, joined_hours: f64) -> bool {
+        let mut days_ago = joined_hours / 24.0 * self.rng.random_range(0.0..1.0_f64).sqrt();
+        let rate = f64::midpoint(self.wait(), self.wait()).max(0.01);
+        let days_between = DAYS_BETWEEN_ORDERS / rate;
+        // The least of three is often near 0: some never leave.
+        let leaves = (0..3).map(|_| self.rng.random_range(0.0..1.0_f64)).fold(1.0, f64::min);
+        for order in 0..ORDERS_MAX {
+            if days_ago < 0.5 {
+                break;
+            }
+            self.buys(taste + order % 3, 24.0 * days_ago);
+            if order > 0 && self.rng.random_range(0.0..1.0) < leaves {
+                return false;
+            }
+            days_ago -= days_between * self.wait();
+        }
+        true
+    }
+
+    /// An exponential number with mean one.
+    fn wait(&mut self) -> f64 {
+        -(1.0 - self.rng.random_range(0.0..1.0_f64)).max(1e-9).ln()
     }
 
     fn looks_at(&mut self, taste: usize, times: usize, within_hours: f64) {
@@ -266,4 +275,37 @@ fn price(product: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a price in pence is far below 2⁵³")]
     let price = products::price_minor(product) as f64 / 100.0;
     price
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::clv::BgNbd;
+    use crate::learn::clv::back_test::back_test;
+    use crate::learn::clv::purchases::Purchases;
+    use crate::learn::orders::OrderBook;
+
+    /// The report of customers' value must have something to show: its back-test tells the truth of whatever it is given.
+    #[test]
+    fn the_models_of_customer_value_fit_the_demonstrations_people() {
+        for seed in [1, 2, 3] {
+            let now: Timestamp = "2026-03-03T09:45:00Z".parse().unwrap();
+            let (_, events) = people(2_000, now, seed);
+            let mut book = OrderBook::default();
+            let orders = events.iter().filter(|event| event.name == name::ORDER_COMPLETED);
+            orders.for_each(|event| book.take(event, 2));
+            let purchases = Purchases::of_days(book.days(now).into_iter());
+            let (first, end) = purchases.span().unwrap();
+            let split = end - (end - first) / 4;
+            let customers = purchases.customers.iter();
+            let known: Vec<_> = customers.filter_map(|one| one.summary(split, 7.0, true)).collect();
+            let model = BgNbd::fit(&known).unwrap().model;
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let test = back_test((&model, None), &purchases, (split, end), 7.0, (0.95, 200), &mut rng);
+            let factor = test.purchases.correction_factor.unwrap();
+            assert!((0.75..1.33).contains(&factor), "{seed}: {:?}", test.purchases);
+            let saved = test.error_saved.unwrap();
+            assert!(saved.low > 0.0, "{seed}: better than everybody's own past rate: {saved:?}");
+        }
+    }
 }

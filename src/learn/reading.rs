@@ -9,10 +9,10 @@ use super::rewards;
 use crate::campaign::Campaign;
 use crate::clock::earlier_by;
 use crate::decision::Channel;
-use crate::store::ClickedSend;
 use crate::store::DecisionPlace;
 use crate::store::Error;
 use crate::store::LATE_AFTER_MS;
+use crate::store::PersonClick;
 use crate::store::RewardedSend;
 use crate::store::Store;
 
@@ -136,8 +136,8 @@ impl<'a> Mails<'a> {
     }
 }
 
-/// What people clicked after this time: mails of every campaign, whatever policy chose them, and pages of these. It is
-/// little of all, so it is read at once.
+/// All clicks by people after this time: in mails of every campaign, whatever policy chose them, and on pages of these.
+/// It is little of all, so it is read at once.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -145,11 +145,11 @@ pub async fn clicked(
     store: &Store,
     campaigns: impl Iterator<Item = &Campaign>,
     clicked_after: Timestamp,
-) -> Result<Vec<ClickedSend>, Error> {
-    let mut all: Vec<ClickedSend> = Vec::new();
+) -> Result<Vec<PersonClick>, Error> {
+    let mut all: Vec<PersonClick> = Vec::new();
     let mut place = behind(clicked_after);
     loop {
-        let page = store.clicked_sends(&place, PAGE_ROWS).await?;
+        let page = store.clicks_in_mails(&place, PAGE_ROWS).await?;
         let Some(last) = page.last() else { break };
         place = (last.clicked_at, last.send.as_str().to_owned());
         all.extend(page);
@@ -158,7 +158,7 @@ pub async fn clicked(
         let window = rewards::windows(&campaign.reward).click;
         let mut place = behind(earlier_by(clicked_after, window));
         loop {
-            let page = store.clicked_visits(&campaign.id, &place, PAGE_ROWS).await?;
+            let page = store.clicks_on_pages(&campaign.id, &place, PAGE_ROWS).await?;
             let Some(last) = page.last() else { break };
             place = (last.submitted_at, last.send.as_str().to_owned());
             all.extend(page);

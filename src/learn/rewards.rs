@@ -19,7 +19,7 @@ use crate::select::model::delay::DelayCurve;
 use crate::select::model::head::Head;
 use crate::select::model::heads::Windows;
 use crate::send::SendId;
-use crate::store::ClickedSend;
+use crate::store::PersonClick;
 use crate::store::RewardedSend;
 
 /// Predictions of so many days are compared with what came.
@@ -51,9 +51,10 @@ pub fn windows(reward: &Reward) -> Windows {
 }
 
 /// Whose orders are: by mail, the first that is its own. An order belongs to the mail of the same person that was
-/// clicked last before it, within its campaign's days, whatever its campaign; without a click it is nobody's.
+/// clicked last before it, for the first time or again, within its campaign's days, whatever its campaign; without a
+/// click it is nobody's.
 pub fn purchases(
-    clicked: &[ClickedSend],
+    clicks: &[PersonClick],
     windows: impl Fn(&CampaignId) -> Windows,
     orders: impl Fn(&ProfileId) -> Vec<Timestamp>,
 ) -> HashMap<SendId, Timestamp> {
@@ -64,13 +65,10 @@ pub fn purchases(
         until: Timestamp,
     }
     let mut by_person: HashMap<&ProfileId, Vec<Claimant<'_>>> = HashMap::new();
-    for ClickedSend { send, campaign, profile, submitted_at, clicked_at } in clicked {
-        let windows = windows(campaign);
-        if clicked_at.duration_since(*submitted_at) <= windows.click {
-            let until = later_by(*submitted_at, windows.purchase);
-            let claimant = Claimant { send, clicked_at: *clicked_at, until };
-            by_person.entry(profile).or_default().push(claimant);
-        }
+    for PersonClick { send, campaign, profile, submitted_at, clicked_at } in clicks {
+        let until = later_by(*submitted_at, windows(campaign).purchase);
+        let claimant = Claimant { send, clicked_at: *clicked_at, until };
+        by_person.entry(profile).or_default().push(claimant);
     }
     let mut purchases: HashMap<SendId, Timestamp> = HashMap::new();
     for (profile, claimants) in by_person {
@@ -158,9 +156,9 @@ mod tests {
     }
 
     /// A mail to ana that went out and was clicked at these hours.
-    fn clicked(submitted: i64, clicked: i64) -> ClickedSend {
+    fn clicked(submitted: i64, clicked: i64) -> PersonClick {
         let profile = ProfileId::parse("ana").unwrap();
-        ClickedSend {
+        PersonClick {
             send: SendId::derive(at(submitted), &CampaignId("news".to_owned()), &profile, "1"),
             campaign: CampaignId("news".to_owned()),
             profile,
@@ -170,7 +168,7 @@ mod tests {
     }
 
     fn check(mails: &[(i64, i64)], reward: &Reward, orders: &[i64], expected: &[Option<i64>]) {
-        let sends: Vec<ClickedSend> =
+        let sends: Vec<PersonClick> =
             mails.iter().map(|(submitted, time)| clicked(*submitted, *time)).collect();
         let ids: Vec<SendId> = sends.iter().map(|send| send.send.clone()).collect();
         let found = purchases(&sends, |_| windows(reward), |_| orders.iter().map(|hour| at(*hour)).collect());
@@ -185,18 +183,33 @@ mod tests {
     #[test]
     fn an_order_belongs_to_the_mail_that_was_clicked_last_before_it() {
         let usual = Reward::default();
-        // Clicked, clicked later, clicked too late, and one whose seven days are over.
+        // Clicked, clicked later, clicked later still, and one whose seven days are over.
         let mails = [(100, 101), (110, 150), (121, 194), (0, 1)];
-        check(&mails, &usual, &[99, 200, 120, 250], &[Some(120), Some(200), None, Some(99)]);
+        check(&mails, &usual, &[99, 190, 120, 250], &[Some(120), Some(190), Some(250), Some(99)]);
         check(&[(0, 1)], &usual, &[0], &[None]);
         check(&[(0, 1)], &usual, &[168, 20], &[Some(20)]);
         check(&[(0, 1)], &usual, &[169], &[None]);
     }
 
     #[test]
+    fn who_comes_back_to_a_mail_buys_by_it() {
+        let (first, other) = (clicked(100, 101), clicked(102, 110));
+        let again = PersonClick { clicked_at: at(120), ..first.clone() };
+        let owner = |order: i64| {
+            let clicks = [again.clone(), first.clone(), other.clone()];
+            let found = purchases(&clicks, |_| windows(&Reward::default()), |_| vec![at(order)]);
+            found.into_iter().map(|(send, time)| (send == first.send, time)).collect::<Vec<_>>()
+        };
+        // Before the second click the order is the other's; the days of a mail do not grow with its clicks.
+        for (order, firsts) in [(105, true), (119, false), (120, true), (268, true), (269, false)] {
+            assert_eq!(owner(order), [(firsts, at(order))], "{order}");
+        }
+    }
+
+    #[test]
     fn the_last_click_owns_an_order_whatever_its_campaign() {
         let news = clicked(100, 101);
-        let other = ClickedSend { campaign: CampaignId("cart".to_owned()), ..clicked(102, 110) };
+        let other = PersonClick { campaign: CampaignId("cart".to_owned()), ..clicked(102, 110) };
         // Orders of the cart's mails are its own for a day.
         let (usual, day) = (Reward::default(), Reward { purchase_days: 1, ..Reward::default() });
         let of_campaign =
@@ -212,9 +225,8 @@ mod tests {
     fn windows_are_the_campaigns_own() {
         let slow = Reward { click_hours: 240, purchase_days: 30, ..Reward::default() };
         check(&[(0, 200)], &slow, &[700], &[Some(700)]);
-        check(&[(0, 241)], &slow, &[700], &[None]);
         check(&[(0, 200)], &slow, &[721], &[None]);
-        let quick = Reward { click_hours: 1, purchase_days: 1, ..Reward::default() };
-        check(&[(0, 1), (1, 3)], &quick, &[4], &[Some(4), None]);
+        let quick = Reward { purchase_days: 1, ..Reward::default() };
+        check(&[(0, 1), (10, 11)], &quick, &[30], &[None, Some(30)]);
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::campaign::Campaign;
 use crate::campaign::Kind;
 use crate::campaign::Reward;
 use crate::catalog::Catalog;
-use crate::catalog::variant::CampaignEntry;
+use crate::catalog::CatalogSettings;
 use crate::history::PlacedOrder;
 use crate::history::placed_orders;
 use crate::profile::ProfileId;
@@ -15,7 +16,6 @@ use crate::report::ReportError;
 use crate::report::scope::DAY_MS;
 use crate::report::scope::Sources;
 use crate::store::ReportMail;
-use crate::worker::assemble;
 
 /// People that are read at a time; memory is bounded by it.
 const PAGE_ROWS: usize = 100;
@@ -28,11 +28,10 @@ pub(super) struct Windows(HashMap<String, i64>);
 impl Windows {
     /// As the campaigns state them now. Without templates all have the usual days.
     pub(super) fn of(sources: &Sources<'_>) -> Self {
-        let catalog = assemble::catalog(sources.config).ok();
-        let window = |entry: &CampaignEntry| {
-            (entry.campaign.id.to_string(), window_ms(entry.campaign.reward.purchase_days))
-        };
-        Self(catalog.iter().flat_map(Catalog::campaigns).map(window).collect())
+        let settings = CatalogSettings::of_config(sources.config);
+        let campaigns = Catalog::campaigns_of(&sources.config.templates.folder, &settings);
+        let window = |campaign: Campaign| (campaign.id.to_string(), window_ms(campaign.reward.purchase_days));
+        Self(campaigns.into_iter().flatten().map(window).collect())
     }
 
     fn after_ms(&self, campaign: &str) -> i64 {
@@ -101,7 +100,9 @@ impl Person {
                     (0..=windows.after_ms(&mail.campaign)).contains(&after_ms)
                 })
             };
-            let clicks = mails().filter_map(|(index, mail)| Some((mail.clicked_at?, index)));
+            let clicks = mails().flat_map(|(index, mail)| {
+                mail.clicked_at.iter().chain(&mail.clicked_again).map(move |at| (*at, index))
+            });
             let clicked = clicks.filter(|(at, _)| *at <= order.at).max();
             let sold = mails().filter(|(_, mail)| mail.kind == Kind::Lifecycle);
             clicked.or_else(|| sold.map(|(index, mail)| (mail.at, index)).max()).map(|(_, index)| index)
@@ -132,6 +133,7 @@ mod tests {
             at: at(day),
             opened_at: None,
             clicked_at: clicked.map(at),
+            clicked_again: Vec::new(),
         }
     }
 
@@ -149,6 +151,13 @@ mod tests {
         let mails = vec![mail("01", Some("02")), mail("05", None), receipt, mail("20", Some("25"))];
         let found = credits(mails, &["01", "04", "09", "12", "13", "20", "26"]);
         assert_eq!(found, [Some(0), Some(0), Some(1), Some(1), None, Some(3), Some(3)]);
+    }
+
+    #[test]
+    fn a_later_click_in_the_same_mail_counts_as_much_as_the_first() {
+        let again = ReportMail { clicked_again: vec![at("08"), at("06")], ..mail("01", Some("02")) };
+        let found = credits(vec![again, mail("03", Some("04"))], &["02", "04", "05", "06", "07", "08", "09"]);
+        assert_eq!(found, [Some(0), Some(1), Some(1), Some(0), Some(0), Some(0), Some(1)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! - [`delay`]: how much of an answer is to be expected by a given age.
 //! - [`head`]: a posterior that learns from sends, once from each, and forgets.
 //! - [`heads`]: click, purchase and unsubscribe together: the model that is stored as a versioned row.
-//! - [`normal`], [`draws`]: 256 joint draws for up to 32 arms without an allocation.
+//! - [`normal`], [`draws`]: 256 joint draws, in pairs that mirror each other, for up to 32 arms without an allocation.
 //! - `shortlist`: which arms are candidates when there are hundreds; [`logistic`]: probabilities, fast.
 //! - [`choose`]: Thompson sampling over values, the floor, the caps, and the one draw.
 //! - [`caps`]: what a new variant and a new account may get.

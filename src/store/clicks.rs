@@ -6,15 +6,15 @@ use super::Error;
 use super::Store;
 use super::batch::args;
 use super::rewards::DecisionPlace;
-use super::web_decisions::clicked_at;
+use super::web_decisions::click;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::profile::ProfileId;
 use crate::send::SendId;
 
-/// A mail, or what a page showed, in which a person clicked.
+/// A click by a person in a mail, or in what a page showed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClickedSend {
+pub struct PersonClick {
     /// The send; of what a page showed, the decision.
     pub send: SendId,
     /// Of which campaign.
@@ -23,7 +23,7 @@ pub struct ClickedSend {
     pub profile: ProfileId,
     /// When the mail went out, or the page was answered.
     pub submitted_at: Timestamp,
-    /// First click by a person.
+    /// When they clicked.
     pub clicked_at: Timestamp,
 }
 
@@ -37,9 +37,9 @@ struct Row {
 }
 
 impl Row {
-    fn read(self) -> Result<ClickedSend, Error> {
+    fn read(self) -> Result<PersonClick, Error> {
         let wrong = |fault: String| Error::unreadable("sends", &self.id, fault);
-        Ok(ClickedSend {
+        Ok(PersonClick {
             send: SendId::parse(&self.id).ok_or_else(|| wrong("the id is not 32 hex digits".to_owned()))?,
             profile: ProfileId::parse(&self.profile_id).map_err(|fault| wrong(fault.to_string()))?,
             campaign: CampaignId(self.campaign),
@@ -50,39 +50,55 @@ impl Row {
 }
 
 impl Store {
-    /// Mails of all campaigns in which a person clicked, whatever policy chose them, in the order of their clicks from
-    /// behind `after` on.
-    pub async fn clicked_sends(
+    /// Clicks by people in mails of all campaigns, whatever policy chose them, in the order of time from behind `after`
+    /// on. Of requests that were pruned, the first click of each mail is still known.
+    pub async fn clicks_in_mails(
         &self,
         after: &DecisionPlace,
         limit: usize,
-    ) -> Result<Vec<ClickedSend>, Error> {
+    ) -> Result<Vec<PersonClick>, Error> {
+        // SQLite reads the left side of a cross join first: by the index of clicks.
         let rows: Vec<Row> = self
             .pools
             .all(
-                "select id, campaign, profile_id, submitted_at, clicked_at from sends
-                 where clicked_at is not null and submitted_at is not null
-                   and (clicked_at > $1 or (clicked_at = $1 and id > $2))
-                 order by clicked_at, id limit $3",
+                "select s.id, s.campaign, s.profile_id, s.submitted_at, c.at as clicked_at from (
+                   select send_id, at from (
+                     select id as send_id, clicked_at as at from sends
+                     where clicked_at is not null and submitted_at is not null
+                       and (clicked_at > $1 or (clicked_at = $1 and id > $2))
+                     order by clicked_at, id limit $3
+                   ) as of_sends
+                   union
+                   select send_id, at from (
+                     select h.send_id, h.at from hits as h cross join sends as t
+                     where h.kind = 'click' and h.class = 'human' and t.id = h.send_id and t.submitted_at is not null
+                       and (h.at > $1 or (h.at = $1 and h.send_id > $2))
+                     order by h.at, h.send_id limit $3
+                   ) as of_hits
+                 ) as c join sends as s on s.id = c.send_id
+                 order by c.at, s.id limit $3",
                 args![after.0, after.1.as_str(), limit],
             )
             .await?;
         rows.into_iter().map(Row::read).collect()
     }
 
-    /// The same of what pages showed of one campaign, in the order of the decisions from behind `after` on.
-    pub async fn clicked_visits(
+    /// The same of what pages showed of one campaign: of so many clicked decisions, in their order from behind `after`
+    /// on, all clicks.
+    pub async fn clicks_on_pages(
         &self,
         campaign: &CampaignId,
         after: &DecisionPlace,
         limit: usize,
-    ) -> Result<Vec<ClickedSend>, Error> {
-        let clicked_at = clicked_at();
+    ) -> Result<Vec<PersonClick>, Error> {
+        let click = click();
         let sql = format!(
-            "select id, campaign, profile_id, at as submitted_at, clicked_at from (
-               select d.id, d.campaign, d.profile_id, d.at, {clicked_at} as clicked_at from web_decisions as d
+            "select d.id, d.campaign, d.profile_id, d.at as submitted_at, e.at as clicked_at from (
+               select d.id, d.campaign, d.profile_id, d.at from web_decisions as d
                where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3)) and d.variant is not null
-             ) as shown where clicked_at is not null order by at, id limit $4"
+                 and exists (select 1 from events as e where {click})
+               order by d.at, d.id limit $4
+             ) as d join events as e on {click} order by d.at, d.id, e.at"
         );
         let rows: Vec<Row> =
             self.pools.all(sql, args![campaign.as_str(), after.0, after.1.as_str(), limit]).await?;

@@ -63,7 +63,7 @@ mod webhooks;
 pub use arrival::Arrival;
 pub use campaigns::CampaignState;
 pub use campaigns::Running;
-pub use clicks::ClickedSend;
+pub use clicks::PersonClick;
 pub use consents::ConsentNeeded;
 pub use consents::ConsentProof;
 pub use consents::LINK_SOURCES;

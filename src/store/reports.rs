@@ -60,6 +60,8 @@ pub struct ReportMail {
     pub opened_at: Option<Timestamp>,
     /// When a person first clicked in it.
     pub clicked_at: Option<Timestamp>,
+    /// When a person clicked in it after that, in no order.
+    pub clicked_again: Vec<Timestamp>,
 }
 
 /// Steps from stage to stage within one quarter of an hour.
@@ -158,11 +160,15 @@ const PEOPLE_SQL: &str = "select p.id, (
          order by at desc, id desc limit $3
        ) as e
      ), (
-       select string_agg(format('%s:%s%s:%s%s:%s%s:%s%s:%s:%s:', octet_length(m.campaign), m.campaign,
-         octet_length(m.kind), m.kind, octet_length(m.variant), m.variant, octet_length(m.stage), m.stage, m.submitted_at, m.opened_at, m.clicked_at), '')
+       select string_agg(format('%s:%s%s:%s%s:%s%s:%s%s:%s:%s:%s:%s', octet_length(m.campaign), m.campaign,
+         octet_length(m.kind), m.kind, octet_length(m.variant), m.variant, octet_length(m.stage), m.stage,
+         m.submitted_at, m.opened_at, m.clicked_at, octet_length(m.again), m.again), '')
        from (
          select s.campaign, s.kind, coalesce(s.variant, '') as variant, coalesce(d.stage, '') as stage, s.submitted_at,
-           s.opened_at, s.clicked_at
+           s.opened_at, s.clicked_at, case when s.clicked_at is null then '' else coalesce((
+             select string_agg(format('%s:', h.at), '') from hits as h
+             where h.send_id = s.id and h.kind = 'click' and h.class = 'human' and h.at > s.clicked_at
+           ), '') end as again
          from sends as s left join decisions as d on d.send_seq = s.seq
          where s.profile_id = p.id and s.submitted_at is not null and s.state in ('sent', 'unknown')
          order by s.submitted_at desc, s.seq desc limit $4
@@ -371,5 +377,8 @@ fn read_mail(packed: &mut Packed<'_>) -> Result<ReportMail, String> {
         at: packed.number()?.map(from_millisecond).ok_or("a mail without a time")?,
         opened_at: packed.number()?.map(from_millisecond),
         clicked_at: packed.number()?.map(from_millisecond),
+        clicked_again: read(packed.text()?, |again| {
+            again.number()?.map(from_millisecond).ok_or("no time".into())
+        })?,
     })
 }

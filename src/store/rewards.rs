@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Error;
 use super::Store;
 use super::batch::args;
-use super::web_decisions::clicked_at;
+use super::web_decisions::click;
 use crate::campaign::CampaignId;
 use crate::clock::from_millisecond;
 use crate::decision::KeptCandidates;
@@ -209,11 +209,11 @@ impl Store {
         after: &DecisionPlace,
         limit: usize,
     ) -> Result<Vec<RewardedSend>, Error> {
-        let clicked_at = clicked_at();
+        let click = click();
         let sql = format!(
             "select d.id as send_id, d.profile_id, d.at, d.at as submitted_at, {BODY}->>'stage' as stage, d.variant,
                {BODY}->>'catalog_version' as catalog_version, {BODY}->>'scoring' as scoring,
-               {clicked_at} as clicked_at
+               (select min(e.at) from events as e where {click}) as clicked_at
              from web_decisions as d
              where d.campaign = $1 and (d.at > $2 or (d.at = $2 and d.id > $3))
                and d.variant is not null and {BODY}->>'policy' = 'thompson'
@@ -316,14 +316,18 @@ impl Store {
         Ok(row.map(|(at,)| from_millisecond(at)))
     }
 
-    /// Whether a send of a campaign was put off for this reason and waits.
-    pub async fn waits_for(&self, campaign: &CampaignId, reason: &str) -> Result<bool, Error> {
+    /// The first deadline of the sends of a campaign that were put off for this reason and wait; `None` where none does.
+    pub async fn earliest_deadline(
+        &self,
+        campaign: &CampaignId,
+        reason: &str,
+    ) -> Result<Option<Timestamp>, Error> {
         let sql = format!(
-            "select cast(1 as bigint) from sends where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2
-             limit 1"
+            "select min(expires_at) from sends
+             where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2"
         );
-        let row: Option<(i64,)> = self.pools.first(sql, args![campaign.as_str(), reason]).await?;
-        Ok(row.is_some())
+        let row: Option<(Option<i64>,)> = self.pools.first(sql, args![campaign.as_str(), reason]).await?;
+        Ok(row.and_then(|(at,)| at).map(from_millisecond))
     }
 
     /// Whether a send of a campaign that was planned for this time or before is open, and not put off for this reason.

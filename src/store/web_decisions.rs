@@ -20,11 +20,11 @@ use crate::profile::ProfileId;
 /// The property by which an event names the decision that it rewards.
 pub const DECISION_ID: &str = "decision_id";
 
-/// When the decision `d` was clicked: the first event of the person that names it.
-pub(super) fn clicked_at() -> String {
+/// Whether the event `e` is a click of the decision `d`: its person's, and it names it.
+pub(super) fn click() -> String {
     format!(
-        "(select min(e.at) from events as e where e.profile_id = d.profile_id and e.at >= d.at
-            and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%')"
+        "e.profile_id = d.profile_id and e.at >= d.at
+            and e.properties like '%\"{DECISION_ID}\":\"' || d.id || '\"%'"
     )
 }
 

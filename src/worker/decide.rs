@@ -193,7 +193,8 @@ impl Engine {
         if let Some(outcome) = outside_audience(entry, &facts) {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
-        if let Some(outcome) = guard::waits(&entry.campaign, &self.policy.rings.load(), &history, now) {
+        let (rings, deadline) = (self.policy.rings.load(), subject.send.expires_at);
+        if let Some(outcome) = guard::waits(&entry.campaign, &rings, &history, deadline, now) {
             return Verdict::Stop { outcome, placement: Some(Box::new(placement)), decision: None };
         }
         let model = self.policy.current();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::ToSpan as _;
 
@@ -12,6 +13,7 @@ use crate::campaign::Guard;
 use crate::campaign::Kind;
 use crate::campaign::Pilot;
 use crate::catalog::Catalog;
+use crate::clock::later_by;
 use crate::history::History;
 use crate::send::Outcome;
 use crate::store::Error;
@@ -26,7 +28,9 @@ const WAITING: &str = "pilot";
 /// Mails of so many hours are judged.
 const WINDOW_HOURS: i64 = 7 * 24;
 /// An hour of the day comes to all zones within this time: from UTC+14 to UTC−12.
-const ZONES_HOURS: i64 = 26;
+const ZONES: SignedDuration = SignedDuration::from_hours(26);
+/// Who waits for a ring of which it is not known when it opens asks again after this time at most.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// The widest ring of a pilot that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,31 +39,57 @@ pub struct OpenRing {
     pub ring: usize,
     /// Since when it is open.
     pub opened_at: Timestamp,
-    /// Since when it is watched: from its first mail on, or, where it has none, since others wait for the next ring.
-    /// `None` before that: a campaign that rests is not watched.
-    pub watched_since: Option<Timestamp>,
+    /// What is known of its people.
+    pub watch: Watch,
+}
+
+/// What is known of the people of the widest ring that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// Nothing is sent and nobody waits: a campaign that rests is not watched.
+    Resting,
+    /// Since then others wait for the next ring, and nobody of this one has got a mail.
+    Empty(Timestamp),
+    /// Their first mail went out then.
+    Mailed(Timestamp),
 }
 
 impl OpenRing {
     fn opened(ring: usize, now: Timestamp) -> Self {
-        Self { ring, opened_at: now, watched_since: None }
+        Self { ring, opened_at: now, watch: Watch::Resting }
     }
 
-    /// `1 2026-03-01T00:00:00Z 2026-03-02T10:00:00Z`, the last word `-` while it is not watched.
+    /// `1 2026-03-01T00:00:00Z 2026-03-02T10:00:00Z`; the last word is `-` while it rests, and begins with `~` while it
+    /// is empty.
     fn text(self) -> String {
-        let watched = self.watched_since.map_or_else(|| "-".to_owned(), |since| since.to_string());
-        format!("{} {} {watched}", self.ring, self.opened_at)
+        let watch = match self.watch {
+            Watch::Resting => "-".to_owned(),
+            Watch::Empty(since) => format!("~{since}"),
+            Watch::Mailed(since) => since.to_string(),
+        };
+        format!("{} {} {watch}", self.ring, self.opened_at)
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (ring, opened_at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let watched_since = match words.next()? {
-            "-" => None,
-            since => Some(since.parse().ok()?),
+        let word = words.next()?;
+        let watch = match word.strip_prefix('~') {
+            Some(since) => Watch::Empty(since.parse().ok()?),
+            None if word == "-" => Watch::Resting,
+            None => Watch::Mailed(word.parse().ok()?),
         };
-        Some(Self { ring, opened_at, watched_since })
+        Some(Self { ring, opened_at, watch })
     }
+}
+
+/// When a ring that is empty since then is passed, so that a mail with this deadline can still go when the last of the
+/// `rings_behind` it opens: each of them, and the mail, get an equal part of the time. Never later than an hour of the
+/// day has come to all zones.
+fn passed_at(since: Timestamp, deadline: Timestamp, rings_behind: usize) -> Timestamp {
+    let parts = i32::try_from(rings_behind + 1).unwrap_or(i32::MAX);
+    let part = deadline.duration_since(since).max(SignedDuration::ZERO) / parts;
+    later_by(since, part.min(ZONES))
 }
 
 /// What a review changed.
@@ -114,11 +144,13 @@ fn ring_of(pilot: &Pilot, days_since_seen: Option<i64>) -> usize {
     pilot.active_days.iter().position(within).unwrap_or(pilot.active_days.len())
 }
 
-/// Whether somebody must wait until their ring of a pilot opens, and until when at least. Pure.
+/// Whether somebody whose mail has this deadline must wait until their ring of a pilot opens, and until when at least.
+/// Pure.
 pub fn waits(
     campaign: &Campaign,
     rings: &HashMap<CampaignId, OpenRing>,
     history: &History,
+    deadline: Timestamp,
     now: Timestamp,
 ) -> Option<Outcome> {
     let pilot = campaign.pilot.as_ref().filter(|_| campaign.kind == Kind::Lifecycle)?;
@@ -128,10 +160,15 @@ pub fn waits(
         return None;
     }
     let steps = i64::try_from(own - open.ring).unwrap_or(1);
-    // Where the watch has not begun yet, it is known within the hour when it did.
-    let opens = open.watched_since.map_or(now, |since| since + (steps * i64::from(pilot.step_hours)).hours());
+    let opens = match open.watch {
+        Watch::Resting => now,
+        Watch::Empty(since) => passed_at(since, deadline, pilot.active_days.len() - open.ring),
+        Watch::Mailed(since) => since + (steps * i64::from(pilot.step_hours)).hours(),
+    };
+    // Where the deadline is near, it is asked often enough to be in time.
+    let soon = ASK_AGAIN.min(deadline.duration_since(now) / 4).max(SignedDuration::from_secs(1));
     let detail = format!("ring {} of {} of the pilot is not open yet", own + 1, pilot.active_days.len() + 1);
-    Some(Outcome::later(WAITING, detail, opens.max(now + 1.hour())))
+    Some(Outcome::later(WAITING, detail, opens.max(later_by(now, soon))))
 }
 
 /// What is open of every pilot.
@@ -180,7 +217,7 @@ pub async fn review(store: &Store, catalog: &Catalog, now: Timestamp) -> Result<
 
 /// Opens the next ring when the open one was watched long enough, and no limit is passed, by however few. A ring to
 /// which nobody belongs is watched from when the first of the others asked, until everybody has asked who is due within
-/// that time, all zones of the earth included.
+/// that time, all zones of the earth included; where that is too long for those who wait, it is passed before.
 async fn widen(
     store: &Store,
     campaign: &Campaign,
@@ -196,16 +233,17 @@ async fn widen(
         return Ok(None);
     }
     let first_mail = store.first_mail_since(&campaign.id, open.opened_at).await?;
-    let since = match first_mail.or(open.watched_since) {
-        Some(since) => since,
-        None if store.waits_for(&campaign.id, WAITING).await? => now,
-        None => return Ok(None),
+    let (watch, since, until) = if let Some(since) = first_mail {
+        (Watch::Mailed(since), since, since + i64::from(pilot.step_hours).hours())
+    } else {
+        // Those who wait may be others than those who began to.
+        let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING).await? else { return Ok(None) };
+        let since = if let Watch::Empty(since) = open.watch { since } else { now };
+        (Watch::Empty(since), since, passed_at(since, deadline, pilot.active_days.len() - open.ring))
     };
-    if open.watched_since != Some(since) {
-        keep(OpenRing { watched_since: Some(since), ..open }).await?;
+    if open.watch != watch {
+        keep(OpenRing { watch, ..open }).await?;
     }
-    let step_hours = i64::from(pilot.step_hours);
-    let until = since + if first_mail.is_some() { step_hours } else { step_hours.max(ZONES_HOURS) }.hours();
     if now < until || passed(&campaign.guard, &store.reception(&campaign.id, since).await?, 1).is_some() {
         return Ok(None);
     }
@@ -238,11 +276,45 @@ mod tests {
     #[test]
     fn a_ring_is_read_back_as_it_was_written() {
         let at: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-        for watched_since in [None, Some(at + 1.hour())] {
-            let open = OpenRing { ring: 1, opened_at: at, watched_since };
+        for watch in [Watch::Resting, Watch::Empty(at + 1.hour()), Watch::Mailed(at + 1.hour())] {
+            let open = OpenRing { ring: 1, opened_at: at, watch };
             assert_eq!(OpenRing::parse(&open.text()), Some(open));
         }
         assert_eq!(OpenRing::parse("1 2026-03-01T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn an_empty_ring_leaves_those_who_wait_the_time_for_the_rings_behind_it() {
+        let since: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let check = |deadline_hours: i64, rings_behind, expected_minutes: i64| {
+            let found = passed_at(since, since + deadline_hours.hours(), rings_behind);
+            assert_eq!(found, since + expected_minutes.minutes(), "{deadline_hours} {rings_behind}");
+        };
+        check(72, 1, 26 * 60);
+        check(72, 2, 24 * 60);
+        check(12, 1, 6 * 60);
+        check(12, 2, 4 * 60);
+        check(1, 1, 30);
+        check(-5, 1, 0);
+    }
+
+    #[test]
+    fn nobody_is_put_off_beyond_their_deadline_by_a_ring_that_may_be_empty() {
+        let now: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let campaign: Campaign = toml::from_str(
+            "kind = \"lifecycle\"\ntrigger = { api = {} }\npilot = { active_days = [30, 90] }\n",
+        )
+        .unwrap();
+        for watch in [Watch::Resting, Watch::Empty(now - 1.hour()), Watch::Empty(now)] {
+            let open = OpenRing { ring: 0, opened_at: now - 9.hours(), watch };
+            let rings = HashMap::from([(campaign.id.clone(), open)]);
+            for minutes in [1, 30, 300, 3_000, 30_000] {
+                let deadline = now + minutes.minutes();
+                let waits = waits(&campaign, &rings, &History::default(), deadline, now).unwrap();
+                let retry_at = waits.retry_at.unwrap();
+                assert!(now < retry_at && retry_at < deadline, "{watch:?} {minutes} {retry_at}");
+            }
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ mod audience;
 mod journey;
 mod triggers;
 
+pub use journey::PlacingLimits;
+pub use journey::place_everybody;
 pub(crate) use triggers::starting_data;
 
 use audience::Audience;
@@ -78,7 +80,7 @@ pub async fn plan(
         .map(|state| state.campaign.0)
         .collect();
     if engine.catalog.campaigns().any(starts_by_stage) {
-        journey::place_everybody(store, engine, horizon.now).await?;
+        place_everybody(store, engine, horizon.now, PlacingLimits::default()).await?;
     }
     let mut done = Vec::new();
     for entry in engine.catalog.campaigns() {

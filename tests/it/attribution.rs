@@ -1,19 +1,25 @@
 //! Whose an order is, in the whole program: the mail that a person clicked last before it, whatever its campaign.
 
+use bespoke::campaign::CampaignId;
 use bespoke::event::Event;
 use bespoke::learn::orders::OrderBook;
+use bespoke::learn::reading::clicked as clicked_after;
+use bespoke::learn::rewards::purchases;
 use bespoke::learn::teach::teach;
 use bespoke::select::learnt::POLICY_MODEL;
 use bespoke::select::learnt::PolicyBody;
 use bespoke::select::model::FeatureId;
 use bespoke::select::model::SparseVector;
+use bespoke::select::model::heads::Windows;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
-use bespoke::store::ClickedSend;
+use bespoke::store::PersonClick;
 use jiff::Timestamp;
-use jiff::ToSpan;
 use serde_json::json;
 
+use crate::reports::fields;
+use crate::reports::json_of;
+use crate::reports::scope;
 use crate::support::TestApp;
 use crate::support::given::clicks;
 use crate::support::given::id;
@@ -101,33 +107,82 @@ async fn an_order_is_owned_by_the_last_click_across_fits_and_campaigns() {
 }
 
 #[tokio::test]
-async fn clicks_of_every_policy_are_read_in_their_order() {
+async fn every_click_of_every_policy_is_read_once_in_its_order() {
     for app in TestApp::on_each_database(WEEK).await {
         app.given_profile("ana").await;
         for day in ["2026-03-04", "2026-03-05"] {
             mails_of(&app, day).await;
         }
-        let news = clicked(&app, "news", "ana", "2026-03-05T12:00:00Z").await;
-        let two = clicked(&app, "two", "ana", "2026-03-05T14:00:00Z").await;
+        let times = ["2026-03-05T12:00:00Z", "2026-03-05T14:00:00Z", "2026-03-05T18:00:00Z"];
+        let news = clicked(&app, "news", "ana", times[0]).await;
+        let two = clicked(&app, "two", "ana", times[1]).await;
+        clicked(&app, "news", "ana", times[2]).await;
         let store = &app.database.store;
-        let read = async |at: &str, send: &str| {
-            let at: Timestamp = at.parse().unwrap();
-            let found = store.clicked_sends(&(at, send.to_owned()), 10).await.unwrap();
-            found.into_iter().map(|click| click.send).collect::<Vec<_>>()
+        let read = async |at: &str, send: &str, limit: usize| {
+            let place = (at.parse().unwrap(), send.to_owned());
+            store.clicks_in_mails(&place, limit).await.unwrap()
         };
-        assert_eq!(read("2026-03-01T00:00:00Z", "~").await, [news.clone(), two.clone()]);
-        assert_eq!(read("2026-03-05T12:00:00Z", news.as_str()).await, std::slice::from_ref(&two));
-        assert_eq!(read("2026-03-05T12:00:00Z", "").await, [news, two.clone()]);
-        assert_eq!(read("2026-03-05T14:00:00Z", "~").await, []);
-        let last = store.clicked_sends(&("2026-03-05T13:00:00Z".parse().unwrap(), "~".to_owned()), 10).await;
-        let submitted_at: Timestamp = "2026-03-04T10:00:00Z".parse().unwrap();
-        let expected = ClickedSend {
-            send: two,
-            campaign: bespoke::campaign::CampaignId("two".to_owned()),
+        let click = |campaign: &str, send: &SendId, submitted_at: &str, clicked_at: &str| PersonClick {
+            send: send.clone(),
+            campaign: CampaignId(campaign.to_owned()),
             profile: id("ana"),
-            submitted_at,
-            clicked_at: submitted_at + 28.hours(),
+            submitted_at: submitted_at.parse().unwrap(),
+            clicked_at: clicked_at.parse().unwrap(),
         };
-        assert_eq!(last.unwrap(), [expected], "on {}", app.database.name());
+        let all = [
+            click("news", &news, "2026-03-05T10:00:00Z", times[0]),
+            click("two", &two, "2026-03-04T10:00:00Z", times[1]),
+            click("news", &news, "2026-03-05T10:00:00Z", times[2]),
+        ];
+        assert_eq!(read("2026-03-01T00:00:00Z", "~", 10).await, all, "on {}", app.database.name());
+        assert_eq!(read("2026-03-01T00:00:00Z", "~", 2).await, all[..2]);
+        assert_eq!(read(times[0], news.as_str(), 10).await, all[1..]);
+        assert_eq!(read(times[0], "", 1).await, all[..1]);
+        assert_eq!(read(times[1], "~", 10).await, all[2..]);
+        assert_eq!(read(times[2], "~", 10).await, []);
+        // What a machine did is no click; of requests that are gone the first click is still known.
+        app.database.execute(&format!("update hits set class = 'scanner' where send_id = '{two}'")).await;
+        app.database.execute(&format!("update sends set clicked_at = null where id = '{two}'")).await;
+        assert_eq!(read("2026-03-01T00:00:00Z", "~", 10).await, [all[0].clone(), all[2].clone()]);
+        app.database.execute("delete from hits").await;
+        assert_eq!(read("2026-03-01T00:00:00Z", "~", 10).await, all[..1]);
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_owned_by_the_last_click_though_the_mail_was_clicked_before() {
+    for app in TestApp::on_each_database(WEEK).await {
+        app.given_profile("ana").await;
+        for day in ["2026-03-02", "2026-03-04", "2026-03-05"] {
+            mails_of(&app, day).await;
+        }
+        // Wednesday's mail, Monday's, and Wednesday's again.
+        let two = clicked(&app, "two", "ana", "2026-03-05T12:00:00Z").await;
+        let one = clicked(&app, "one", "ana", "2026-03-05T13:00:00Z").await;
+        clicked(&app, "two", "ana", "2026-03-05T15:00:00Z").await;
+        for (at, total) in
+            [("2026-03-05T12:30:00Z", 1), ("2026-03-05T14:00:00Z", 10), ("2026-03-05T16:00:00Z", 100)]
+        {
+            app.at(at).await;
+            app.does("ana", "Order Completed", json!({"order_id": at, "total": total})).await;
+        }
+        // The report's money …
+        let until = "2026-03-20T12:00:00Z";
+        let kpi = json_of(&app.database.store, &app.config, &scope(until, "UTC"), "kpi").await;
+        let found = fields(&kpi["tables"]["campaigns"], &["campaign", "orders", "revenue"]);
+        let row =
+            |campaign: &str, orders: u32, revenue: f64| [json!(campaign), json!(orders), json!(revenue)];
+        let expected = [row("news", 0, 0.0), row("one", 1, 10.0), row("two", 2, 101.0)];
+        assert_eq!(found, expected, "on {}", app.database.name());
+        // … and what the policy learns from.
+        let engine = app.engine().await;
+        let campaigns = engine.catalog.campaigns().map(|entry| entry.campaign.as_ref());
+        let clicks = clicked_after(&app.database.store, campaigns, Timestamp::UNIX_EPOCH).await.unwrap();
+        let after_all = |order: &str| {
+            let orders = |_: &_| vec![order.parse().unwrap()];
+            purchases(&clicks, |_| Windows::default(), orders).into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(after_all("2026-03-05T14:00:00Z"), [one]);
+        assert_eq!(after_all("2026-03-05T16:00:00Z"), [two]);
     }
 }

@@ -87,6 +87,41 @@ async fn a_ring_to_which_nobody_belongs_is_passed() {
 }
 
 #[tokio::test]
+async fn a_ring_to_which_nobody_belongs_costs_no_mail_its_deadline() {
+    // Two rings are empty, and a mail is stale after twelve hours.
+    let stale = PILOT.1.replace("active_days = [30]", "active_days = [30, 90], step_hours = 2");
+    let stale = format!("deadline_hours = 12\n{stale}");
+    for app in TestApp::on_each_database(&[(PILOT.0, &stale)]).await {
+        app.given_profile("bo").await;
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        let deferred = (State::Deferred, "pilot".to_owned());
+        assert_eq!(state_of(&app, "bo").await, deferred);
+        // A third of the time that is left, then half.
+        for (time, widened) in [
+            ("2026-03-02T10:00:00Z", None),
+            ("2026-03-02T13:59:00Z", None),
+            ("2026-03-02T14:00:00Z", Some(1)),
+            ("2026-03-02T14:01:00Z", None),
+            ("2026-03-02T18:00:00Z", None),
+            ("2026-03-02T18:01:00Z", Some(2)),
+        ] {
+            app.at(time).await;
+            app.runs_until_idle().await;
+            assert_eq!(state_of(&app, "bo").await, deferred, "{time} on {}", app.database.name());
+            let expected = widened.map(|ring| Found::Widened { campaign: news(), ring });
+            assert_eq!(reviewed(&app).await, Vec::from_iter(expected), "{time} on {}", app.database.name());
+        }
+        app.at("2026-03-02T19:10:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(state_of(&app, "bo").await, (State::Sent, "sent".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_ring_whose_people_live_further_west_is_not_passed_without_them() {
     let hourly = PILOT.1.replace("active_days = [30]", "active_days = [30], step_hours = 1");
     for app in TestApp::on_each_database(&[(PILOT.0, &hourly)]).await {

@@ -52,6 +52,7 @@ mod replay;
 mod reports;
 mod reports_trials;
 mod retention;
+mod shipped;
 mod smtp;
 mod stopping;
 mod store_consents;

@@ -2,7 +2,9 @@
 
 use bespoke::stage::Stage;
 use bespoke::worker::plan::Horizon;
+use bespoke::worker::plan::PlacingLimits;
 use bespoke::worker::plan::Planned;
+use bespoke::worker::plan::place_everybody;
 use bespoke::worker::plan::plan;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -96,5 +98,41 @@ async fn an_event_at_the_end_of_the_calendar_stops_no_plan() {
         }
         let planned = planned(&app).await;
         assert_eq!((planned.looked_at, planned.scheduled), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_plan_places_so_many_at_most_and_the_next_one_goes_on() {
+    for app in TestApp::on_each_database(&[BACK]).await {
+        let names = ["ana", "bo", "cy", "di", "eve"];
+        app.at("2026-03-02T12:00:00Z").await;
+        for name in names {
+            app.given_profile(name).await;
+            for product in 0..6 {
+                app.does(name, "Product Added", json!({"product_id": product, "price": 10})).await;
+            }
+        }
+        let limits = PlacingLimits { active_events_max: 12, silent_people_max: 3 };
+        let (store, engine) = (&app.database.store, app.engine().await);
+        let people = names.map(id);
+        let placed = async |time: &str| {
+            app.at(time).await;
+            place_everybody(store, &engine, app.now(), limits).await.unwrap();
+            let stages = store.stages_of(&people).await.unwrap();
+            let first = stages.values().filter(|record| record.stage == Stage::Discover).count();
+            (stages.len(), first)
+        };
+        // The history of a shop that has just come, twelve events a plan; then, months later, all have moved on without
+        // a deed, and the round passes three people a plan.
+        for (time, expected) in [
+            ("2026-03-02T12:01:00Z", (2, 0)),
+            ("2026-03-02T12:02:00Z", (4, 0)),
+            ("2026-03-02T12:03:00Z", (5, 0)),
+            ("2026-03-02T12:04:00Z", (5, 0)),
+            ("2026-12-01T12:00:00Z", (5, 3)),
+            ("2026-12-01T12:01:00Z", (5, 5)),
+        ] {
+            assert_eq!(placed(time).await, expected, "{time} on {}", app.database.name());
+        }
     }
 }

@@ -30,7 +30,7 @@ use crate::support::given;
 
 const RETAIL: &str = "online_retail/transactions_until_2011-05.csv.gz";
 
-fn scope(until: &str, zone: &str) -> Scope {
+pub(crate) fn scope(until: &str, zone: &str) -> Scope {
     let until: Timestamp = until.parse().unwrap();
     Scope { since: None, until, campaign: None, zone: TimeZone::get(zone).unwrap(), days: 7, split: None }
 }
@@ -40,12 +40,12 @@ async fn told(store: &Store, config: &Config, scope: &Scope, name: &str) -> Repo
     (report::find(name).unwrap().make)(&sources).await.unwrap()
 }
 
-async fn json_of(store: &Store, config: &Config, scope: &Scope, name: &str) -> Value {
+pub(crate) async fn json_of(store: &Store, config: &Config, scope: &Scope, name: &str) -> Value {
     report::machine::json(&told(store, config, scope, name).await)
 }
 
 /// Only these fields of each row.
-fn fields(rows: &Value, names: &[&str]) -> Vec<Vec<Value>> {
+pub(crate) fn fields(rows: &Value, names: &[&str]) -> Vec<Vec<Value>> {
     let rows = rows["rows"].as_array().unwrap();
     rows.iter().map(|row| names.iter().map(|name| row[name].clone()).collect()).collect()
 }

@@ -190,11 +190,15 @@ async fn what_pages_showed_is_read_with_the_first_event_that_names_it() {
         assert_eq!(found, expected, "{}", database.name());
         assert_eq!(store.rewarded_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap(), all[1..]);
         // Whose an order is, is asked of every policy's.
-        let clicked = store.clicked_visits(&campaign, &(start(), "~".to_owned()), 10).await.unwrap();
+        let clicked = store.clicks_on_pages(&campaign, &(start(), "~".to_owned()), 10).await.unwrap();
         let found: Vec<_> = clicked.iter().map(|one| (&one.send, one.submitted_at, one.clicked_at)).collect();
         let at = |minutes: i64| start() + minutes.minutes();
-        assert_eq!(found, [(&shown[1].send, at(2), at(4)), (&shown[2].send, at(3), at(5))]);
-        assert_eq!(store.clicked_visits(&campaign, &(at(2), "~".to_owned()), 1).await.unwrap(), clicked[1..]);
+        let first = [(&shown[1].send, at(2), at(4)), (&shown[1].send, at(2), at(9))];
+        assert_eq!(found, [first[0], first[1], (&shown[2].send, at(3), at(5))]);
+        let page = async |minutes: i64| {
+            store.clicks_on_pages(&campaign, &(at(minutes), "~".to_owned()), 1).await.unwrap()
+        };
+        assert_eq!((page(0).await, page(2).await), (clicked[..2].to_vec(), clicked[2..].to_vec()));
         let counts = store.sends_by_variant().await.unwrap();
         assert_eq!(counts, BTreeMap::from([(VariantId::new("picks/compare/versus"), 3)]));
     }
@@ -323,13 +327,14 @@ async fn a_campaign_knows_its_first_mail_and_who_waits() {
         assert_eq!(first(-1).await, Some(start()));
         assert_eq!(first(1).await, Some(start() + 2.minutes()));
         assert_eq!(first(3).await, None, "the last has not gone out");
-        assert!(!store.waits_for(&campaign, "pilot").await.unwrap());
+        let deadline = async |reason| store.earliest_deadline(&campaign, reason).await.unwrap();
+        assert_eq!(deadline("pilot").await, None);
         store.plan(&[send("ana", "2", Kind::Lifecycle, start())]).await.unwrap();
         let claimed = claim(&database, start(), 10, "w2").await;
         let later = Outcome::later("pilot", "not yet", start() + 1.hour());
         store.record_outcomes(&[settlement(&claimed[0], later)], SOFT_MAX, start()).await.unwrap();
-        assert!(store.waits_for(&campaign, "pilot").await.unwrap());
-        assert!(!store.waits_for(&campaign, "quiet_hours").await.unwrap());
+        assert_eq!(deadline("pilot").await, Some(start() + 72.hours()));
+        assert_eq!(deadline("quiet_hours").await, None);
         // One waits for the pilot; another, for something else, and is due in time to be asked.
         let other = async |hours: i64| {
             store.waits_for_other(&campaign, "pilot", start() + hours.hours()).await.unwrap()

@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use super::caps::cap_sends;
 use super::draws::{Columns, DRAWS, Row, Workspace};
-use super::head::Head;
 use super::heads::{Earned, Heads, Values};
 use super::logistic::{scale, subtract_loss, times_logistic};
 use super::normal::{generator, unit};
@@ -230,15 +229,18 @@ impl Common {
     /// The expected value of an arm; features that the arm shares with the customer are taken as independent.
     fn value(&self, arm: &Arm<'_>, model: &Heads, values: Values) -> f64 {
         let Arm::Send { features, margin, cost, .. } = arm else { return 0.0 };
-        let probability = |common: Score, head: &Head| common.plus(head.score(features)).probability();
-        let mut earned = margin * probability(self.click, &model.click);
+        if values.earned == Earned::ByClick && values.unsubscribe_loss == 0.0 {
+            return margin * self.click.plus(model.click.score(features)).probability() - cost;
+        }
+        let [click, purchase, unsubscribe] = model.scores(features);
+        let mut earned = margin * self.click.plus(click).probability();
         if values.earned == Earned::ByPurchase {
-            earned *= probability(self.purchase, &model.purchase);
+            earned *= self.purchase.plus(purchase).probability();
         }
         if values.unsubscribe_loss == 0.0 {
             return earned - cost;
         }
-        earned - cost - values.unsubscribe_loss * probability(self.unsubscribe, &model.unsubscribe)
+        earned - cost - values.unsubscribe_loss * self.unsubscribe.plus(unsubscribe).probability()
     }
 }
 

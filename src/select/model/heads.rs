@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::head::Head;
 use super::newton::sigmoid;
+use super::posterior::{Posterior, Score};
 use super::space::{FeatureId, FeatureSpace, Kind, SpaceError};
 use super::vector::SparseVector;
 
@@ -128,6 +129,11 @@ impl Heads {
             }
         }
         Ok(id)
+    }
+
+    /// What each head says of these features: click, purchase, unsubscribe. As [`Head::score`] of each, in one pass.
+    pub fn scores(&self, features: &SparseVector) -> [Score; 3] {
+        Posterior::score_each([&self.click, &self.purchase, &self.unsubscribe].map(Head::posterior), features)
     }
 
     /// The expected value of an arm, in the unit of its margin. `features` are the customer's and the arm's together.

@@ -130,14 +130,29 @@ impl Evidence {
 impl Posterior {
     /// The linear predictor of these features. A feature past the end is unknown to this posterior and adds nothing.
     pub fn score(&self, features: &SparseVector) -> Score {
-        let mut score = Score::default();
+        let [score] = Self::score_each([self], features);
+        score
+    }
+
+    /// [`Posterior::score`] of each of these posteriors over one space, in one pass over the features.
+    pub fn score_each<const COUNT: usize>(
+        posteriors: [&Self; COUNT],
+        features: &SparseVector,
+    ) -> [Score; COUNT] {
+        // Of one length in the compiler's eyes too: one check of a feature's number is enough for all.
+        let len = posteriors.iter().map(|one| one.mean.len().min(one.variance.len())).min().unwrap_or(0);
+        let weights = posteriors.map(|one| (&one.mean[..len], &one.variance[..len]));
+        let mut scores = [Score::default(); COUNT];
         for (id, value) in features.entries() {
-            if let (Some(mean), Some(variance)) = (self.mean.get(id.index()), self.variance.get(id.index())) {
-                score.mean += value * mean;
-                score.variance += value * value * variance;
+            let index = id.index();
+            if index < len {
+                for (score, (means, variances)) in scores.iter_mut().zip(&weights) {
+                    score.mean += value * means[index];
+                    score.variance += value * value * variances[index];
+                }
             }
         }
-        score
+        scores
     }
 
     /// The mean of one weight by its position.

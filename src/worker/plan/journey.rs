@@ -24,30 +24,56 @@ const PLACED: &str = "placed";
 const ROUND: &str = "round";
 /// Evidence decays over days: it is looked at again once in this time.
 const ROUND_EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// Events after which people are placed in one plan, at most: a shop that has just brought its history does not wait
-/// with everything else that is planned until all of it was gone through.
-const ACTIVE_ROWS_MAX: usize = 100_000;
-/// People of a round that are placed in one plan, at most.
-const ROUND_ROWS_MAX: usize = 20_000;
+
+/// How much placing does in one plan, at most: a shop that has just brought its history does not wait with everything
+/// else that is planned until all of it was gone through. What is left is for the next plan.
+#[derive(Debug, Clone, Copy)]
+pub struct PlacingLimits {
+    /// Events after which people are placed.
+    pub active_events_max: usize,
+    /// People of the round through the others.
+    pub silent_people_max: usize,
+}
+
+impl Default for PlacingLimits {
+    fn default() -> Self {
+        Self { active_events_max: 100_000, silent_people_max: 20_000 }
+    }
+}
 
 /// Places everybody who did something since this was last done, and goes on with the day's round through the others.
-pub(super) async fn place_everybody(store: &Store, engine: &Engine, now: Timestamp) -> Result<(), Error> {
-    place_the_active(store, engine, now).await?;
-    place_the_silent(store, engine, now).await
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn place_everybody(
+    store: &Store,
+    engine: &Engine,
+    now: Timestamp,
+    limits: PlacingLimits,
+) -> Result<(), Error> {
+    place_the_active(store, engine, now, limits.active_events_max).await?;
+    place_the_silent(store, engine, now, limits.silent_people_max).await
 }
 
 fn everybody() -> CampaignId {
     CampaignId(EVERYBODY.to_owned())
 }
 
-async fn place_the_active(store: &Store, engine: &Engine, now: Timestamp) -> Result<(), Error> {
+async fn place_the_active(
+    store: &Store,
+    engine: &Engine,
+    now: Timestamp,
+    events_max: usize,
+) -> Result<(), Error> {
     let own = engine.config.events.known.iter().map(String::as_str);
     let names: Vec<&str> = event::name::ALL.iter().copied().chain(own).collect();
     let known = store.plan_cursor(&everybody(), PLACED).await?;
     let mut after = known.and_then(|text| Arrival::parse(&text)).unwrap_or_default();
-    for _ in 0..ACTIVE_ROWS_MAX / PAGE_ROWS {
-        let page = store.events_after(&names, after, PAGE_ROWS).await?;
+    let mut left = events_max;
+    while left > 0 {
+        let page = store.events_after(&names, after, PAGE_ROWS.min(left)).await?;
         let Some((last, _)) = page.last() else { break };
+        left -= page.len();
         after = *last;
         let ids: HashSet<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
         place(store, engine, &ids.into_iter().collect::<Vec<_>>(), now).await?;
@@ -82,17 +108,25 @@ impl Round {
     }
 }
 
-async fn place_the_silent(store: &Store, engine: &Engine, now: Timestamp) -> Result<(), Error> {
+async fn place_the_silent(
+    store: &Store,
+    engine: &Engine,
+    now: Timestamp,
+    people_max: usize,
+) -> Result<(), Error> {
     let known = store.plan_cursor(&everybody(), ROUND).await?;
     let mut after = match known.as_deref().and_then(Round::parse) {
         Some(Round::Done(at)) if now < at + ROUND_EVERY => return Ok(()),
         Some(Round::Behind(after)) => Some(after),
         Some(Round::Done(_)) | None => None,
     };
-    for _ in 0..ROUND_ROWS_MAX / PAGE_ROWS {
-        let page = store.placed_after(after.as_ref(), PAGE_ROWS).await?;
+    let mut left = people_max;
+    while left > 0 {
+        let rows = PAGE_ROWS.min(left);
+        let page = store.placed_after(after.as_ref(), rows).await?;
+        left -= page.len();
         place(store, engine, &page, now).await?;
-        let round = match page.last().filter(|_| page.len() == PAGE_ROWS) {
+        let round = match page.last().filter(|_| page.len() == rows) {
             Some(last) => Round::Behind(last.clone()),
             None => Round::Done(now),
         };
