@@ -208,7 +208,7 @@ pub fn evaluate(
             )
             .collect(),
         best_fixed: if refusals.is_empty() {
-            fixed::best(log, &weights, point[SNIPS], target.actions())
+            fixed::best(log, &weights, point[SNIPS], target.actions(), options.confidence)
         } else {
             Err("there is no answer to compare it with")
         },

@@ -209,3 +209,68 @@ fn heat(title: &str, heat: &Heat, writer: Writer) -> String {
     }
     out + "</tbody></table></div>\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::STYLE;
+
+    /// The colours of a `:root{…}`, by name.
+    fn palette(root: &str) -> Vec<(&str, [f64; 3])> {
+        let inside = root.split_once(":root{").unwrap().1.split_once('}').unwrap().0;
+        let colour = |text: &str| {
+            let digits: Vec<u8> = text
+                .bytes()
+                .map(|digit| u8::try_from(char::from(digit).to_digit(16).unwrap()).unwrap())
+                .collect();
+            let short = digits.len() == 3;
+            [0, 1, 2].map(|part| {
+                f64::from(if short {
+                    digits[part] * 17
+                } else {
+                    digits[2 * part] * 16 + digits[2 * part + 1]
+                })
+            })
+        };
+        let pairs = inside.split(';').filter_map(|pair| pair.trim().split_once(":#"));
+        pairs.map(|(name, text)| (name.trim_start_matches("--"), colour(text))).collect()
+    }
+
+    /// The contrast of WCAG 2.2, from 1 to 21.
+    fn contrast(one: [f64; 3], two: [f64; 3]) -> f64 {
+        let linear = |part: f64| {
+            if part <= 10.314_75 { part / 255.0 / 12.92 } else { ((part / 255.0 + 0.055) / 1.055).powf(2.4) }
+        };
+        let luminance = |[red, green, blue]: [f64; 3]| {
+            0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+        };
+        let (one, two) = (luminance(one), luminance(two));
+        (one.max(two) + 0.05) / (one.min(two) + 0.05)
+    }
+
+    /// WCAG asks 4.5 of text and 3 of what plots are made of.
+    #[test]
+    fn text_and_plots_stand_out_on_a_screen_in_the_dark_and_on_paper() {
+        let (dark, print) =
+            (STYLE.find("@media (prefers-color-scheme:dark)").unwrap(), STYLE.find("@media print").unwrap());
+        assert!(dark < print, "what is printed at night is printed on white paper");
+        for (scheme, style) in [("light", STYLE), ("dark", &STYLE[dark..]), ("print", &STYLE[print..])] {
+            let colours = palette(style);
+            let of = |name: &str| colours.iter().find(|(known, _)| *known == name).unwrap().1;
+            let paper = of("paper");
+            assert_eq!(contrast(paper, [0.0; 3]) > contrast(paper, [255.0; 3]), scheme != "dark", "{scheme}");
+            for (name, least) in [
+                ("ink", 7.0),
+                ("soft", 4.5),
+                ("s0", 3.0),
+                ("s1", 3.0),
+                ("s2", 3.0),
+                ("s3", 3.0),
+                ("s4", 3.0),
+                ("s5", 3.0),
+            ] {
+                let found = contrast(of(name), paper);
+                assert!(found >= least, "{name} on paper, {scheme}: {found:.2}");
+            }
+        }
+    }
+}

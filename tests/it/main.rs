@@ -38,6 +38,7 @@ mod learning;
 mod message;
 mod metrics;
 mod migrations;
+mod models;
 mod not_lost;
 mod panics;
 mod planner;

@@ -136,7 +136,8 @@ async fn weekly_picks_follow_taste_and_show_nothing_sold_out_bought_or_shown_lat
             app.plans().await;
             app.at(&format!("{friday}T16:00:00Z")).await;
             app.runs_until_idle().await;
-            let sent = app.sends().await.into_iter().filter(|stored| stored.send.state == State::Sent);
+            let picks_of = sends_of(&app, "weekly-picks").await.into_values();
+            let sent = picks_of.filter(|stored| stored.send.state == State::Sent);
             for stored in sent.filter(|stored| stored.submitted_at == Some(app.now())) {
                 let name = stored.send.profile.to_string();
                 let (own, bought, others) = match name.as_str() {
@@ -151,7 +152,8 @@ async fn weekly_picks_follow_taste_and_show_nothing_sold_out_bought_or_shown_lat
                     other => panic!("{other} gets no picks"),
                 };
                 let lately = shown.entry(name.clone()).or_default();
-                let picks = app.decision(&stored.send.id).await.inputs["recommended"].clone();
+                let inputs = app.decision(&stored.send.id).await.inputs;
+                let picks = inputs["recommended"].clone();
                 let picks: Vec<String> = picks
                     .as_array()
                     .unwrap()

@@ -113,9 +113,10 @@ impl OpeArgs {
         lines.push(verdict(result));
         lines.push(match &result.best_fixed {
             Ok(best) => format!(
-                "Best single action: {} with {} per decision (picked on these rows, so flattered); the target is {:+.1} standard errors from it.",
+                "Best single action: {} with {} ({}) per decision (picked on these rows, so flattered); the target is {:+.1} standard errors from it.",
                 input.actions[best.action as usize],
                 output::figure(Some(best.value)),
+                output::interval(Some(best.interval)),
                 best.z
             ),
             Err(reason) => format!("Best single action: not shown, {reason}."),
@@ -177,6 +178,7 @@ fn json_fixed(input: &Input, best: Result<FixedAction, &'static str>) -> Value {
         Ok(best) => json!({
             "action": input.actions[best.action as usize],
             "snips": best.value,
+            "interval": best.interval,
             "ess": best.effective_sample_size,
             "target_z": best.z,
         }),

@@ -176,7 +176,7 @@ impl RecommendArgs {
         let percent = 100.0 * self.resampling.confidence;
         let head = format!("{percent} % interval");
         let name = self.fitted_name(report);
-        let mut grid = Grid::new(&["measure", name, &head, "popular", "gain", &head]);
+        let mut grid = Grid::new(&["measure", name, &head, "popular", &head, "gain", &head]);
         for (index, measure) in MEASURES.iter().enumerate() {
             let value = |mean: &Option<Mean>| output::rounded(mean.map(|mean| mean.value), 4);
             let interval =
@@ -186,6 +186,7 @@ impl RecommendArgs {
                 value(&report.method[index]),
                 interval(&report.method[index]),
                 value(&report.popular[index]),
+                interval(&report.popular[index]),
                 value(&report.gain[index]),
                 interval(&report.gain[index]),
             ]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{EFFECTIVE_SAMPLE_SIZE_MIN, LoggedDecision};
+use crate::learn::stats::{Interval, normal_quantile};
 
 /// The action that would have earned most if it had always been chosen. It was picked on the same rows that
 /// judge it, so it is flattered.
@@ -12,6 +13,8 @@ pub struct FixedAction {
     pub action: u32,
     /// Its value per decision by SNIPS.
     pub value: f64,
+    /// Where its value lies, were it not picked on these rows.
+    pub interval: Interval,
     /// The effective sample size of its rows.
     pub effective_sample_size: f64,
     /// Target less this action, in standard errors of the difference.
@@ -25,12 +28,14 @@ struct Sums {
     reward: f64,
 }
 
-/// Finds the best action with enough rows to be judged, and how far the target (of value `snips`) is from it.
+/// Finds the best action with enough rows to be judged, and how far the target (of value `snips`) is from it; its
+/// interval is meant to hold the truth with this `confidence`.
 pub(super) fn best(
     log: &[LoggedDecision],
     weights: &[f64],
     snips: f64,
     actions: usize,
+    confidence: f64,
 ) -> Result<FixedAction, &'static str> {
     let mut sums = vec![Sums::default(); actions];
     for row in log {
@@ -49,17 +54,21 @@ pub(super) fn best(
 
     // Both are ratios of sums, so their difference is, to first order, a sum over rows.
     let whole: f64 = weights.iter().sum();
-    let mut influence: BTreeMap<u32, f64> = BTreeMap::new();
+    let mut influence: BTreeMap<u32, [f64; 2]> = BTreeMap::new();
     for (row, weight) in log.iter().zip(weights) {
-        let mut part = weight * (row.reward - snips) / whole;
+        let [apart, own] = influence.entry(row.recipient).or_default();
+        *apart += weight * (row.reward - snips) / whole;
         if row.action == action {
-            part -= (row.reward - value) / row.propensity / sums[action as usize].weight;
+            let part = (row.reward - value) / row.propensity / sums[action as usize].weight;
+            *apart -= part;
+            *own += part;
         }
-        *influence.entry(row.recipient).or_default() += part;
     }
-    let error = influence.values().map(|part| part * part).sum::<f64>().sqrt();
-    if error <= 0.0 {
+    let error = |of: usize| influence.values().map(|parts| parts[of] * parts[of]).sum::<f64>().sqrt();
+    if error(0) <= 0.0 {
         return Err("rewards do not vary");
     }
-    Ok(FixedAction { action, value, effective_sample_size, z: (snips - value) / error })
+    let reach = normal_quantile(f64::midpoint(1.0, confidence)) * error(1);
+    let interval = Interval { low: value - reach, high: value + reach };
+    Ok(FixedAction { action, value, interval, effective_sample_size, z: (snips - value) / error(0) })
 }

@@ -44,6 +44,10 @@ fn the_formulas_are_those_of_the_definitions() {
     near(best.value, 0.1);
     near(best.effective_sample_size, 500.0);
     assert!(best.z < -1.5, "{best:?}");
+    // A tenth of 500 rows: √(0.1·0.9/500) on either side, times the normal's 1.96.
+    let reach = 1.959_964 * (0.09_f64 / 500.0).sqrt();
+    assert!((best.interval.low - (0.1 - reach)).abs() < 1e-7, "{best:?}");
+    assert!((best.interval.high - (0.1 + reach)).abs() < 1e-7, "{best:?}");
 }
 
 #[test]

@@ -240,6 +240,23 @@ fn while_all_rewards_are_alike_probabilities_are_still_probabilities() {
 }
 
 #[test]
+fn a_policy_learns_once_a_batch() {
+    let folder = folder(&[("log.csv", &offers(1_200, Effects::Alike, 0.2, 10))]);
+    let (log, file) = (path(&folder, "log.csv"), path(&folder, "out.csv"));
+    for batch in [200, 400] {
+        // Without context this policy decides the same until it has learnt again.
+        let size = batch.to_string();
+        let mut words =
+            vec!["replay", "--log", &log, "--action", "offer", "--reward", "spent", "--propensity", "p"];
+        words.extend(["--policy", "egreedy", "--batch", &size, "--decisions", &file]);
+        json(&words, 0);
+        let rows = decisions(&file).1;
+        let changes: Vec<usize> = (1..rows.len()).filter(|row| rows[*row].1 != rows[row - 1].1).collect();
+        assert!(!changes.is_empty() && changes.iter().all(|row| row % batch == 0), "{batch}: {changes:?}");
+    }
+}
+
+#[test]
 fn rows_are_taken_in_the_order_that_is_asked_for() {
     let text = offers(1_200, Effects::Alike, 0.2, 8);
     let mut lines: Vec<&str> = text.lines().collect();

@@ -87,7 +87,7 @@ pub(crate) struct TestApp {
     pub(crate) clock: Clock,
     pub(crate) outbox: Outbox,
     transport: Option<Transport>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -114,12 +114,21 @@ impl TestApp {
         let flags = Overrides(vec![("database.url".to_owned(), database.url.clone())]);
         let config = Config::load(Some(&file), &Environment::default(), &flags).unwrap();
         let clock = Clock::fixed(start());
-        Self { database, config, clock, outbox: Outbox::default(), transport: None, _folder: folder }
+        Self { database, config, clock, outbox: Outbox::default(), transport: None, folder }
     }
 
     /// Sends over this transport instead of into memory.
     pub(crate) fn over(&mut self, transport: Transport) {
         self.transport = Some(transport);
+    }
+
+    /// What `bespoke ARGUMENTS` prints, as a process of its own on the same database, once it has ended well.
+    pub(crate) async fn says(&self, arguments: &[&str]) -> String {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bespoke"));
+        command.current_dir(self.folder.path()).args(["--database", &self.database.url]).args(arguments);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -255,3 +255,33 @@ fn many_sends_are_absorbed_step_by_step_and_twice_is_as_once() {
         assert!((steps - whole).abs() < 0.01, "{steps} in steps, {whole} at once");
     }
 }
+
+/// Both groups begin at the precision of interactions, 100; design §7 re-estimates it from what their weights turn out
+/// to be, within 4 and 10,000.
+#[test]
+fn a_fit_finds_how_large_the_weights_of_each_group_are() {
+    let mut space = FeatureSpace::new();
+    let mut group = |name: &str| -> Vec<FeatureId> {
+        let id = |number| space.intern(name, Kind::Interaction, &format!("{name}={number}")).unwrap();
+        (0..20).map(id).collect()
+    };
+    let (strong, idle) = (group("strong"), group("idle"));
+    let mut random = generator(3, 0);
+    let sent = |number: u32| {
+        let (one, other) = (number as usize % 20, number as usize / 20 % 20);
+        let answers = unit(&mut random) < if one.is_multiple_of(2) { 0.1 } else { 0.5 };
+        let at = start() + SignedDuration::from_secs(i64::from(number));
+        let pairs = vec![(FeatureId::INTERCEPT, 1.0), (strong[one], 1.0), (idle[other], 1.0)];
+        let features = SparseVector::new(pairs).unwrap();
+        Sent { id: number.to_string(), at, features, answered_at: answers.then_some(at + HOUR) }
+    };
+    let sends: Vec<Sent> = (0..20_000).map(sent).collect();
+    let mut head = Head::new(&space, 0.25, WINDOW);
+    let precision = |head: &Head, ids: &[FeatureId]| {
+        head.priors()[space.group_of(ids[0].index()).unwrap().index()].precision
+    };
+    assert_eq!([precision(&head, &strong), precision(&head, &idle)], [100.0, 100.0]);
+    fit(&mut head, &space, &sends, start() + 100 * HOUR);
+    let (strong, idle) = (precision(&head, &strong), precision(&head, &idle));
+    assert!((4.0..8.0).contains(&strong) && (300.0..=10_000.0).contains(&idle), "{strong} and {idle}");
+}
