@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bespoke::cli::learn::learn_all;
 use bespoke::decision::VariantId;
 use bespoke::learn::orders::OrderBook;
 use bespoke::learn::teach::teach;
@@ -10,6 +11,8 @@ use bespoke::select::learnt::PolicyBody;
 use bespoke::select::model::heads::BaseRates;
 use bespoke::send::State;
 use bespoke::store::StoredModel;
+use jiff::SignedDuration;
+use serde_json::json;
 
 use crate::support::TestApp;
 use crate::support::given;
@@ -141,5 +144,48 @@ async fn models_are_listed_shown_and_rolled_back_by_their_versions() {
                 .unwrap();
         let restored = PolicyBody::parse(&newest.version, &newest.body).unwrap();
         assert_eq!(restored, PolicyBody { restored_from: Some("sure".to_owned()), ..before });
+    }
+}
+
+#[tokio::test]
+async fn a_rule_asks_who_is_still_a_customer() {
+    let gone = (
+        "news/campaign.toml",
+        "kind = \"lifecycle\"\naudience = 'has(history.value) && history.value.p_alive < 0.4'\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n",
+    );
+    for app in TestApp::on_each_database(&[gone]).await {
+        app.given_profile("stranger").await;
+        for number in 0..24 {
+            let name = format!("p{number}");
+            app.given_profile(&name).await;
+            // All buy every few days; the odd ones stopped three months ago.
+            let last = if number % 2 == 0 { 150 } else { 60 };
+            for day in (0..last).step_by(3 + number) {
+                let at: jiff::Timestamp = "2025-10-01T12:00:00Z".parse().unwrap();
+                app.at(&(at + SignedDuration::from_hours(24 * i64::try_from(day).unwrap())).to_string())
+                    .await;
+                app.does(&name, "Order Completed", json!({"order_id": format!("{name} {day}"), "total": 20}))
+                    .await;
+            }
+        }
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(app.plans().await, 0, "nothing is known before it was learnt");
+        let learnt = learn_all(&app.database.store, &app.config, app.now()).await.unwrap();
+        assert_eq!(learnt.value.unwrap().customers, 24);
+        app.database.execute("delete from plan_cursors where campaign = 'news'").await;
+        app.plans().await;
+        let mut found: Vec<String> =
+            app.sends().await.iter().map(|stored| stored.send.profile.to_string()).collect();
+        found.sort();
+        let frequent = ["p1", "p3", "p5"];
+        assert!(
+            frequent.iter().all(|name| found.iter().any(|one| one == name)),
+            "{found:?} on {}",
+            app.database.name()
+        );
+        assert!(
+            !found.iter().any(|name| ["p0", "p2", "p4", "stranger"].contains(&name.as_str())),
+            "{found:?}"
+        );
     }
 }
