@@ -162,8 +162,7 @@ async fn a_rule_asks_who_is_still_a_customer() {
             let last = if number % 2 == 0 { 150 } else { 60 };
             for day in (0..last).step_by(3 + number) {
                 let at: jiff::Timestamp = "2025-10-01T12:00:00Z".parse().unwrap();
-                app.at(&(at + SignedDuration::from_hours(24 * i64::try_from(day).unwrap())).to_string())
-                    .await;
+                app.at(&(at + SignedDuration::from_hours(24 * i64::from(day))).to_string()).await;
                 app.does(&name, "Order Completed", json!({"order_id": format!("{name} {day}"), "total": 20}))
                     .await;
             }

@@ -67,7 +67,9 @@ mod tests {
     fn the_numbers_have_the_moments_of_a_normal_and_follow_the_seed() {
         let rows = |stream: u64, count: usize| {
             let (mut generator, mut rows) = (generator(7, stream), vec![[0.0_f32; 250]; count]);
-            rows.iter_mut().for_each(|row| fill(&mut generator, row));
+            for row in &mut rows {
+                fill(&mut generator, row);
+            }
             rows
         };
         let many = rows(2, 800);
