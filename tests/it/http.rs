@@ -13,6 +13,7 @@ mod schema;
 mod segment;
 mod send;
 mod sendgrid;
+mod ses;
 mod told;
 mod tracking;
 mod unsubscribe;

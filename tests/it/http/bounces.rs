@@ -2,13 +2,6 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::KeyPair as _;
-use aws_lc_rs::signature::RSA_PKCS1_SHA256;
-use aws_lc_rs::signature::RsaKeyPair;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bespoke::feedback::providers::CallError;
 use bespoke::feedback::providers::sendgrid;
 use bespoke::feedback::providers::ses::SnsCall;
@@ -37,9 +30,14 @@ use crate::support::service::Answer;
 use crate::support::service::Serving;
 use crate::support::service::answer;
 
-const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:bounces";
+pub(super) const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:bounces";
 
-async fn calls(serving: &Serving, provider: &str, headers: &[(&'static str, &str)], body: &str) -> Answer {
+pub(super) async fn calls(
+    serving: &Serving,
+    provider: &str,
+    headers: &[(&'static str, &str)],
+    body: &str,
+) -> Answer {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(*name, value.parse().unwrap());
@@ -48,7 +46,7 @@ async fn calls(serving: &Serving, provider: &str, headers: &[(&'static str, &str
     answer(request.headers(map).body(body.to_owned())).await
 }
 
-fn reports(kind: &str, verdict: &str, send: &SendId) -> Value {
+pub(super) fn reports(kind: &str, verdict: &str, send: &SendId) -> Value {
     json!({"reports": [{"kind": kind, "verdict": verdict, "send": send}]})
 }
 
@@ -236,7 +234,7 @@ fn both_signatures_of_amazon_verify_and_no_changed_call_does() {
 }
 
 /// A double of Amazon's host: serves the certificate, and notes what was asked for.
-async fn amazon(certificate: String) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+pub(super) async fn amazon(certificate: String) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -286,77 +284,4 @@ async fn amazon_is_asked_for_its_certificate_once_and_subscriptions_are_confirme
         let confirmation = call.confirmation_url(Reach::Public).unwrap().unwrap();
         assert_eq!(confirmation.as_str(), "https://sns.us-east-1.amazonaws.com/?Action=ConfirmSubscription");
     }
-}
-
-/// A key of our own in Amazon's place: its certificate, and calls that it signs.
-struct Signer(RsaKeyPair);
-
-impl Signer {
-    fn new() -> Self {
-        Self(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())
-    }
-
-    /// As much of an X.509 certificate as says which key it is.
-    fn certificate(&self) -> String {
-        let element = |tag: u8, content: &[u8]| {
-            let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
-            [&[tag, 0x82, high, low], content].concat()
-        };
-        let key = self.0.public_key().as_der().unwrap();
-        let serial_to_subject = [&[2, 1, 1][..], &element(0x30, &[]).repeat(4)].concat();
-        let certificate = element(0x30, &element(0x30, &[&serial_to_subject, key.as_ref()].concat()));
-        let text = STANDARD.encode(certificate);
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    }
-
-    fn confirmation(&self, amazon: &str, path: &str, now: Timestamp) -> String {
-        let fields = [
-            ("Message", "You have chosen to subscribe".to_owned()),
-            ("MessageId", "m-1".to_owned()),
-            ("SubscribeURL", format!("{amazon}{path}")),
-            ("Timestamp", now.to_string()),
-            ("Token", "t".to_owned()),
-            ("TopicArn", TOPIC.to_owned()),
-            ("Type", "SubscriptionConfirmation".to_owned()),
-        ];
-        let text = fields.iter().fold(String::new(), |text, (name, value)| text + name + "\n" + value + "\n");
-        let mut signature = vec![0; self.0.public_modulus_len()];
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        self.0.sign(&RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature).unwrap();
-        let mut call = json!({
-            "Signature": STANDARD.encode(signature), "SignatureVersion": "2",
-            "SigningCertURL": format!("{amazon}/x.pem"),
-        });
-        for (name, value) in fields {
-            call[name] = json!(value);
-        }
-        call.to_string()
-    }
-}
-
-#[tokio::test]
-async fn a_subscription_is_confirmed_at_the_address_that_was_signed_and_nowhere_else() {
-    let mut app = TestApp::on_sqlite(&[]).await;
-    app.config.feedback.ses_topics = vec![TOPIC.to_owned()];
-    app.config.webhooks.allow_private = true;
-    let signer = Signer::new();
-    let (amazon, asked) = amazon(signer.certificate()).await;
-    let serving = app.serves().await;
-    let asked = || std::mem::take(&mut *asked.lock().unwrap());
-    let call = signer.confirmation(&amazon, "/?Action=ConfirmSubscription", app.now());
-    let done = calls(&serving, "ses", &[("x-amz-sns-topic-arn", TOPIC)], &call).await;
-    assert_eq!((done.status, done.json()), (200, json!({"reports": []})));
-    assert_eq!(asked(), ["GET /x.pem HTTP/1.1", "GET /?Action=ConfirmSubscription HTTP/1.1"]);
-
-    // Another address than the signed one, and one that is not Amazon's at all.
-    let changed = call.replace("ConfirmSubscription\"", "DeleteTopic\"");
-    assert_ne!(changed, call);
-    assert_eq!(calls(&serving, "ses", &[], &changed).await.status, 403);
-    let elsewhere = signer.confirmation("https://evil.test", "/", app.now());
-    let elsewhere = elsewhere.replace("https://evil.test/x.pem", &format!("{amazon}/x.pem"));
-    assert_eq!(calls(&serving, "ses", &[], &elsewhere).await.status, 403);
-    assert_eq!(asked(), Vec::<String>::new());
-    // Amazon does not answer: it is to call again.
-    let gone = signer.confirmation(&amazon, "/gone", app.now());
-    assert_eq!(calls(&serving, "ses", &[], &gone).await.status, 502);
 }
