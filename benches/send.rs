@@ -5,9 +5,11 @@
 
 use std::hint::black_box;
 use std::path::Path;
+use std::sync::Arc;
 
 use bespoke::campaign::CampaignId;
 use bespoke::campaign::Kind;
+use bespoke::campaign::PolicyKind;
 use bespoke::catalog::Catalog;
 use bespoke::catalog::CatalogSettings;
 use bespoke::config::Config;
@@ -39,12 +41,14 @@ fn selection(criterion: &mut Criterion) {
         Config::load(Some(&file), &Environment::default(), &Overrides::default()).expect("a configuration");
     let catalog =
         Catalog::load(Path::new("builtin"), &CatalogSettings::of_config(&config)).expect("the shipped shop");
-    let entry = catalog.campaign(&CampaignId("journey".to_owned())).expect("the journey");
+    let mut entry = catalog.campaign(&CampaignId("journey".to_owned())).expect("the journey").clone();
+    Arc::make_mut(&mut entry.campaign).policy = PolicyKind::Weighted;
+    assert!(entry.arms.len() >= 240, "{} variants", entry.arms.len());
     let sample =
         catalog.samples().iter().find(|sample| sample.name.contains("compare-full")).expect("a sample");
     let facts = sample.facts_for(&entry.campaign, Some(Stage::Compare));
     let situation = Situation {
-        entry,
+        entry: &entry,
         facts: &facts,
         mails: &[],
         customer: Customer::default(),

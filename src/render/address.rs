@@ -22,6 +22,13 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
     if address.is_empty() {
         return Err("the address is empty");
     }
+    if address.len() > ADDRESS_BYTES_MAX {
+        return Err(TOO_LONG);
+    }
+    // As nearly all addresses are: nothing in them needs a second look.
+    let is_plain =
+        address.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'<' | b'>' | b'"'));
+    let ready = |address| if is_plain { Ok(Cow::Borrowed(address)) } else { encoded(address) };
     let Some((scheme, rest)) = address.split_once(':') else {
         return Err("the address has no `https://`");
     };
@@ -29,22 +36,23 @@ pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
         let Some(rest) = rest.strip_prefix("//") else {
             return Err("the address has no `//` after its scheme");
         };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+        let authority = &rest[..end.unwrap_or(rest.len())];
         if authority.contains('@') {
             return Err("the address holds a user name before its host");
         }
         if authority.is_empty() || authority.starts_with(':') {
             return Err("the address has no host");
         }
-        if !is_plain(authority) && authority.contains(is_foreign) {
+        if !is_plain && authority.contains(is_foreign) {
             return Err(
                 "its host holds a space, a control character, a backslash, a quote or an angle bracket",
             );
         }
-        return Ok(Address::Web(encoded(address)?));
+        return Ok(Address::Web(ready(address)?));
     }
     if scheme.eq_ignore_ascii_case("mailto") || scheme.eq_ignore_ascii_case("tel") {
-        return Ok(Address::Contact(encoded(address)?));
+        return Ok(Address::Contact(ready(address)?));
     }
     Err("the address is neither http, https, mailto nor tel")
 }
@@ -54,18 +62,11 @@ fn is_foreign(c: char) -> bool {
     c.is_control() || c.is_whitespace() || matches!(c, '\\' | '<' | '>' | '"')
 }
 
-/// As nearly all addresses are: nothing in it needs a second look.
-fn is_plain(address: &str) -> bool {
-    address.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'<' | b'>' | b'"'))
-}
+const TOO_LONG: &str = "the address is over 6,000 bytes";
 
 /// As it stands in the mail, which is what has to fit.
 fn encoded(address: &str) -> Result<Cow<'_, str>, &'static str> {
-    const TOO_LONG: &str = "the address is over 6,000 bytes";
-    if address.len() > ADDRESS_BYTES_MAX {
-        return Err(TOO_LONG);
-    }
-    if is_plain(address) || !address.contains(is_foreign) {
+    if !address.contains(is_foreign) {
         return Ok(Cow::Borrowed(address));
     }
     let mut out = String::with_capacity(address.len() + 16);

@@ -1,5 +1,7 @@
 //! The last tidying of what was rendered, line by line.
 
+use memchr::memchr_iter;
+
 /// Longest line of a text part, in bytes (RFC 5322, 2.1.1).
 const LINE_BYTES_MAX: usize = 998;
 
@@ -31,8 +33,11 @@ pub(super) fn single_line(text: &str) -> String {
 pub(super) fn tidy_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 1);
     let mut empty_lines = 0;
-    for line in text.split('\n') {
-        let line = line.trim_end();
+    let ends = memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    let mut start = 0;
+    for end in ends {
+        let line = text[start..end].trim_end();
+        start = end + 1;
         if line.is_empty() {
             empty_lines += 1;
             continue;

@@ -1,12 +1,12 @@
 //! Facts as template values: cleaned of what has no place in a mail.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use serde::Serialize;
+use serde::Serializer;
+use serde::ser::SerializeMap as _;
 use serde_json::Value as Json;
 use tera::Value;
-use tera::value::Key;
 
 use super::output::is_bidi_control;
 
@@ -17,21 +17,44 @@ use super::output::is_bidi_control;
 ///   are taken out of texts; all line ends become `\n`.
 /// - Whole numbers stay whole when they were written `5.0`.
 pub(super) fn convert(fact: &Json) -> Value {
-    match fact {
-        Json::Null => Value::none(),
-        Json::Bool(flag) => Value::from(*flag),
-        Json::Number(number) => convert_number(number),
-        Json::String(text) => Value::from(clean(text).as_ref()),
-        Json::Array(items) => Value::from(items.iter().map(convert).collect::<Vec<Value>>()),
-        // Tera hashes every name of whatever map it is given. This one comes in order, and costs next to nothing.
-        Json::Object(fields) => {
-            let present = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::from(present.map(|(name, value)| (key(name), convert(value))).collect::<BTreeMap<_, _>>())
+    Value::from_serializable(&Fact(fact))
+}
+
+/// Every other way into Tera's values hashes each name twice.
+struct Fact<'a>(&'a Json);
+
+impl Serialize for Fact<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Json::Null => serializer.serialize_unit(),
+            Json::Bool(flag) => serializer.serialize_bool(*flag),
+            Json::Number(number) => serialize_number(number, serializer),
+            Json::String(text) => serializer.serialize_str(&clean(text)),
+            Json::Array(items) => serializer.collect_seq(items.iter().map(Fact)),
+            Json::Object(fields) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                    map.serialize_entry(&Name(name), &Fact(value))?;
+                }
+                map.end()
+            }
         }
     }
 }
 
-/// Names that most facts have, in order: they need no memory of their own.
+/// The name of a field. The common ones need no memory of their own: to Tera they are the words of an enum.
+struct Name<'a>(&'a str);
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match COMMON_NAMES.binary_search(&self.0) {
+            Ok(index) => serializer.serialize_unit_variant("Name", 0, COMMON_NAMES[index]),
+            Err(_) => serializer.serialize_str(self.0),
+        }
+    }
+}
+
+/// Names that most facts have, in order.
 const COMMON_NAMES: [&str; 24] = [
     "category",
     "consent",
@@ -59,27 +82,20 @@ const COMMON_NAMES: [&str; 24] = [
     "values",
 ];
 
-fn key(name: &str) -> Key<'static> {
-    match COMMON_NAMES.binary_search(&name) {
-        Ok(index) => Key::Str(COMMON_NAMES[index]),
-        Err(_) => Key::String(Arc::from(name)),
-    }
-}
-
-fn convert_number(number: &serde_json::Number) -> Value {
+fn serialize_number<S: Serializer>(number: &serde_json::Number, serializer: S) -> Result<S::Ok, S::Error> {
     if let Some(whole) = number.as_i64() {
-        return Value::from(whole);
+        return serializer.serialize_i64(whole);
     }
     if let Some(whole) = number.as_u64() {
-        return Value::from(whole);
+        return serializer.serialize_u64(whole);
     }
     let float = number.as_f64().unwrap_or_default();
     // Below 2^53 every whole float is exact.
     if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 {
         #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-        return Value::from(float as i64);
+        return serializer.serialize_i64(float as i64);
     }
-    Value::from(float)
+    serializer.serialize_f64(float)
 }
 
 fn clean(text: &str) -> Cow<'_, str> {
@@ -127,7 +143,8 @@ mod tests {
     fn common_names_are_found_by_their_order() {
         assert!(COMMON_NAMES.is_sorted());
         for name in COMMON_NAMES.into_iter().chain(["a", "shoe_size", "zone", "ÿ"]) {
-            assert_eq!(key(name).as_str(), Some(name));
+            let value = convert(&json!({ name: 1 }));
+            assert_eq!(value.as_map().and_then(|map| map.get(&name.into())), Some(&Value::from(1)), "{name}");
         }
     }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::io;
 use std::io::Write;
 
+use memchr::memchr;
+use memchr::memchr2;
 use memchr::memchr3;
 
 use super::address;
@@ -59,51 +61,43 @@ pub(super) struct Limits {
     pub(super) rounds: usize,
 }
 
-/// The addresses of one mail. Each is signed once, although it stands in the HTML and in the text.
+/// The addresses of one mail. Each is checked and signed once, although it stands in the HTML and in the text.
 pub(super) struct Addresses<'a> {
     signer: &'a dyn LinkSigner,
     /// The send under which clicks are counted.
     tracked: Option<&'a str>,
-    signed: Vec<Signed>,
-    /// The next of `signed` to be expected: parts have their links in one order.
+    links: Vec<Finished>,
+    /// The next of `links` to be expected: parts have their links in one order.
     next: usize,
 }
 
-struct Signed {
-    link: u32,
-    target: String,
+/// A link as it was written, and as it goes out.
+struct Finished {
+    number: u32,
+    written: String,
     address: String,
 }
 
 impl<'a> Addresses<'a> {
     /// `tracked`: the send, where clicks are counted.
     pub(super) fn new(signer: &'a dyn LinkSigner, tracked: Option<&'a str>) -> Self {
-        Self { signer, tracked, signed: Vec::new(), next: 0 }
+        Self { signer, tracked, links: Vec::new(), next: 0 }
     }
 
-    /// Gives the address as it goes out, by what stands between the marks.
-    fn finish<'s>(&'s mut self, number: &str, written: &'s str) -> Result<Cow<'s, str>, &'static str> {
-        if number.starts_with(PICTURE) {
-            return address::picture(written);
-        }
-        match (address::check(written)?, self.tracked) {
-            (Address::Contact(address), _) | (Address::Web(address), None) => Ok(address),
-            (Address::Web(target), Some(send)) => {
-                Ok(Cow::Borrowed(self.sign(send, number.parse().unwrap_or_default(), &target)))
-            }
-        }
-    }
-
-    fn sign(&mut self, send: &str, link: u32, target: &str) -> &str {
-        let expected = self.signed.iter().skip(self.next).take(LINKS_LEFT_OUT_MAX);
-        let known = expected.into_iter().position(|signed| signed.link == link && signed.target == target);
-        let index = known.map_or(self.signed.len(), |offset| self.next + offset);
+    /// The link as it goes out, by what stands between the marks.
+    fn link(&mut self, number: u32, written: &str) -> Result<&str, &'static str> {
+        let expected = self.links.iter().skip(self.next).take(LINKS_LEFT_OUT_MAX);
+        let known = expected.into_iter().position(|link| link.number == number && link.written == written);
+        let index = known.map_or(self.links.len(), |offset| self.next + offset);
         if known.is_none() {
-            let address = self.signer.click(send, link, target);
-            self.signed.push(Signed { link, target: target.to_owned(), address });
+            let address = match (address::check(written)?, self.tracked) {
+                (Address::Contact(address), _) | (Address::Web(address), None) => address.into_owned(),
+                (Address::Web(target), Some(send)) => self.signer.click(send, number, &target),
+            };
+            self.links.push(Finished { number, written: written.to_owned(), address });
         }
         self.next = index + 1;
-        &self.signed[index].address
+        Ok(&self.links[index].address)
     }
 }
 
@@ -171,22 +165,30 @@ impl<'w, 'a> Writer<'w, 'a> {
 
     /// Puts the address in the place of what was written between its marks.
     fn end_address(&mut self) -> Result<(), Stopped> {
-        let written = std::str::from_utf8(&self.address).map_err(|_| Stopped::Marks)?;
-        let (number, written) = written.split_once(':').ok_or(Stopped::Marks)?;
+        let colon = self.address.iter().position(|byte| *byte == b':').ok_or(Stopped::Marks)?;
+        let (number, written) = self.address.split_at(colon);
+        let number = std::str::from_utf8(number).map_err(|_| Stopped::Marks)?;
+        let written = std::str::from_utf8(&written[1..]).map_err(|_| Stopped::Marks)?;
         let written = match self.form {
-            Form::Html if written.contains('&') => Cow::Owned(entities::decode(written)),
+            Form::Html if memchr(b'&', written.as_bytes()).is_some() => Cow::Owned(entities::decode(written)),
             _ => Cow::Borrowed(written),
         };
-        let address = self
-            .addresses
-            .finish(number, &written)
-            .map_err(|why| Stopped::Address { number: number.to_owned(), why })?;
+        let finished = match number.parse() {
+            Ok(link) => self.addresses.link(link, &written).map(Cow::Borrowed),
+            Err(_) if number.starts_with(PICTURE) => address::picture(&written),
+            Err(_) => return Err(Stopped::Marks),
+        };
+        let address = finished.map_err(|why| Stopped::Address { number: number.to_owned(), why })?;
         if self.bytes.len() + address.len() > self.limits.bytes {
             return Err(Stopped::Bytes);
         }
+        // An address that was checked holds neither `<`, `>` nor `"`.
+        let has_special = |text: &str| memchr2(b'&', b'\'', text.as_bytes()).is_some();
         match self.form {
-            Form::Html => tera::escape_html(&address, &mut self.bytes).map_err(|_| Stopped::Marks)?,
-            Form::Text => self.bytes.extend_from_slice(address.as_bytes()),
+            Form::Html if has_special(&address) => {
+                tera::escape_html(&address, &mut self.bytes).map_err(|_| Stopped::Marks)?;
+            }
+            _ => self.bytes.extend_from_slice(address.as_bytes()),
         }
         self.address.clear();
         Ok(())

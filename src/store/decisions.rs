@@ -153,17 +153,21 @@ where
 {
     let mut saved = HashSet::with_capacity(decisions.len());
     for chunk in decisions.chunks(ROWS_PER_STATEMENT_MAX) {
-        let mut heap = Heap::default();
-        let rows: Vec<NewRow<'_>> =
-            chunk.iter().map(|decision| NewRow::of(decision.borrow(), &mut heap)).collect();
-        let (rows, bodies) = (Rows::of(&rows), Arg::from(heap));
-        let inserted = tx.run(SAVE_SQL, vec![rows.clone().into(), bodies.clone()]).await?;
+        let inserted = tx.run(SAVE_SQL, batch(chunk)).await?;
         if inserted == chunk.len() as u64 {
             saved.extend(chunk.iter().map(|decision| decision.borrow().send.clone()));
             continue;
         }
-        let held: Vec<(String,)> = tx.all(HELD_SQL, vec![rows.into(), bodies]).await?;
+        let held: Vec<(String,)> = tx.all(HELD_SQL, batch(chunk)).await?;
         saved.extend(held.iter().filter_map(|(send,)| SendId::parse(send)));
     }
     Ok(saved)
+}
+
+/// Rows and bodies. Made anew where they are needed twice, which is rare: a copy would be a megabyte each time.
+fn batch<D: Borrow<Decision>>(decisions: &[D]) -> Vec<Arg> {
+    let mut heap = Heap::default();
+    let rows: Vec<NewRow<'_>> =
+        decisions.iter().map(|decision| NewRow::of(decision.borrow(), &mut heap)).collect();
+    args![Rows::of(&rows), heap]
 }

@@ -14,7 +14,6 @@ use crate::catalog::variant::CampaignEntry;
 use crate::clock::later_by;
 use crate::profile::Consent;
 use crate::profile::Profile;
-use crate::profile::ProfileId;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State;
@@ -191,22 +190,30 @@ impl Planner<'_> {
             let default = &self.engine.rules.default_zone;
             let zone = name.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or(default.clone());
             let strikes = calendar.daily().occurrences(&zone, window);
-            let mut after: Option<ProfileId> = None;
-            let mut left = !strikes.is_empty();
-            while left {
-                let page = self.store.profiles_in_zone(name.as_deref(), after.as_ref(), PAGE_ROWS).await?;
-                left = page.len() == PAGE_ROWS;
-                let Some(last) = page.last() else { break };
-                after = Some(last.id.clone());
+            if strikes.is_empty() {
+                continue;
+            }
+            let mut page = self.store.profiles_in_zone(name.as_deref(), None, PAGE_ROWS).await?;
+            while let Some(last) = page.last().map(|last| last.id.clone()) {
                 let looked_at = page.len() as u64;
+                let is_last = page.len() < PAGE_ROWS;
                 let mut wanted = Vec::new();
                 for profile in page.into_iter().filter(|profile| self.may_get_mail(profile)) {
                     for due in calendar.due(&profile, &zone, &strikes, window) {
                         wanted.push(Wanted { profile: profile.clone(), due, data: Map::new() });
                     }
                 }
+                // While one page is written, the next is read.
+                let next = async {
+                    if is_last {
+                        return Ok(Vec::new());
+                    }
+                    self.store.profiles_in_zone(name.as_deref(), Some(&last), PAGE_ROWS).await
+                };
+                let (scheduled, next) = tokio::try_join!(self.schedule(wanted), next)?;
+                page = next;
                 planned.looked_at += looked_at;
-                planned.scheduled += self.schedule(wanted).await?;
+                planned.scheduled += scheduled;
                 (self.progress)(&self.entry.campaign, looked_at);
             }
         }

@@ -50,23 +50,28 @@ pub(super) enum SymbolPlace {
 const NO_BREAK_SPACE: char = '\u{a0}';
 const NARROW_NO_BREAK_SPACE: char = '\u{202f}';
 
+/// By the first subtag of a tag (ISO 639).
+const LANGUAGES: [(&str, Language); 7] = [
+    ("de", Language::German),
+    ("fr", Language::French),
+    ("es", Language::Spanish),
+    ("it", Language::Italian),
+    ("nl", Language::Dutch),
+    ("pt", Language::Portuguese),
+    ("ja", Language::Japanese),
+];
+
 impl Locale {
     /// Reads `de-AT`, `de_AT` or `de`.
     pub(super) fn parse(tag: &str) -> Self {
         let mut subtags = tag.split(['-', '_']);
-        let language = match subtags.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-            "de" => Language::German,
-            "fr" => Language::French,
-            "es" => Language::Spanish,
-            "it" => Language::Italian,
-            "nl" => Language::Dutch,
-            "pt" => Language::Portuguese,
-            "ja" => Language::Japanese,
-            _ => Language::English,
-        };
+        let own = subtags.next().unwrap_or_default();
+        let known = LANGUAGES.iter().find(|(subtag, _)| own.eq_ignore_ascii_case(subtag));
+        let language = known.map_or(Language::English, |(_, language)| *language);
         let region = subtags
             .find(|subtag| subtag.len() == 2 && subtag.bytes().all(|byte| byte.is_ascii_alphabetic()))
-            .and_then(|subtag| <[u8; 2]>::try_from(subtag.to_ascii_uppercase().as_bytes()).ok());
+            .and_then(|subtag| <[u8; 2]>::try_from(subtag.as_bytes()).ok())
+            .map(|region| region.map(|letter| letter.to_ascii_uppercase()));
         Self { language, region }
     }
 
@@ -110,20 +115,21 @@ impl Locale {
     }
 }
 
-/// Writes `whole` with its digits in groups of three.
-pub(super) fn grouped(whole: u128, style: NumberStyle) -> String {
-    let digits = whole.to_string();
-    if digits.len() < style.grouped_from_digits {
-        return digits;
-    }
-    let mut out = String::with_capacity(digits.len() * 2);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+/// Adds `whole` with its digits in groups of three.
+pub(super) fn push_grouped(out: &mut String, whole: u128, style: NumberStyle) {
+    let count = whole.checked_ilog10().unwrap_or(0) + 1;
+    let is_grouped = count as usize >= style.grouped_from_digits;
+    for place in (0..count).rev() {
+        push_digit(out, whole / 10_u128.pow(place) % 10);
+        if is_grouped && place > 0 && place % 3 == 0 {
             out.push(style.group);
         }
-        out.push(digit);
     }
-    out
+}
+
+/// Adds a number below ten.
+pub(super) fn push_digit(out: &mut String, digit: u128) {
+    out.extend(u32::try_from(digit).ok().and_then(|digit| char::from_digit(digit, 10)));
 }
 
 /// The sign of a currency, where it is better known than its code.
@@ -151,16 +157,6 @@ pub(super) fn currency_sign(currency: &str, locale: Locale) -> Option<&'static s
         "MXN" => "MX$",
         _ => return None,
     })
-}
-
-/// Digits after the decimal mark (ISO 4217).
-pub(super) fn currency_digits(currency: &str) -> u32 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "VND"
-        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    }
 }
 
 impl Language {

@@ -1,5 +1,7 @@
 //! Money, numbers and percentages.
 
+use std::borrow::Cow;
+
 use tera::Error;
 use tera::Kwargs;
 use tera::State;
@@ -12,10 +14,11 @@ use super::fact;
 use super::locale::Locale;
 use super::locale::NumberStyle;
 use super::locale::SymbolPlace;
-use super::locale::currency_digits;
 use super::locale::currency_sign;
-use super::locale::grouped;
+use super::locale::push_digit;
+use super::locale::push_grouped;
 use super::wrong_type;
+use crate::product::money::minor_digits;
 
 pub(super) const FILTERS: &[Filter] = &[
     Filter {
@@ -72,47 +75,58 @@ pub(super) const FILTERS: &[Filter] = &[
 ];
 
 fn money(value: &Value, arguments: &Kwargs, state: &State<'_>) -> TeraResult<Value> {
-    let (amount, own_currency) = match value.as_map() {
-        Some(product) => (product.get(&"price".into()).cloned(), product.get(&"currency".into()).cloned()),
-        None => (Some(value.clone()), None),
-    };
-    let amount = amount.ok_or_else(|| Error::message("this object has no `price`"))?;
-    let minor = whole(&amount)?;
-    let shop = || fact(state, "shop", "currency");
-    let currency = match arguments.get::<&str>("currency")? {
-        Some(argument) => Some(argument.to_owned()),
-        None => own_currency.and_then(|own| own.as_str().map(str::to_owned)).or_else(shop),
-    };
-    let currency = currency
-        .filter(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_alphabetic()))
+    let product = value.as_map();
+    let field = |name: &'static str| product.and_then(|product| product.get(&name.into()));
+    let amount = if product.is_some() { field("price") } else { Some(value) };
+    let minor = whole(amount.ok_or_else(|| Error::message("this object has no `price`"))?)?;
+    let own = || field("currency").and_then(Value::as_str).map(Cow::Borrowed);
+    let shop = || fact(state, "shop", "currency").map(Cow::Owned);
+    let currency = arguments.get::<&str>("currency")?.map(Cow::Borrowed).or_else(own).or_else(shop);
+    let code: Option<[u8; 3]> = currency.and_then(|currency| currency.as_bytes().try_into().ok());
+    let code = code
+        .filter(|code| code.iter().all(u8::is_ascii_alphabetic))
         .ok_or_else(|| Error::message("there is no currency: write `money(currency=\"EUR\")`"))?
-        .to_ascii_uppercase();
+        .map(|letter| char::from(letter.to_ascii_uppercase()));
+    let currency = String::from_iter(code);
     let locale = Locale::of(state, arguments.get("locale")?);
     Ok(Value::from(write_money(minor, &currency, locale)))
 }
 
 fn write_money(minor: i128, currency: &str, locale: Locale) -> String {
     let style = locale.numbers();
-    let number = decimal(minor, currency_digits(currency), style);
-    let minus = if minor < 0 { "-" } else { "" };
-    match (currency_sign(currency, locale), style.symbol) {
-        (Some(sign), SymbolPlace::Before) => format!("{minus}{sign}{number}"),
-        (Some(sign), SymbolPlace::BeforeWithSpace) => format!("{minus}{sign}\u{a0}{number}"),
-        (Some(sign), SymbolPlace::AfterWithSpace) => format!("{minus}{number}\u{a0}{sign}"),
-        (None, SymbolPlace::AfterWithSpace) => format!("{minus}{number}\u{a0}{currency}"),
-        (None, _) => format!("{minus}{currency}\u{a0}{number}"),
+    let sign = currency_sign(currency, locale);
+    let mut out = String::with_capacity(32);
+    if minor < 0 {
+        out.push('-');
     }
+    match (sign, style.symbol) {
+        (Some(sign), SymbolPlace::Before) => out.push_str(sign),
+        (_, SymbolPlace::AfterWithSpace) => {}
+        (sign, _) => {
+            out.push_str(sign.unwrap_or(currency));
+            out.push('\u{a0}');
+        }
+    }
+    push_decimal(&mut out, minor, minor_digits(currency), style);
+    if style.symbol == SymbolPlace::AfterWithSpace {
+        out.push('\u{a0}');
+        out.push_str(sign.unwrap_or(currency));
+    }
+    out
 }
 
-/// `scaled` / 10^`digits`, without its sign.
-fn decimal(scaled: i128, digits: u32, style: NumberStyle) -> String {
+/// Adds `scaled` / 10^`digits`, without its sign.
+fn push_decimal(out: &mut String, scaled: i128, digits: u32, style: NumberStyle) {
     let unit = 10_u128.pow(digits);
     let absolute = scaled.unsigned_abs();
-    let whole = grouped(absolute / unit, style);
-    if digits == 0 {
-        return whole;
+    push_grouped(out, absolute / unit, style);
+    if digits > 0 {
+        out.push(style.decimal);
+        let fraction = absolute % unit;
+        for place in (0..digits).rev() {
+            push_digit(out, fraction / 10_u128.pow(place) % 10);
+        }
     }
-    format!("{whole}{}{:0width$}", style.decimal, absolute % unit, width = digits as usize)
 }
 
 /// Most digits after the decimal mark.
@@ -137,8 +151,9 @@ fn write_number(value: &Value, arguments: &Kwargs, locale: Locale) -> TeraResult
         Some(whole) => whole.saturating_mul(scale),
         None => rounded(value.as_f64().ok_or_else(|| wrong_type("a number", value))?, scale)?,
     };
-    let minus = if scaled < 0 { "-" } else { "" };
-    Ok(format!("{minus}{}", decimal(scaled, decimals, locale.numbers())))
+    let mut out = String::from(if scaled < 0 { "-" } else { "" });
+    push_decimal(&mut out, scaled, decimals, locale.numbers());
+    Ok(out)
 }
 
 fn rounded(float: f64, scale: i128) -> TeraResult<i128> {

@@ -151,8 +151,9 @@ fn ellipsis(value: &Value, arguments: &Kwargs, _: &State<'_>) -> TeraResult<Valu
     let text = text(value)?;
     let length: usize = arguments.must_get("length")?;
     let end = arguments.get::<&str>("end")?.unwrap_or("…");
-    if text.chars().count() <= length {
-        return Ok(Value::from(text));
+    // There are no more characters than bytes.
+    if text.len() <= length || text.chars().count() <= length {
+        return Ok(value.clone());
     }
     let room = length.saturating_sub(end.chars().count());
     let cut = text.char_indices().nth(room).map_or(text.len(), |(offset, _)| offset);
@@ -161,7 +162,7 @@ fn ellipsis(value: &Value, arguments: &Kwargs, _: &State<'_>) -> TeraResult<Valu
     let word_end = kept.rfind(char::is_whitespace).filter(|end| !at_word_end && *end > kept.len() * 2 / 3);
     let kept =
         kept[..word_end.unwrap_or(kept.len())].trim_end_matches(|c: char| c.is_whitespace() || c == ',');
-    Ok(Value::from(format!("{kept}{end}")))
+    Ok(Value::from([kept, end].concat()))
 }
 
 fn title_case(value: &Value, _: &Kwargs, _: &State<'_>) -> TeraResult<Value> {
