@@ -158,6 +158,33 @@ fn every_mail_can_be_read_without_fetching_anything_and_left() {
         if entry.campaign.kind == Kind::Lifecycle {
             assert!(mail.html.contains(UNSUBSCRIBE) && mail.text.contains(UNSUBSCRIBE), "{id}");
         }
+        assert!(!mail.text.lines().any(has_glued_prices), "{id}: {}", mail.text);
+    });
+}
+
+/// Whether one price follows another without a blank, such as £38.00£32.00.
+fn has_glued_prices(line: &str) -> bool {
+    let after: Vec<&str> = line.split('£').skip(1).collect();
+    let is_number = |text: &str| text.ends_with(|last: char| last.is_ascii_digit()) && !text.contains(' ');
+    after.iter().rev().skip(1).any(|text| is_number(text))
+}
+
+#[test]
+fn a_campaign_that_speaks_german_speaks_it_throughout_and_nothing_else() {
+    for entry in SHOP.campaigns() {
+        let speaks = |variant: &Variant| variant.locale.as_deref() == Some("de");
+        let german = entry.arms.iter().filter(|arm| arm.locales.iter().any(speaks)).count();
+        let all = entry.arms.len();
+        assert!(german == 0 || german == all, "{}: {german} of {all}", entry.campaign.id.as_str());
+    }
+    each_mail(|entry, variant, mail| {
+        if variant.locale.is_none() || entry.campaign.kind == Kind::Transactional {
+            return;
+        }
+        let read = format!("{} {} {}", mail.subject, mail.preheader, mail.text).to_lowercase();
+        let mut words = read.split(|letter: char| !letter.is_alphabetic());
+        let english = words.find(|word| ["the", "and", "you", "your"].contains(word));
+        assert_eq!(english, None, "{}: {read}", variant.id.as_str());
     });
 }
 
@@ -190,6 +217,9 @@ fn whoever_reads_german_is_welcomed_in_german() {
     };
     for (campaign, stage) in [
         ("welcome", Stage::Discover),
+        ("welcome", Stage::Purchase),
+        ("cart", Stage::Compare),
+        ("review-request", Stage::Purchase),
         ("order-confirmation", Stage::Purchase),
         ("password-reset", Stage::Compare),
         ("confirm-subscription", Stage::Discover),
