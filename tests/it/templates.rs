@@ -182,8 +182,10 @@ fn a_campaign_that_speaks_german_speaks_it_throughout_and_nothing_else() {
             return;
         }
         let read = format!("{} {} {}", mail.subject, mail.preheader, mail.text).to_lowercase();
-        let mut words = read.split(|letter: char| !letter.is_alphabetic());
-        let english = words.find(|word| ["the", "and", "you", "your"].contains(word));
+        let words = read.split_whitespace().filter(|word| !word.contains('/'));
+        let english = words
+            .map(|word| word.trim_matches(|letter: char| !letter.is_alphabetic()))
+            .find(|word| ["the", "and", "you", "your"].contains(word));
         assert_eq!(english, None, "{}: {read}", variant.id.as_str());
     });
 }
