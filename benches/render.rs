@@ -110,8 +110,8 @@ fn links() -> LinkContext<'static> {
         send: SEND,
         tracking: Tracking::On,
         unsubscribe: "https://mail.shop.example/u/token",
-        preferences: "https://mail.shop.example/p/token",
-        view: "https://mail.shop.example/v/token",
+        preferences: Some("https://mail.shop.example/p/token"),
+        view: Some("https://mail.shop.example/v/token"),
         honeypot: None,
     }
 }

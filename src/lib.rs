@@ -60,6 +60,7 @@ pub mod select;
 pub mod stage;
 pub mod store;
 pub mod token;
+mod toml_text;
 pub mod tracking;
 pub mod webhook;
 mod words;

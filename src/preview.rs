@@ -209,3 +209,18 @@ fn entries<'e>(engine: &'e Engine, names: &[CampaignId]) -> Result<Vec<&'e Campa
 pub fn entry<'e>(engine: &'e Engine, name: &CampaignId) -> Result<&'e CampaignEntry, PreviewError> {
     engine.catalog.known_campaign(name.as_str()).map_err(PreviewError::UnknownCampaign)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_previews_are_refused_with_what_would_do() {
+        let error = PreviewError::TooMany { expected: 19_500, campaigns: counted(13_usize, "campaign") };
+        assert_eq!(
+            error.to_string(),
+            "19500 previews were asked for, of 13 campaigns; at most 10000 go into one folder: name fewer campaigns \
+             with --campaign, or ask for at most 769 people of each"
+        );
+    }
+}

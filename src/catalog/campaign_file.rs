@@ -27,6 +27,14 @@ use crate::profile::EmailAddress;
 const TEXT_BYTES_MAX: usize = 200;
 /// Longest delay, deadline or window, in days.
 const DAYS_MAX: u32 = 3_650;
+/// The fields of a schedule, each with what may stand in it.
+const CRON_FIELDS: &[(&str, &str)] = &[
+    ("minute", "write 0 to 59, `*`, or such as `*/15`"),
+    ("hour", "write 0 to 23, `*`, or such as `8-18`"),
+    ("day of the month", "write 1 to 31, `*`, or `L` for the last"),
+    ("month", "write 1 to 12, JAN to DEC, or `*`"),
+    ("weekday", "write 0 to 6 from Sunday, SUN to SAT, such as `MON-FRI`, or `*`"),
+];
 /// Rings of a pilot, at most.
 const RINGS_MAX: usize = 10;
 
@@ -183,14 +191,7 @@ impl Checker<'_> {
     fn trigger(&mut self, trigger: &Trigger) {
         match trigger {
             Trigger::Cron { schedule } => {
-                let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-                if let Err(error) = parser.parse(schedule) {
-                    let help = "write minute, hour, day, month, weekday, such as `0 9 * * TUE`";
-                    let reason = error.to_string();
-                    let message =
-                        format!("this is no schedule of five fields: {}", reason.trim_end_matches('.'));
-                    self.fault(&["trigger", "cron", "schedule"], message, help);
-                }
+                self.schedule(schedule);
             }
             Trigger::Event { name, delay_minutes, cancel_on, once_per_hours } => {
                 self.event(&["trigger", "event", "name"], name);
@@ -212,6 +213,39 @@ impl Checker<'_> {
             }
             Trigger::DateTrait { name, at, days_before } => self.date_trait(name, at, *days_before),
             Trigger::Api {} => {}
+        }
+    }
+
+    /// Five fields, each right by itself, and a time at which all of them hold.
+    fn schedule(&mut self, schedule: &str) {
+        let path = &["trigger", "cron", "schedule"];
+        let fields: Vec<&str> = schedule.split_ascii_whitespace().collect();
+        if fields.len() != CRON_FIELDS.len() {
+            let message = format!("a schedule has five fields, and this has {}", fields.len());
+            return self.fault(
+                path,
+                message,
+                "write minute, hour, day, month, weekday, such as `0 9 * * TUE`",
+            );
+        }
+        let parsed =
+            |pattern: &str| CronParser::builder().seconds(Seconds::Disallowed).build().parse(pattern);
+        for (index, (field, (name, help))) in fields.iter().zip(CRON_FIELDS).enumerate() {
+            let alone: Vec<&str> =
+                (0..CRON_FIELDS.len()).map(|at| if at == index { *field } else { "*" }).collect();
+            if parsed(&alone.join(" ")).is_err() {
+                let start = field_start(schedule, index);
+                let place = toml_text::place(self.file, path);
+                let span =
+                    toml_text::inside_string(self.file, &place, schedule, &(start..start + field.len()));
+                self.fault_at(span, format!("the {name} cannot be `{field}`"), *help);
+                return;
+            }
+        }
+        let day = jiff::civil::date(2026, 1, 1).at(0, 0, 0, 0);
+        match parsed(schedule).map(|cron| cron.find_next_occurrence(&day, true)) {
+            Ok(Ok(_)) => {}
+            _ => self.fault(path, "no day is ever like that", "write a day that the month has"),
         }
     }
 
@@ -268,6 +302,15 @@ impl Checker<'_> {
             inside.map_or(place.clone(), |start| place.start + start..place.start + start + quoted.len());
         self.fault_at(span, format!("no event is called `{name}`"), help);
     }
+}
+
+/// Where the field of this number begins.
+fn field_start(schedule: &str, index: usize) -> usize {
+    let starts = schedule.char_indices().filter(|(at, c)| {
+        !c.is_ascii_whitespace()
+            && schedule[..*at].chars().next_back().is_none_or(|before| before.is_ascii_whitespace())
+    });
+    starts.map(|(at, _)| at).nth(index).unwrap_or_default()
 }
 
 /// The address in `Shop <hello@shop.example>`, or the whole text.

@@ -13,6 +13,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use super::Catalog;
+use super::Pages;
 use super::load;
 use super::offer::OfferKind;
 use super::reach;
@@ -161,6 +162,21 @@ fn told_of(mut fault: Fault, who: &BTreeSet<String>) -> Fault {
     fault
 }
 
+/// What to do about a fact that is absent for a reason of its own; else what the renderer says.
+fn absent(variable: &str, help: &str) -> String {
+    match variable {
+        "links.preferences" | "links.view" => format!(
+            "without `public.url` in bespoke.toml there is no such page: state it, or write `{{% if {variable} %}}` and \
+             `{{% endif %}}` around the link"
+        ),
+        "offer.code" => {
+            "only an offer of `kind = \"coupon\"` has codes: make it one in offers.toml, or take the code out"
+                .to_owned()
+        }
+        _ => help.to_owned(),
+    }
+}
+
 struct Checker<'a> {
     catalog: &'a Catalog,
     renderer: &'a Renderer,
@@ -202,12 +218,15 @@ impl Checker<'_> {
                 return self.found.of_sample(fault.with_help("correct the offer in offers.toml"), who);
             }
         };
+        let pages = self.catalog.pages == Pages::Public;
+        let [preferences, view] =
+            ["p", "v"].map(|page| format!("https://mail.shop.example/{page}/{SEND}/{SIGNATURE}"));
         let links = LinkContext {
             send: SEND,
             tracking: campaign.tracking,
             unsubscribe: &format!("https://mail.shop.example/u/{SEND}/{SIGNATURE}"),
-            preferences: &format!("https://mail.shop.example/p/{SEND}/{SIGNATURE}"),
-            view: &format!("https://mail.shop.example/v/{SEND}/{SIGNATURE}"),
+            preferences: pages.then_some(&*preferences),
+            view: pages.then_some(&*view),
             honeypot: Some("https://mail.shop.example/h"),
         };
         self.found.renders += 1;
@@ -289,7 +308,10 @@ impl Checker<'_> {
             }
             (None, _) => self.catalog.fault_in(variant, "", message),
         };
-        located.with_help(help)
+        match fault {
+            RenderFault::MissingVariable { variable, .. } => located.with_help(absent(variable, help)),
+            _ => located.with_help(help),
+        }
     }
 }
 

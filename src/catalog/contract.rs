@@ -124,7 +124,7 @@ impl Contract {
             ("data", FactType::Any),
             ("shop", infer(&Value::Object(shop.clone()), None)),
             ("now", FactType::Text),
-            ("links", texts(&["unsubscribe", "preferences", "view"])),
+            ("links", links()),
         ]);
         for list in ["recommended", "related", "viewed", "wish_list", "popular", "purchased"] {
             root.insert(list.to_owned(), always(products.clone()));
@@ -206,6 +206,10 @@ fn unknown(kind: &FactType, position: usize, name: &str, parent: &str) -> Unknow
     };
     let names = fields.keys().map(String::as_str);
     let help = match nearest(name, names.clone()) {
+        // Templates know links, rules do not; an offer is known to templates whose head names one.
+        _ if name == "offer" && parent.is_empty() && fields.contains_key("links") => {
+            "write `offer = \"NAME\"` in the head, an offer of offers.toml".to_owned()
+        }
         Some(near) if parent.is_empty() => format!("did you mean `{near}`?"),
         Some(near) => format!("did you mean `{parent}.{near}`?"),
         None if parent == "profile" => {
@@ -252,6 +256,13 @@ fn product() -> FactType {
     product.insert("price".to_owned(), always(FactType::Integer));
     product.insert("list_price".to_owned(), optional(FactType::Integer));
     FactType::Object(product)
+}
+
+/// Addresses of this very mail. Those of pages are absent where there are none.
+fn links() -> FactType {
+    let mut links = fields([("unsubscribe", FactType::Text)]);
+    links.extend(["preferences", "view"].map(|name| (name.to_owned(), optional(FactType::Text))));
+    FactType::Object(links)
 }
 
 /// The offer that a variant's head names, with its values for this profile.

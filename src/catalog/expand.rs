@@ -258,6 +258,11 @@ impl<'a> Expander<'a> {
         layout: &Fragment,
         chosen: &[(&'a str, &'a str, &'a Part)],
     ) -> Composed {
+        let is_blank = |part: &Part| part.body_text().trim().is_empty();
+        if is_blank(&file.part) && chosen.iter().all(|(_, _, part)| is_blank(part)) {
+            let help = "write under the head what the mail says";
+            self.fault(&file.part, 0..0, "this variant has no body".to_owned(), help);
+        }
         let slots = chosen.iter().map(|(slot, _, part)| (*slot, body(part))).collect();
         let content = Some(body(&file.part));
         let named = file.part.head.slots.keys().map(|name| name.get_ref().as_str()).collect();

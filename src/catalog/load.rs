@@ -117,6 +117,7 @@ impl Catalog {
             offers: offers.unwrap_or_default(),
             samples,
             contract: loader.contract,
+            pages: settings.pages,
             files: files.iter().map(|(_, file)| (file.path.clone(), file.clone())).collect(),
             warnings,
         })

@@ -55,12 +55,23 @@ pub use compose::BLOCK_LEVELS_MAX;
 pub use compose::COMPOSED_BYTES_MAX;
 pub use expand::VARIANTS_PER_CAMPAIGN_MAX;
 pub use name::NAME_BYTES_MAX;
+pub(crate) use name::is_locale;
 
 use contract::Contract;
 use offer::Offer;
 use sample::Sample;
 use variant::CampaignEntry;
 use variant::Variant;
+
+/// Whether mails can link to pages of `bespoke serve`: `links.preferences` and `links.view`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pages {
+    /// `public.url` is stated.
+    Public,
+    /// It is not: those links are absent, as they are for whoever renders without saying otherwise.
+    #[default]
+    None,
+}
 
 /// What the configuration says about templates and rules.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +82,8 @@ pub struct CatalogSettings {
     pub own_events: Vec<String>,
     /// `[shop]`.
     pub shop: Map<String, Value>,
+    /// Whether mails can link to pages of `bespoke serve`.
+    pub pages: Pages,
     /// `[templates] default_locale`: the language of files without a locale in their name.
     pub default_locale: Option<String>,
 }
@@ -82,6 +95,7 @@ impl CatalogSettings {
         Self {
             traits: config.traits.clone(),
             own_events: config.events.known.clone(),
+            pages: if config.public.url.is_some() { Pages::Public } else { Pages::None },
             default_locale: Some(config.templates.default_locale.clone()),
             shop: if let Value::Object(shop) = shop { shop } else { Map::new() },
         }
@@ -102,6 +116,7 @@ pub struct Catalog {
     offers: BTreeMap<String, Offer>,
     samples: Vec<Sample>,
     contract: Contract,
+    pages: Pages,
     /// For faults that only samples show.
     files: BTreeMap<PathBuf, SourceFile>,
 }

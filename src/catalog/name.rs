@@ -27,7 +27,7 @@ pub(super) fn check(file: &SourceFile, span: Range<usize>, what: &str, name: &st
 }
 
 /// Whether `locale` is a language, perhaps with a script and a region: `de`, `de-AT`, `zh-Hant-TW`.
-pub(super) fn is_locale(locale: &str) -> bool {
+pub(crate) fn is_locale(locale: &str) -> bool {
     let mut parts = locale.split('-');
     let language = parts.next().unwrap_or_default();
     (2..=3).contains(&language.len())

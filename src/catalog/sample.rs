@@ -1,5 +1,6 @@
 //! Sample recipients: `samples/*.json`, facts objects that say only what matters; the rest is filled in.
 
+use jiff::tz::TimeZone;
 use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
@@ -11,6 +12,7 @@ use super::contract::Presence;
 use crate::campaign::Campaign;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
+use crate::profile::EmailAddress;
 use crate::stage::Stage;
 
 /// Breaches told of one sample, at most.
@@ -98,7 +100,28 @@ pub(super) fn read(
     for breach in &breaches {
         faults.push(Fault::at(file, find(&file.text, breach), breach.clone()));
     }
-    breaches.is_empty().then(|| Sample { name: name.to_owned(), campaign, facts })
+    let unknown = unknown_words(&facts);
+    for (message, help) in &unknown {
+        faults.push(Fault::at(file, find(&file.text, message), message.clone()).with_help(*help));
+    }
+    (breaches.is_empty() && unknown.is_empty()).then(|| Sample { name: name.to_owned(), campaign, facts })
+}
+
+/// Texts that only some words can be, each with what to write.
+fn unknown_words(facts: &Value) -> Vec<(String, &'static str)> {
+    let text = |path: &str| facts.pointer(path).and_then(Value::as_str);
+    let stage = text("/stage").filter(|stage| Stage::parse(stage).is_none());
+    let email = text("/profile/email").filter(|email| EmailAddress::parse(email).is_err());
+    let zone = text("/profile/time_zone").filter(|zone| TimeZone::get(zone).is_err());
+    let found = [
+        ("stage", stage, "no stage", "write discover, educate, compare or purchase"),
+        ("profile.email", email, "no address", "write such as ana@shop.example"),
+        ("profile.time_zone", zone, "no time zone", "write an IANA name, such as Europe/Berlin"),
+    ];
+    let told = |(path, value, what, help): (&str, Option<&str>, &str, &'static str)| {
+        Some((format!("`{path}` is {what}: {:?}", value?), help))
+    };
+    found.into_iter().filter_map(told).collect()
 }
 
 /// The least facts that keep the contract.

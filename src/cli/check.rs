@@ -72,8 +72,8 @@ impl Check {
             }
         }));
         let text = match self.format {
-            Format::Human => human(catalog.as_ref(), &report),
-            Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report)),
+            Format::Human => human(catalog.as_ref(), &report, config.without_pages()),
+            Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report, config.without_pages())),
         };
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
@@ -106,7 +106,7 @@ fn counts(entry: &CampaignEntry) -> Vec<(&'static str, usize)> {
         .collect()
 }
 
-fn human(catalog: Option<&Catalog>, report: &CheckReport) -> String {
+fn human(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) -> String {
     let mut out = render_all(&report.faults);
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     let Some(catalog) = catalog else {
@@ -142,10 +142,13 @@ fn human(catalog: Option<&Catalog>, report: &CheckReport) -> String {
         counted(errors, "fault"),
         counted(warnings, "warning"),
     );
+    if let Some(note) = note {
+        let _ = writeln!(out, "{note}");
+    }
     out
 }
 
-fn as_json(catalog: Option<&Catalog>, report: &CheckReport) -> Value {
+fn as_json(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) -> Value {
     let campaigns = catalog.into_iter().flat_map(Catalog::campaigns).map(|entry| {
         let campaign = &entry.campaign;
         let variants: serde_json::Map<String, Value> =
@@ -163,6 +166,7 @@ fn as_json(catalog: Option<&Catalog>, report: &CheckReport) -> Value {
         "campaigns": campaigns.collect::<Vec<_>>(),
         "samples": catalog.map(|catalog| catalog.samples().len()),
         "renders": report.renders,
+        "note": note,
         "errors": report.count(Severity::Error),
         "warnings": report.count(Severity::Warning),
         "faults": report.faults.iter().map(fault_json).collect::<Vec<_>>(),

@@ -23,6 +23,7 @@ pub mod preview;
 pub mod profile;
 mod progress;
 pub mod prune;
+pub mod reference;
 pub mod replay;
 pub mod report;
 mod say;
@@ -98,6 +99,8 @@ enum Command {
     Replay(replay::Replay),
     /// Sends the mail that somebody would get to an address of yours, marked as a test.
     SendTest(send_test::SendTest),
+    /// Prints every key of bespoke.toml, campaign.toml, heads and offers, with its default.
+    Reference(reference::Reference),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
     /// Prints the manual page, or writes one per subcommand into a folder.
@@ -130,6 +133,7 @@ impl Cli {
             Command::Report(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Replay(command) => globals.context().and_then(|context| command.run(&context)),
             Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Reference(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

@@ -36,6 +36,9 @@ impl Plan {
             if let Some(name) = &self.campaign {
                 engine.catalog.known_campaign(name).map_err(anyhow::Error::msg)?;
             }
+            if let Some(note) = context.config.without_pages() {
+                eprintln!("{note}");
+            }
             let people = store.count_profiles().await?;
             let bar = ProgressBar::new(people)
                 .with_style(progress::style("{msg:20} [{bar:30}] {pos}/{len} {per_sec} {eta}")?);

@@ -67,6 +67,9 @@ impl Work {
                     metrics.listen(address).await.with_context(|| format!("cannot listen on {address}"))?;
                 eprintln!("metrics at http://{address}/metrics");
             }
+            if let Some(note) = config.without_pages() {
+                eprintln!("{note}");
+            }
             let stop = worker.stop_handle();
             tokio::spawn(on_signal(move || stop.stop()));
             let telling = context.tell(&store).await?;

@@ -5,7 +5,10 @@ use jiff::tz::TimeZone;
 use secrecy::ExposeSecret as _;
 use tracing::level_filters::LevelFilter;
 
+use super::load::Laid;
 use super::load::Source;
+use crate::catalog::is_locale;
+use crate::catalog::nearest::nearest;
 use crate::config::Config;
 use crate::config::DatabaseLinks;
 use crate::deliver::dkim::DkimKey;
@@ -17,22 +20,47 @@ use crate::webhook::Endpoint;
 const CAP_DAYS_MAX: u32 = 3_650;
 
 /// Every such value. One that stands in the file shows its line.
-pub(super) fn faults(config: &Config, source: Option<&Source>) -> Vec<Fault> {
-    let mut check = Check { source, faults: Vec::new() };
+pub(super) fn faults(config: &Config, source: Option<&Source>, laid: &Laid) -> Vec<Fault> {
+    let mut check = Check { source, laid, faults: Vec::new() };
     check.addresses(config);
     check.times(config);
     check.numbers(config);
     check.relays(config);
     check.keys(config);
     check.log(config);
+    check.names(config);
     for problem in config.stage.problems(&config.events.known) {
-        check.fault("", "", &problem, "leave it out to get the default");
+        check.fault("stage", &problem, "leave it out to get the default");
     }
-    for problem in config.webhook.iter().filter_map(|section| Endpoint::new(section).err()) {
-        check.fault("", "", &problem, "see `[[webhook]]` in the README");
+    for (index, section) in config.webhook.iter().enumerate() {
+        if let Err(problem) = Endpoint::new(section) {
+            let key = ["secret", "events"].into_iter().find(|key| problem.contains(key)).unwrap_or("url");
+            check.fault(
+                &format!("webhook.{index}.{key}"),
+                &problem,
+                "`bespoke reference` shows every key of it",
+            );
+        }
     }
     check.faults
 }
+
+/// The modules of this program, as the crate itself lists them.
+fn modules() -> impl Iterator<Item = &'static str> {
+    let lines = include_str!("../lib.rs").lines();
+    lines.filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+}
+
+/// How what is wrong with a relay begins, and which key that is about.
+const RELAY_KEYS: &[(&str, &str)] = &[
+    ("auth", "auth"),
+    ("per_second", "per_second"),
+    ("there is no phase", "deadline_seconds"),
+    ("the deadline of", "deadline_seconds"),
+    ("ehlo_name", "ehlo_name"),
+    ("max_connections", "max_connections"),
+    ("max_messages_per_connection", "max_messages_per_connection"),
+];
 
 /// What is wrong with the address that all links begin with.
 fn web_address(text: &str) -> Result<(), &'static str> {
@@ -53,22 +81,30 @@ fn web_address(text: &str) -> Result<(), &'static str> {
 
 struct Check<'s> {
     source: Option<&'s Source>,
+    laid: &'s Laid,
     faults: Vec<Fault>,
 }
 
 impl Check<'_> {
-    fn fault(&mut self, key: &str, value: &str, message: &str, help: &str) {
-        let here = self.source.filter(|_| !key.is_empty());
-        let fault = here.and_then(|source| source.fault_of(key, value, message));
-        self.faults.push(fault.unwrap_or_else(|| Fault::general(message)).with_help(help));
+    /// A fault of the key at `path`: named by the variable that set it, or shown where it stands in the file.
+    fn fault(&mut self, path: &str, message: &str, help: &str) {
+        let sets =
+            |laid: &str| path.strip_prefix(laid).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let fault = match self.laid.iter().rev().find(|(laid, _)| sets(laid)) {
+            Some((_, name)) => Fault::general(format!("{name}: {message}")),
+            None => {
+                let here = self.source.and_then(|source| source.fault_of(path, message));
+                here.unwrap_or_else(|| Fault::general(message))
+            }
+        };
+        self.faults.push(if help.is_empty() { fault } else { fault.with_help(help) });
     }
 
     fn addresses(&mut self, config: &Config) {
         let url = config.database.url.expose_secret();
         if !["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             self.fault(
-                "url",
-                url,
+                "database.url",
                 "database.url is neither SQLite nor PostgreSQL",
                 "write sqlite://path or postgres://user:password@host/name",
             );
@@ -78,13 +114,13 @@ impl Check<'_> {
         {
             let help =
                 "write the address under which `bespoke serve` is reached, such as https://mail.shop.example";
-            self.fault("url", url, &format!("public.url {problem}"), help);
+            self.fault("public.url", &format!("public.url {problem}"), help);
         }
         let mailboxes = [("from", Some(&config.sender.from)), ("reply_to", config.sender.reply_to.as_ref())];
         for (key, text) in mailboxes.into_iter().filter_map(|(key, text)| Some((key, text?))) {
             if let Err(error) = text.parse::<lettre::message::Mailbox>() {
                 let message = format!("sender.{key} is no mailbox: {error}");
-                self.fault(key, text, &message, "write `Shop <hello@shop.example>`");
+                self.fault(&format!("sender.{key}"), &message, "write `Shop <hello@shop.example>`");
             }
         }
     }
@@ -94,79 +130,85 @@ impl Check<'_> {
         for (key, value) in [("start", &quiet.start), ("end", &quiet.end)] {
             if value.parse::<Time>().is_err() {
                 let message = format!("quiet_hours.{key} is no time of day");
-                self.fault(key, value, &message, "write HH:MM, such as 21:00");
+                self.fault(&format!("quiet_hours.{key}"), &message, "write HH:MM, such as 21:00");
             }
         }
         let zone = &quiet.default_time_zone;
         if TimeZone::get(zone).is_err() {
             let message = format!("there is no time zone {zone:?}");
-            self.fault("default_time_zone", zone, &message, "write an IANA name, such as Europe/Berlin");
+            self.fault(
+                "quiet_hours.default_time_zone",
+                &message,
+                "write an IANA name, such as Europe/Berlin",
+            );
         }
     }
 
     fn numbers(&mut self, config: &Config) {
         let worker = &config.worker;
-        if worker.in_flight == 0 || worker.batch == 0 || worker.lease_seconds < 5 {
-            self.fault(
-                "in_flight",
-                "",
-                "worker.in_flight and worker.batch are at least 1, worker.lease_seconds at least 5",
-                "leave them out to get the defaults",
-            );
+        for (key, value, least) in [
+            ("in_flight", worker.in_flight, 1),
+            ("batch", worker.batch, 1),
+            ("lease_seconds", worker.lease_seconds as usize, 5),
+        ] {
+            if value < least {
+                let message = format!("worker.{key} = {value} is less than {least}");
+                self.fault(&format!("worker.{key}"), &message, "leave it out to get the default");
+            }
         }
         if worker.retry_minutes.is_empty() {
             let help = "write at least one number, such as [1, 5, 15, 60]";
-            self.fault("retry_minutes", "[]", "worker.retry_minutes is empty", help);
+            self.fault("worker.retry_minutes", "worker.retry_minutes is empty", help);
         }
         if config.cap.days > CAP_DAYS_MAX {
             let message = format!("cap.days is above {CAP_DAYS_MAX}");
-            self.fault("days", &config.cap.days.to_string(), &message, "write a smaller number, such as 7");
+            self.fault("cap.days", &message, "write a smaller number, such as 7");
         }
         let hours = config.retention.idempotency_keys_hours;
         if hours < 24 {
             self.fault(
-                "idempotency_keys_hours",
-                &hours.to_string(),
+                "retention.idempotency_keys_hours",
                 "retention.idempotency_keys_hours is below 24: clients may repeat a request for a day",
                 "write 24 or more, or leave it out to get 48",
             );
         }
         for (key, _) in config.retention.days().filter(|(_, days)| *days == 0) {
             let message = format!("retention.{key} = 0 would delete everything");
-            self.fault(key, "0", &message, "write 1 or more, or leave it out to keep all");
+            self.fault(&format!("retention.{key}"), &message, "write 1 or more, or leave it out to keep all");
         }
         if let Some((days, what)) = config.retention.forgets(&config.cap, std::iter::empty()) {
             let kept = config.retention.sends_days.unwrap_or_default();
             let message =
                 format!("retention.sends_days = {kept} is less than the program looks back ({what})");
-            self.fault(
-                "sends_days",
-                &kept.to_string(),
-                &message,
-                &format!("write {days} or more, or leave it out"),
-            );
+            self.fault("retention.sends_days", &message, &format!("write {days} or more, or leave it out"));
         }
-        for percent in [config.holdout.percent, worker.policy_failure_percent] {
+        for (path, percent) in [
+            ("holdout.percent", config.holdout.percent),
+            ("worker.policy_failure_percent", worker.policy_failure_percent),
+        ] {
             if !(0.0..=100.0).contains(&percent) {
-                let message = format!("{percent} is no percentage");
-                self.fault("percent", &percent.to_string(), &message, "write a number from 0 to 100");
+                let message = format!("{path} = {percent} is no percentage");
+                self.fault(path, &message, "write a number from 0 to 100");
             }
         }
         for (key, rate) in config.rates.all() {
             if !(rate.is_finite() && rate > 0.0) {
                 let message = format!("{key} must be greater than 0");
-                let key = key.rsplit('.').next().unwrap_or_default();
-                self.fault(key, &rate.to_string(), &message, "leave it out for no limit");
+                self.fault(&key, &message, "leave it out for no limit");
             }
         }
     }
 
     fn relays(&mut self, config: &Config) {
         let help = "write smtp+starttls://user:password@host, smtps://… or smtp://…, in the file or in BESPOKE_SMTP_URL";
-        for section in &config.relay {
-            if let Err(error) = Relay::of_section(section) {
-                self.fault("url", section.url.expose_secret(), &error.to_string(), help);
-            }
+        for (index, section) in config.relay.iter().enumerate() {
+            let Err(error) = Relay::of_section(section) else { continue };
+            let about = |key: &&str| error.problem.starts_with(*key);
+            let (key, help) = match RELAY_KEYS.iter().find(|(starts, _)| about(starts)) {
+                Some((_, key)) => (*key, ""),
+                None => ("url", help),
+            };
+            self.fault(&format!("relay.{index}.{key}"), &error.to_string(), help);
         }
     }
 
@@ -175,8 +217,7 @@ impl Check<'_> {
     fn keys(&mut self, config: &Config) {
         if config.public.database_links == DatabaseLinks::Refused && config.public.secret.is_none() {
             self.fault(
-                "database_links",
-                "refused",
+                "public.database_links",
                 "public.database_links is refused, and no other secret than the database's own is stated",
                 "state public.secret; make one with `openssl rand -hex 32`",
             );
@@ -185,19 +226,37 @@ impl Check<'_> {
             && secret.expose_secret().len() < 32
         {
             self.fault(
-                "secret",
-                secret.expose_secret(),
+                "public.secret",
                 "public.secret is shorter than 32 characters",
                 "make one with `openssl rand -hex 32`, or leave it out: one is made and kept in the database",
             );
         }
-        for section in
-            config.dkim.iter().filter(|section| section.key_file.is_none() || section.key.is_some())
-        {
+        for (index, section) in config.dkim.iter().enumerate() {
+            if section.key_file.is_some() && section.key.is_none() {
+                continue;
+            }
             if let Err(error) = DkimKey::of_section(section) {
                 let help = "state key_file, a PEM file, or key, the same as text";
-                self.fault("selector", &section.selector, &error.to_string(), help);
+                self.fault(&format!("dkim.{index}.selector"), &error.to_string(), help);
             }
+        }
+    }
+
+    /// Words that only some texts can be.
+    fn names(&mut self, config: &Config) {
+        let locale = &config.templates.default_locale;
+        if !is_locale(locale) {
+            let message = format!("templates.default_locale {locale:?} is no language");
+            self.fault("templates.default_locale", &message, "write such as en, de or pt-BR");
+        }
+        let listen = &config.http.listen;
+        let is_place = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok();
+        if !listen.rsplit_once(':').is_some_and(is_place) {
+            let message = format!("http.listen {listen:?} is no address with a port");
+            self.fault("http.listen", &message, "write such as 127.0.0.1:8025, or 0.0.0.0:8025 for all");
+        }
+        if config.events.known.iter().any(|name| name.trim().is_empty()) {
+            self.fault("events.known", "events.known holds an event without a name", "take it out");
         }
     }
 
@@ -209,7 +268,23 @@ impl Check<'_> {
         };
         if !level.split(',').all(is_level) {
             let message = format!("log.level {level:?} names no level");
-            self.fault("level", level, &message, "write error, warn, info, debug or trace");
+            self.fault("log.level", &message, "write error, warn, info, debug or trace");
+        }
+        let targets =
+            level.split(',').filter_map(|part| part.split_once('=')).map(|(target, _)| target.trim());
+        let unknown = |target: &&str| {
+            target.strip_prefix("bespoke::").is_some_and(|path| {
+                let module = path.split("::").next().unwrap_or_default();
+                !modules().any(|known| known == module)
+            })
+        };
+        if let Some(target) = targets.filter(unknown).next() {
+            let path = target.trim_start_matches("bespoke::");
+            let help = match nearest(path, modules()) {
+                Some(near) => format!("did you mean `bespoke::{near}`?"),
+                None => "write such as bespoke::worker=debug".to_owned(),
+            };
+            self.fault("log.level", &format!("log.level names {target}, which logs nothing"), &help);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use toml::Spanned;
 use toml::Table;
 use toml::Value;
 use toml::de::DeTable;
@@ -24,9 +23,13 @@ use crate::config::veil::without_quotes;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::fault::render_all;
+use crate::toml_text;
 
-/// Faults in one file at most; who has more will run it again.
-const FAULTS_MAX: usize = 50;
+/// What shows every key.
+const REFERENCE: &str = "`bespoke reference` shows every key with its default";
+
+/// Paths of keys that variables and flags set, each with the name of what set it, in their order.
+pub(super) type Laid = Vec<(String, String)>;
 
 /// What flags lay over file and environment: paths of keys with values.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +57,7 @@ impl Config {
         let mut faults = Vec::new();
         let source = file.map(Source::read).transpose()?;
         let mut table = source.as_ref().map(|source| source.check(&mut faults)).unwrap_or_default();
-        overlay(&mut table, environment, flags, &mut faults);
+        let laid = overlay(&mut table, environment, flags, &mut faults);
         let config = match Self::deserialize(Value::Table(table)) {
             Ok(config) => Some(config),
             Err(error) if faults.is_empty() => {
@@ -64,7 +67,7 @@ impl Config {
             Err(_) => None,
         };
         // What is wrong so far was left out: the rest is looked at all the same.
-        faults.extend(config.iter().flat_map(|config| check::faults(config, source.as_ref())));
+        faults.extend(config.iter().flat_map(|config| check::faults(config, source.as_ref(), &laid)));
         match config {
             Some(config) if faults.is_empty() => {
                 Ok(config.with_paths_from(file.and_then(Path::parent).unwrap_or(Path::new(""))))
@@ -124,96 +127,67 @@ impl Source {
         Fault::at(&self.shown, span, message)
     }
 
-    /// A fault of `key = value`, where it stands in the file: the first is shown. The message is ours, and quotes nothing
-    /// that is hidden.
-    pub(super) fn fault_of(&self, key: &str, value: &str, message: &str) -> Option<Fault> {
-        let mut offset = 0;
-        for line in self.text.split_inclusive('\n') {
-            if let Some((left, right)) = line.split_once('=')
-                && left.trim() == key
-                && right.contains(value)
-            {
-                let start = offset + left.len() + 1 + right.len() - right.trim_start().len();
-                return Some(Fault::at(&self.shown, start..start + right.trim().len(), message));
-            }
-            offset += line.len();
-        }
-        None
+    /// A fault of the value at `path` (`worker.batch`, `relay.0.url`), where it stands in the file.
+    pub(super) fn fault_of(&self, path: &str, message: &str) -> Option<Fault> {
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let span = place(document.get_ref(), &path.split('.').collect::<Vec<_>>())?;
+        Some(self.fault(span, message))
     }
 
-    /// Finds every fault by taking out what is wrong and trying again; what is left is returned as a plain table.
+    /// Finds every fault; what is left is returned as a plain table.
     fn check(&self, faults: &mut Vec<Fault>) -> Table {
-        let (mut document, syntax) = DeTable::parse_recoverable(&self.text);
-        for error in &syntax {
-            faults.push(self.fault(error.span().unwrap_or_default(), error.message()));
-        }
-        if !syntax.is_empty() {
-            return Table::new();
-        }
-        while faults.len() < FAULTS_MAX {
-            let Err(error) = Config::deserialize(toml::Deserializer::from(document.clone())) else { break };
-            let span = error.span().unwrap_or_default();
-            let fault = self.fault(span.clone(), error.message());
-            faults.push(match error.message() {
-                message if message.ends_with("expected a sequence") => fault.with_help(
-                    "write it in double brackets: one such section, of which there may be several",
-                ),
-                _ => fault,
-            });
-            if !remove_at(document.get_mut(), &span) {
-                break;
-            }
-        }
-        Table::deserialize(toml::Deserializer::from(document)).unwrap_or_default()
+        let read = toml_text::read::<Config>(&self.text);
+        faults.extend(read.faults.into_iter().map(|found| {
+            let fault = self.fault(found.span.clone(), &found.message);
+            Fault { help: found.help_or(REFERENCE), ..fault }
+        }));
+        Table::deserialize(toml::Deserializer::from(read.rest)).unwrap_or_default()
     }
 }
 
-/// Takes out the innermost entry whose key or value `span` lies in. False when there is none.
-fn remove_at(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
-    let within = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
-    let mut found = None;
-    for (key, value) in table.iter_mut() {
-        if within(key.span()) {
-            found = Some(key.clone());
-            break;
-        }
-        let removed = match value.get_mut() {
-            DeValue::Table(inner) => remove_at(inner, span),
-            DeValue::Array(items) => {
-                items.iter_mut().any(|item: &mut Spanned<DeValue<'_>>| match item.get_mut() {
-                    DeValue::Table(inner) => remove_at(inner, span),
-                    _ => false,
-                })
+/// Where the value at `path` stands; the elements of a list are counted from 0.
+fn place(table: &DeTable<'_>, path: &[&str]) -> Option<Range<usize>> {
+    let (first, rest) = path.split_first()?;
+    let (_, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
+    match (value.get_ref(), rest) {
+        (_, []) => Some(value.span()),
+        (DeValue::Table(inner), rest) => place(inner, rest),
+        (DeValue::Array(items), [index, rest @ ..]) => {
+            let item = items.get(index.parse::<usize>().ok()?)?;
+            match (item.get_ref(), rest) {
+                (DeValue::Table(inner), [_, ..]) => place(inner, rest),
+                _ => Some(item.span()),
             }
-            _ => false,
-        };
-        if removed {
-            return true;
         }
-        if within(value.span()) {
-            found = Some(key.clone());
-            break;
-        }
+        _ => None,
     }
-    found.is_some_and(|key| table.remove(&key).is_some())
 }
 
 /// Lays environment and flags over the table, each checked by itself so that a fault names its variable.
-fn overlay(table: &mut Table, environment: &Environment, flags: &Overrides, faults: &mut Vec<Fault>) {
+/// Gives the paths that were set, each with the name of what set it.
+fn overlay(table: &mut Table, environment: &Environment, flags: &Overrides, faults: &mut Vec<Fault>) -> Laid {
+    let mut laid = Laid::new();
     for (name, setting) in environment.settings() {
         match setting {
-            Ok(Setting::Key(path, value)) => lay(table, faults, name, &path, value),
+            Ok(Setting::Key(path, value)) => {
+                lay(table, faults, name, &path, value);
+                laid.push((path, name.to_owned()));
+            }
             Ok(Setting::Relay(url)) => {
                 let mut relay = Table::new();
                 relay.insert("url".to_owned(), Value::String(url.to_owned()));
                 lay(table, faults, name, "relay", &format!("[{}]", Value::Table(relay)));
+                laid.push(("relay".to_owned(), name.to_owned()));
             }
             Err(message) => faults.push(Fault::general(message)),
         }
     }
     for (path, value) in &flags.0 {
-        lay(table, faults, &format!("flag for {path}"), path, value);
+        let name = format!("flag for {path}");
+        lay(table, faults, &name, path, value);
+        laid.push((path.clone(), name));
     }
+    laid
 }
 
 fn lay(table: &mut Table, faults: &mut Vec<Fault>, name: &str, path: &str, text: &str) {
@@ -224,8 +198,10 @@ fn lay(table: &mut Table, faults: &mut Vec<Fault>, name: &str, path: &str, text:
     match result {
         Ok(_) => *table = tried,
         Err(message) => {
-            let message = clean_of(message.trim(), path, text);
-            faults.push(Fault::general(format!("{name}: {message}")));
+            let found = toml_text::explain(0..0, message.trim());
+            let message = clean_of(&found.message, path, text);
+            let help = found.help.unwrap_or_else(|| REFERENCE.to_owned());
+            faults.push(Fault::general(format!("{name}: {message}")).with_help(clean_of(&help, path, text)));
         }
     }
 }

@@ -82,6 +82,14 @@ impl Config {
         self.relay.iter().filter_map(named).collect()
     }
 
+    /// What people cannot do, and nobody sees, without a public address.
+    pub fn without_pages(&self) -> Option<&'static str> {
+        self.public.url.is_none().then_some(
+            "note: public.url is not stated, so no click and no open is counted, and no mail has a link to choose what \
+             one gets or to read it in a browser; people can only unsubscribe, by mail",
+        )
+    }
+
     /// What all relays together may take, mails per second; `None` where one of them has no stated rate.
     pub fn relays_rate(&self) -> Option<f64> {
         let rates: Option<Vec<f64>> = self.relay.iter().map(|relay| relay.per_second).collect();

@@ -167,9 +167,7 @@ fn farewell(service: &Service, mailed: &Mailed, topic: &str) -> Response {
 }
 
 fn preferences_link(service: &Service, mailed: &Mailed, text: &str) -> String {
-    let own = service.engine().sender.links.own(&mailed.send.send.id, "");
-    if own.preferences.starts_with("mailto:") {
-        return String::new();
-    }
-    format!("<p><a href=\"{}\">{}</a></p>", escape(&own.preferences), escape(text))
+    let own = service.engine().sender.links.own(&mailed.send.send.id);
+    let Some(page) = own.preferences else { return String::new() };
+    format!("<p><a href=\"{}\">{}</a></p>", escape(&page), escape(text))
 }

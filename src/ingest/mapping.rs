@@ -42,6 +42,10 @@ use super::times::TimeReader;
 use super::values::ValueType;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
+use crate::toml_text;
+
+#[cfg(test)]
+mod tests;
 
 /// What a mapping file states.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -57,6 +61,9 @@ pub struct Mapping {
     traits: BTreeMap<String, Rule>,
     properties: BTreeMap<String, Rule>,
     attributes: BTreeMap<String, Rule>,
+    /// Where it was read.
+    #[serde(skip)]
+    source: Option<SourceFile>,
 }
 
 /// What the file looks like.
@@ -89,7 +96,7 @@ pub(super) enum OtherColumns {
 
 /// One value or several.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "this must be a text, or a list of texts")]
 pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
@@ -132,15 +139,47 @@ impl Mapping {
 
     /// The same for text that was read already.
     pub fn parse(file: &SourceFile, noun: Noun) -> Result<Self, Vec<Fault>> {
-        let mapping: Self = toml::from_str(&file.text).map_err(|error| {
-            vec![Fault::at(file, error.span().unwrap_or_default(), error.message().to_owned())]
-        })?;
-        let faults: Vec<Fault> = mapping
-            .problems(noun)
+        let read = toml_text::read::<Self>(&file.text);
+        let mut faults: Vec<Fault> = read
+            .faults
             .into_iter()
-            .map(|(key, message, help)| Fault::at(file, place_of(&file.text, &key), message).with_help(help))
+            .map(|found| {
+                let help = found.help_or("`bespoke import events --help` shows a map");
+                Fault { help, ..Fault::at(file, found.span, found.message) }
+            })
             .collect();
+        let Some(mut mapping) = read.value else { return Err(faults) };
+        // What was taken out because it was wrong is not missing.
+        let untold = mapping.problems(noun).into_iter().filter(|(key, message, _)| {
+            let of = |removed: &String| {
+                removed == "fields" || message.ends_with(&format!(" {removed} comes from"))
+            };
+            key != "fields" || !read.removed.iter().any(of)
+        });
+        faults.extend(untold.map(|(key, message, help)| {
+            Fault::at(file, place_of(&file.text, &key), message).with_help(help)
+        }));
+        mapping.source = Some(file.clone());
         if faults.is_empty() { Ok(mapping) } else { Err(faults) }
+    }
+
+    /// A fault of the map at the first place that names this column.
+    pub(super) fn fault_of_column(&self, name: &str, message: String) -> Fault {
+        let Some(file) = &self.source else { return Fault::general(message) };
+        let names = |(at, _): &(usize, &str)| {
+            let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+            let (before, behind) = (&file.text[..*at], &file.text[at + name.len()..]);
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            !line.contains('#') && !before.ends_with(is_part) && !behind.starts_with(is_part)
+        };
+        // Names of columns are values, but those of filters are keys.
+        let is_value = |(at, _): &(usize, &str)| {
+            let line = file.text[..*at].rsplit('\n').next().unwrap_or_default();
+            line.contains('=')
+        };
+        let places: Vec<(usize, &str)> = file.text.match_indices(name).filter(names).collect();
+        let place = places.iter().find(|place| is_value(place)).or(places.first());
+        Fault::at(file, place.map_or(0..0, |(at, _)| *at..at + name.len()), message)
     }
 
     /// The traits, properties or attributes, by noun.

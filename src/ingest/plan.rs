@@ -1,6 +1,7 @@
 //! How the columns of one file become fields: made once per file, used for every row.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -21,6 +22,9 @@ use super::template::Template;
 use super::times::TimeReader;
 use super::values;
 use super::values::ValueType;
+use crate::catalog::nearest::nearest;
+use crate::fault::Fault;
+use crate::fault::render_all;
 
 /// Fields that hold a time: rules bring them to RFC 3339, which is what nouns read.
 const TIME_FIELDS: [&str; 3] = ["at", "created_at", "published_at"];
@@ -141,8 +145,15 @@ impl Plan {
         let times = mapping.map_or_else(|| Ok(TimeReader::default()), Mapping::times)?;
         let kind = match (mapping, format) {
             (Some(mapping), _) => {
-                let finder = Finder { format, header, times: &times };
-                Kind::Mapped(Box::new(finder.mapped(noun, mapping)?))
+                let finder = Finder { format, header, times: &times, faults: RefCell::default() };
+                let mapped = finder.mapped(noun, mapping)?;
+                let faults: Vec<Fault> = (finder.faults.into_inner().into_iter())
+                    .map(|(name, message)| mapping.fault_of_column(&name, message))
+                    .collect();
+                if !faults.is_empty() {
+                    return Err(format!("the map does not fit the file\n{}", render_all(&faults).trim_end()));
+                }
+                Kind::Mapped(Box::new(mapped))
             }
             (None, Format::Csv) => {
                 Self::check_doubles(header)?;
@@ -271,12 +282,14 @@ struct Finder<'a> {
     format: Format,
     header: &'a [String],
     times: &'a TimeReader,
+    /// Columns that cannot be found, each with what is to be said of it.
+    faults: RefCell<Vec<(String, String)>>,
 }
 
 impl Finder<'_> {
     fn mapped(&self, noun: Noun, mapping: &Mapping) -> Result<Mapped, String> {
-        let filters = |rules: &BTreeMap<String, OneOrMany>| -> Result<Vec<(Column, OneOrMany)>, String> {
-            rules.iter().map(|(name, values)| Ok((self.column(name)?, values.clone()))).collect()
+        let filters = |rules: &BTreeMap<String, OneOrMany>| -> Vec<(Column, OneOrMany)> {
+            rules.iter().map(|(name, values)| (self.column(name), values.clone())).collect()
         };
         let known = aliases::fields(noun);
         let mut fields = Vec::new();
@@ -290,13 +303,9 @@ impl Finder<'_> {
             extras.push((name.clone(), self.step(name, rule)?));
         }
         Ok(Mapped {
-            skip_when_empty: mapping
-                .skip_when_empty
-                .iter()
-                .map(|name| self.column(name))
-                .collect::<Result<_, _>>()?,
-            only: filters(&mapping.only)?,
-            skip: filters(&mapping.skip)?,
+            skip_when_empty: mapping.skip_when_empty.iter().map(|name| self.column(name)).collect(),
+            only: filters(&mapping.only),
+            skip: filters(&mapping.skip),
             others: self.others(noun, mapping),
             fields,
             extras,
@@ -326,10 +335,10 @@ impl Finder<'_> {
 
     fn step(&self, name: &str, rule: &Rule) -> Result<Step, String> {
         let origin = match &rule.origin {
-            Origin::Column(column) => StepOrigin::Column(self.column(column)?),
+            Origin::Column(column) => StepOrigin::Column(self.column(column)),
             Origin::Constant(value) => StepOrigin::Constant(value.clone()),
             Origin::Template(template) => {
-                let columns = template.columns().map(|name| self.column(name)).collect::<Result<_, _>>()?;
+                let columns = template.columns().map(|name| self.column(name)).collect();
                 StepOrigin::Template(template.clone(), columns)
             }
         };
@@ -342,19 +351,26 @@ impl Finder<'_> {
         Ok(Step { origin, value_type, format: rule.format.clone(), times, default: rule.default.clone() })
     }
 
-    fn column(&self, name: &str) -> Result<Column, String> {
+    /// A column that the file does not have is noted, so that all of them are told at once.
+    fn column(&self, name: &str) -> Column {
         if self.format == Format::Jsonl {
-            return Ok(Column { name: name.to_owned(), index: 0 });
+            return Column { name: name.to_owned(), index: 0 };
         }
         let mut found = self.header.iter().enumerate().filter(|(_, column)| *column == name);
-        match (found.next(), found.next()) {
-            (Some((index, _)), None) => Ok(Column { name: name.to_owned(), index }),
-            (Some(_), Some(_)) => Err(called_twice(name)),
-            (None, _) => Err(format!(
-                "no column is called {name:?}, as the map says; the columns are {}",
-                listed(self.header)
-            )),
+        let message = match (found.next(), found.next()) {
+            (Some((index, _)), None) => return Column { name: name.to_owned(), index },
+            (Some(_), Some(_)) => called_twice(name),
+            (None, _) => {
+                let near = nearest(name, self.header.iter().map(String::as_str));
+                let near = near.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
+                format!("no column is called {name:?}; {near}the columns are {}", listed(self.header))
+            }
+        };
+        let mut faults = self.faults.borrow_mut();
+        if !faults.iter().any(|(known, _)| known == name) {
+            faults.push((name.to_owned(), message));
         }
+        Column { name: name.to_owned(), index: usize::MAX }
     }
 }
 

@@ -314,13 +314,13 @@ fn a_file_that_cannot_be_used_says_why_and_what_to_do() {
         Noun::Profiles,
         map,
         b"a,b\n1,2\n",
-        "in: no column is called \"customer\", as the map says; the columns are \"a\", \"b\"",
+        "in: the map does not fit the file\n  × no column is called \"customer\"; the columns are \"a\", \"b\"\n   ╭─[map.toml:2:7]\n 1 │ [fields]\n 2 │ id = \"customer\"\n   ·       ────────\n   ╰────",
     );
     check_fault(
         Noun::Profiles,
         map,
         b"customer,customer\n1,2\n",
-        "in: two columns are called \"customer\"; give each its own name",
+        "in: the map does not fit the file\n  × two columns are called \"customer\"; give each its own name\n   ╭─[map.toml:2:7]\n 1 │ [fields]\n 2 │ id = \"customer\"\n   ·       ────────\n   ╰────",
     );
     check_fault(
         Noun::Profiles,
@@ -337,7 +337,7 @@ fn a_faulty_map_is_shown_with_its_place() {
     for (map, expected) in [
         (
             "[fields]\nid = 7",
-            (2, "invalid type: integer `7`, expected a column, a \"{{ template }}\", or { constant = … }"),
+            (2, "this is a whole number; it must be a column, a \"{{ template }}\", or { constant = … }"),
         ),
         ("[fields]\nid = \"{{ a\"", (2, "a {{ is never closed by }}")),
         (
@@ -352,7 +352,7 @@ fn a_faulty_map_is_shown_with_its_place() {
             "[fields]\nid = \"a\"\n[traits]\nborn = { column = \"b\", type = \"date\", format = \"%q%\" }",
             (4, ""),
         ),
-        ("shape = 1", (1, "unknown field `shape`")),
+        ("shape = 1", (1, "there is no key `shape`")),
     ] {
         let file = SourceFile { path: "map.toml".into(), text: map.into() };
         let faults = Mapping::parse(&file, Noun::Profiles).unwrap_err();

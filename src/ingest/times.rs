@@ -100,7 +100,11 @@ fn count(number: i64) -> Option<Timestamp> {
 fn check_format(format: &str) -> Result<(), String> {
     let sample = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
     let written = strtime::format(format, &sample).map_err(|error| error.to_string())?;
-    strtime::parse(format, written).map(|_| ()).map_err(|error| error.to_string())
+    let parts = strtime::parse(format, written).map_err(|error| error.to_string())?;
+    if parts.to_timestamp().is_err() && parts.to_date().is_err() {
+        return Err(format!("{format:?} names no day: year, month and day, or %s"));
+    }
+    Ok(())
 }
 
 /// Reads a calendar date: ISO 8601, or by a format.

@@ -30,6 +30,7 @@ use super::tree::Element;
 use super::tree::Node;
 use super::writer::Form;
 use crate::catalog::contract::Contract;
+use crate::fault::Severity;
 
 /// What mail programs would otherwise show after a short preheader: the start of the mail.
 const PREHEADER_PADDING: &str = "&#847;&zwnj;&nbsp;";
@@ -100,7 +101,10 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     let html = match to_html(&edited) {
         Ok(html) => html,
         Err((range, message)) => {
-            faults.push(CompileFault::new(Part::Body, masked.source(&edited.source(&range)), message));
+            // What is said already is what the compiler stumbles over, in words of its own.
+            if faults.iter().all(|fault| fault.severity == Severity::Warning) {
+                faults.push(CompileFault::new(Part::Body, masked.source(&edited.source(&range)), message));
+            }
             return (None, faults);
         }
     };
@@ -111,7 +115,12 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         !parts.preheader.trim().is_empty() || preview.as_ref().is_some_and(|text| !text.is_empty());
     let hidden = if has_preheader { hidden_preheader() } else { String::new() };
     let restored = words.restore(&furnish(&html, &hidden), Form::Html);
-    faults.extend(lost(&restored.counts, &tags, &words, preview_range(&root, &masked)));
+    let lost = lost(&restored.counts, &tags, &words, preview_range(&root, &masked));
+    let is_told = |lost: &CompileFault| {
+        faults.iter().any(|known| known.span.start < lost.span.end && lost.span.start < known.span.end)
+    };
+    let untold: Vec<CompileFault> = lost.into_iter().filter(|lost| !is_told(lost)).collect();
+    faults.extend(untold);
     let body = Body {
         parts: marked_parts(source, &tags, &restored.pieces),
         html: restored.text,

@@ -136,17 +136,6 @@ pub fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> Result<Compile
     let source_map =
         SourceMap { text: parts.text.is_none().then_some(body.text_pieces), html: body.html_pieces };
     faults.extend(check::compiled(&template, &source_map, parts.mjml.len()));
-    if template.html.len() > GMAIL_CLIP_BYTES {
-        let message = format!(
-            "the HTML has {} bytes; Gmail hides what is over {GMAIL_CLIP_BYTES}",
-            template.html.len()
-        );
-        faults.push(
-            CompileFault::new(Part::Body, 0..0, message)
-                .help("use fewer sections, or shorter ones")
-                .warning(),
-        );
-    }
     if faults.iter().any(|fault| fault.severity == Severity::Error) {
         return Err(sorted(faults));
     }

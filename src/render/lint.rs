@@ -47,6 +47,7 @@ pub(super) fn check(
         lint.element(element, parent, ancestors);
         lint.attributes(element);
         lint.children(element);
+        lint.says_something(element);
         lint.layout(element, ancestors);
     });
     lint.control(root);
@@ -107,6 +108,19 @@ impl<'a> Lint<'a> {
 
     fn holds_tag(&self, range: &Range<usize>) -> bool {
         self.words.find(self.text(range)).next().is_some()
+    }
+
+    /// A link without words cannot be seen.
+    fn says_something(&mut self, element: &Element<'a>) {
+        let has_words = element.children.iter().any(|child| match child {
+            Node::Text(range) => self.visible(range).is_some(),
+            Node::Element(_) => true,
+            _ => false,
+        });
+        if element.name == "mj-button" && !has_words {
+            let help = "write what it leads to between its tags";
+            self.fault(&element.name_range, "this button has no words", help);
+        }
     }
 
     /// What a text holds beside tags that print nothing.
@@ -192,7 +206,11 @@ impl<'a> Lint<'a> {
             let parents: Vec<String> =
                 components::parents(name).map(|parent| format!("`<{parent}>`")).collect();
             let message = format!("`<{name}>` cannot stand in `<{}>`", parent.name);
-            self.fault(&element.name_range, message, format!("it stands in {}", parents.join(" or ")));
+            let help = match parents.as_slice() {
+                [] => "take it out: the layout has it already".to_owned(),
+                parents => format!("it stands in {}", parents.join(" or ")),
+            };
+            self.fault(&element.name_range, message, help);
         }
     }
 

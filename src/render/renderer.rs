@@ -53,10 +53,10 @@ pub struct LinkContext<'a> {
     pub tracking: Tracking,
     /// `links.unsubscribe`: a signed address.
     pub unsubscribe: &'a str,
-    /// `links.preferences`: a signed address.
-    pub preferences: &'a str,
-    /// `links.view`: a signed address.
-    pub view: &'a str,
+    /// `links.preferences`: a signed address; absent where there is no page.
+    pub preferences: Option<&'a str>,
+    /// `links.view`: a signed address; absent where there is no page.
+    pub view: Option<&'a str>,
     /// An address that no person sees: what follows it is a machine.
     pub honeypot: Option<&'a str>,
 }
@@ -272,10 +272,13 @@ impl Renderer {
             context.insert_value(name.clone(), values::convert(fact));
         }
         let mut own = tera::Map::with_capacity(3);
-        for (name, address) in
-            [("unsubscribe", links.unsubscribe), ("preferences", links.preferences), ("view", links.view)]
-        {
-            own.insert(name.into(), Value::from(address));
+        let addresses = [
+            ("unsubscribe", Some(links.unsubscribe)),
+            ("preferences", links.preferences),
+            ("view", links.view),
+        ];
+        for (name, address) in addresses {
+            own.extend(address.map(|address| (name.into(), Value::from(address))));
         }
         context.insert_value("links", Value::from(own));
         let open = match links.tracking {

@@ -26,10 +26,10 @@ pub struct OwnLinks {
     pub one_click: Option<String>,
     /// An address whose mails are unsubscribes.
     pub unsubscribe_address: String,
-    /// `links.preferences`.
-    pub preferences: String,
-    /// `links.view`.
-    pub view: String,
+    /// `links.preferences`, where there is a public address.
+    pub preferences: Option<String>,
+    /// `links.view`, where there is a public address.
+    pub view: Option<String>,
 }
 
 impl Links {
@@ -49,8 +49,8 @@ impl Links {
         self.public_url.is_some()
     }
 
-    /// The links of one send. `fallback` is where preferences and the view lead without a public address.
-    pub fn own(&self, send: &SendId, fallback: &str) -> OwnLinks {
+    /// The links of one send.
+    pub fn own(&self, send: &SendId) -> OwnLinks {
         let address = format!("u{}", self.keys.sign_return_path(send).trim_start_matches('b'));
         let unsubscribe_address = format!("{address}@{}", self.domain);
         let page = |path: &str, purpose: Purpose| {
@@ -61,8 +61,8 @@ impl Links {
         let by_mail = || format!("mailto:{unsubscribe_address}?subject=unsubscribe");
         OwnLinks {
             unsubscribe: one_click.clone().unwrap_or_else(by_mail),
-            preferences: page("p", Purpose::Preferences).unwrap_or_else(by_mail),
-            view: page("v", Purpose::View).unwrap_or_else(|| fallback.to_owned()),
+            preferences: page("p", Purpose::Preferences),
+            view: page("v", Purpose::View),
             unsubscribe_address,
             one_click,
         }

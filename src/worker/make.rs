@@ -84,7 +84,7 @@ impl Engine {
     ) -> Result<(Rendered, OwnLinks), MakeError> {
         let Choice::Variant { variant, template } = &decision.choice else { return Err(MakeError::Nothing) };
         let shop_url = self.shop.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let own = self.sender.links.own(&decision.send, shop_url);
+        let own = self.sender.links.own(&decision.send);
         let trap = match tracking {
             Tracking::On => self.sender.links.trap(&decision.send, shop_url),
             Tracking::Off => None,
@@ -93,8 +93,8 @@ impl Engine {
             send: decision.send.as_str(),
             tracking,
             unsubscribe: &own.unsubscribe,
-            preferences: &own.preferences,
-            view: &own.view,
+            preferences: own.preferences.as_deref(),
+            view: own.view.as_deref(),
             honeypot: trap.as_deref(),
         };
         let rendered = match stored {
@@ -115,14 +115,13 @@ impl Engine {
         parts: impl IntoIterator<Item = &'p str>,
     ) -> Result<BTreeMap<String, String>, MakeError> {
         let Choice::Variant { template, .. } = &decision.choice else { return Err(MakeError::Nothing) };
-        let shop_url = self.shop.get("url").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let own = self.sender.links.own(&decision.send, shop_url);
+        let own = self.sender.links.own(&decision.send);
         let links = LinkContext {
             send: decision.send.as_str(),
             tracking: Tracking::Off,
             unsubscribe: &own.unsubscribe,
-            preferences: &own.preferences,
-            view: &own.view,
+            preferences: own.preferences.as_deref(),
+            view: own.view.as_deref(),
             honeypot: None,
         };
         let mut rendered = BTreeMap::new();

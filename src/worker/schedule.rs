@@ -211,4 +211,16 @@ mod tests {
             assert_eq!(found, expected, "{date}");
         }
     }
+
+    #[test]
+    fn a_date_that_is_still_to_come_comes_round_for_the_first_time_on_its_day() {
+        let at = |date: &str, from: &str, until: &str| {
+            let found =
+                yearly(date.parse().unwrap(), Time::midnight(), 0, &TimeZone::UTC, window(from, until));
+            found.into_iter().map(|due| due.occurrence).collect::<Vec<_>>()
+        };
+        assert_eq!(at("2030-12-01", "2026-11-22T00:00:00Z", "2027-01-01T00:00:00Z"), [""; 0]);
+        assert_eq!(at("2030-12-01", "2030-11-22T00:00:00Z", "2031-01-01T00:00:00Z"), ["2030-12-01"]);
+        assert_eq!(at("1990-12-01", "2026-11-22T00:00:00Z", "2027-01-01T00:00:00Z"), ["2026-12-01"]);
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use bespoke::catalog::Catalog;
 use bespoke::catalog::CatalogSettings;
+use bespoke::catalog::Pages;
 use bespoke::catalog::check::check;
 use bespoke::catalog::files::Files;
 use bespoke::config::TraitType;
@@ -30,6 +31,7 @@ fn settings() -> CatalogSettings {
             ("vip".to_owned(), TraitType::Bool),
         ]),
         own_events: vec!["Lesson Booked".to_owned()],
+        pages: Pages::None,
         shop: shop.as_object().unwrap().clone(),
         default_locale: Some("en".to_owned()),
     }
@@ -174,7 +176,7 @@ fn what_only_shows_with_people_is_found() {
 
 #[test]
 fn everybody_gets_whole_elements_and_a_link_to_unsubscribe() {
-    refuses("elements", 8);
+    refuses("elements", 18);
 }
 
 #[test]
@@ -184,4 +186,26 @@ fn a_byte_order_mark_in_front_of_any_file_is_passed_over() {
     let catalog = Catalog::from_files(&Files::from_pairs(marked), &settings()).unwrap();
     assert_eq!(check(&catalog).unwrap().faults.iter().map(line).collect::<Vec<_>>(), [""; 0]);
     assert_eq!(catalog.version, Catalog::from_files(&files, &settings()).unwrap().version);
+}
+
+#[test]
+fn pages_may_be_linked_to_where_they_are_and_must_be_asked_for_where_they_are_not() {
+    let footer = |link: &str| {
+        format!(
+            "<mj-section><mj-column><mj-text>{{{{ shop.name }}}}, {{{{ shop.address }}}}. \
+                 <a href=\"{{{{ links.unsubscribe }}}}\">Unsubscribe</a>{link}</mj-text></mj-column></mj-section>"
+        )
+    };
+    let bare = "<a href=\"{{ links.preferences }}\">Choose</a> <a href=\"{{ links.view }}\">Read</a>";
+    let asked = "{% if links.preferences %}<a href=\"{{ links.preferences }}\">Choose</a>{% endif %}";
+    for (link, pages, expected) in
+        [(bare, Pages::Public, 0), (asked, Pages::Public, 0), (asked, Pages::None, 0), (bare, Pages::None, 1)]
+    {
+        let settings = CatalogSettings { pages, ..settings() };
+        let catalog =
+            Catalog::from_files(&with(&[("blocks/footer.mjml", &footer(link))]), &settings).unwrap();
+        let found = check(&catalog).unwrap().faults;
+        assert_eq!(found.len(), expected, "{link} {pages:?} {found:?}");
+        assert!(found.iter().all(|fault| line(fault).contains("{% if links.preferences %}")), "{found:?}");
+    }
 }

@@ -202,3 +202,25 @@ async fn the_map_that_the_help_shows_is_a_map_in_the_manual_too() {
     let (_, notes) = page.split_once(".SH NOTES\n.nf\n").unwrap();
     assert!(notes.contains("\n.fi\n") && !page.contains(".SH EXTRA"), "{notes}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_public_address_is_told_what_nobody_can_do_without() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    let file = program.folder.path().join("bespoke.toml");
+    let says = async |arguments: &[&str]| {
+        let output = program.command(&[], arguments).output().await.unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        said.concat().matches("public.url is not stated, so no click and no open is counted").count()
+    };
+    for (with, expected) in [("[public]\nurl = ", 0), ("[holdout]\n# url = ", 1)] {
+        let stated = std::fs::read_to_string(&file).unwrap().replace("[public]\nurl = ", with);
+        let stated = if expected == 1 { stated.replace("\nsecret = ", "\n# secret = ") } else { stated };
+        std::fs::write(&file, stated).unwrap();
+        for arguments in
+            [&["check"][..], &["check", "--format", "json"], &["plan"], &["work", "--until-idle"]]
+        {
+            assert_eq!(says(arguments).await, expected, "{arguments:?}");
+        }
+    }
+}

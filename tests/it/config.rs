@@ -35,13 +35,15 @@ wieght = 3
     let errors = load(file, &[]).unwrap_err();
     for expected in [
         "bespoke.toml:2:1",
-        "unknown field `urls`",
+        "there is no key `urls`",
+        "did you mean `url`?",
         "bespoke.toml:5:13",
-        "invalid type: string \"many\"",
+        "this is text; it must be a whole number, 0 or more",
         "bespoke.toml:8:2",
-        "unknown field `quiet`",
+        "there is no key `quiet`",
         "bespoke.toml:13:1",
-        "unknown field `wieght`",
+        "there is no key `wieght`",
+        "did you mean `weight`?",
     ] {
         assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
     }
@@ -94,7 +96,7 @@ fn any_key_can_be_set_by_the_environment_and_an_unknown_variable_is_a_fault() {
     assert_eq!((config.worker.in_flight, config.cap.days), (7, 3));
     let errors = load("", &[("BESPOKE_DATABSE_URL", "x"), ("BESPOKE_WORKER__INFLIGHT", "7")]).unwrap_err();
     assert!(errors.contains("unknown variable BESPOKE_DATABSE_URL"), "{errors}");
-    assert!(errors.contains("BESPOKE_WORKER__INFLIGHT: unknown field `inflight`"), "{errors}");
+    assert!(errors.contains("BESPOKE_WORKER__INFLIGHT: there is no key `inflight`"), "{errors}");
 }
 
 #[test]
@@ -127,8 +129,9 @@ hunter2
     let errors = load(file, &[]).unwrap_err();
     for expected in [
         "database.url is neither SQLite nor PostgreSQL",
-        "unknown field `wieght`",
-        "invalid type: string …, expected a sequence",
+        "there is no key `wieght`",
+        "did you mean `weight`?",
+        "this is text; it must be a list",
         "public.secret is shorter than 32 characters",
         "a password would go out in clear",
         "the DKIM key s._domainkey.shop.example cannot be used: no private key in PEM form is there",
@@ -210,7 +213,7 @@ fn a_level_that_is_none_is_a_fault() {
 #[test]
 fn values_are_looked_at_although_keys_are_wrong() {
     let errors = load("[sender]\nfrom = \"nobody\"\nform = 1\n[dkim]\ndomain = \"d\"\n", &[]).unwrap_err();
-    for expected in ["sender.from is no mailbox", "unknown field `form`", "write it in double brackets"] {
+    for expected in ["sender.from is no mailbox", "there is no key `form`", "write it in double brackets"] {
         assert!(errors.contains(expected), "{expected:?} is missing in\n{errors}");
     }
 }
@@ -250,5 +253,54 @@ fn a_relay_that_may_take_nothing_is_refused() {
         let said =
             load(&format!("[[relay]]\nurl = \"smtp://localhost\"\nper_second = {rate}\n"), &[]).unwrap_err();
         assert!(said.contains("per_second must be greater than 0"), "{said}");
+    }
+}
+
+#[test]
+fn each_fault_is_told_at_the_key_that_it_is_about() {
+    for (file, place, expected) in [
+        ("[[relay]]\nurl = \"smtp://h\"\nauth = \"digest\"\n", ":3:8", "write plain, login or xoauth2"),
+        (
+            "[[relay]]\nurl = \"smtp://h\"\ndeadline_seconds = { greting = 3 }\n",
+            ":3:20",
+            "no phase \"greting\"",
+        ),
+        (
+            "[[relay]]\nurl = \"smtp://a\"\n[[relay]]\nurl = \"smtp://b\"\nmax_connections = 0\n",
+            ":5:19",
+            "max_connections must be 1 to",
+        ),
+        ("[worker]\nlease_seconds = 1\n", ":2:17", "worker.lease_seconds = 1 is less than 5"),
+        ("[worker]\npolicy_failure_percent = 400\n", ":2:26", "worker.policy_failure_percent = 400 is no"),
+        ("[holdout]\npercent = -1\n", ":2:11", "holdout.percent = -1 is no percentage"),
+        ("[http]\nlisten = \"nowhere\"\n", ":2:10", "is no address with a port"),
+        ("[templates]\ndefault_locale = \"xx yy\"\n", ":2:18", "is no language"),
+        ("[events]\nknown = [\"\"]\n", ":2:9", "an event without a name"),
+        ("[log]\nlevel = \"bespoke::wroker=debug\"\n", ":2:9", "did you mean `bespoke::worker`?"),
+        ("[rates.domain.gmail]\nper_second = 0\n", ":2:14", "rates.domain.gmail.per_second must be greater"),
+        ("[webhooks]\nretry_seconds = 5\n", ":2:17", "this is a whole number; it must be a list"),
+    ] {
+        let said = load(file, &[]).unwrap_err();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(&format!("bespoke.toml{place}]")) && said.contains(expected), "{file}{said}");
+        assert_eq!(said.matches("bespoke.toml:").count(), 1, "one fault, told once: {said}");
+        assert!(expected.contains("smtp") || !said.contains("smtp+starttls"), "{said}");
+    }
+}
+
+#[test]
+fn a_fault_of_a_variable_names_the_variable() {
+    for (name, value, expected) in [
+        ("BESPOKE_RATE_PER_SECOND", "0", "rates.per_second must be greater than 0"),
+        ("BESPOKE_LOG", "loud", "names no level"),
+        ("BESPOKE_FROM", "nobody", "sender.from is no mailbox"),
+        ("BESPOKE_SECRET", "short", "public.secret is shorter than 32 characters"),
+        ("BESPOKE_SMTP_URL", "http://h", "the scheme must be"),
+        ("BESPOKE_CAP__DAYS", "many", "this is text; it must be a whole number, 0 or more"),
+    ] {
+        let said = load("[cap]\ndays = 7\n", &[(name, value)]).unwrap_err();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(&format!("{name}: ")) && said.contains(expected), "{said}");
+        assert!(!said.contains("bespoke.toml:"), "{said}");
     }
 }

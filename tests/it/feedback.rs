@@ -193,7 +193,7 @@ async fn a_mail_to_the_unsubscribe_address_withdraws_consent_and_an_answer_from_
     for app in TestApp::on_each_database(&[]).await {
         let (send, _) = with_two_mails(&app).await;
         let store = &app.database.store;
-        let own = app.engine().await.sender.links.own(&send, "");
+        let own = app.engine().await.sender.links.own(&send);
         let path = keyring(&app).await.sign_return_path(&send);
         let away = format!(
             "From: ana@example.test\nTo: {path}@shop.test\nSubject: Out of office\nAuto-Submitted: auto-replied\n\n550 5.1.1 user unknown\n"

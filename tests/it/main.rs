@@ -48,6 +48,7 @@ mod privacy;
 mod process;
 mod readme;
 mod redraws;
+mod reference;
 mod render;
 mod replay;
 mod reports;

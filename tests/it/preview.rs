@@ -260,6 +260,13 @@ async fn what_the_gate_stops_is_shown_with_its_reason_and_quiet_hours_only_delay
     let summary = run(&database, &engine, &wanted, &out).await.unwrap();
     assert_eq!((summary.mails, summary.not_sent), (0, vec![]), "nobody signed up");
     assert!(data(&out)["notes"][0].as_str().unwrap().starts_with("welcome: none of the 2 people"));
+    wanted.campaigns = vec![CampaignId("birthday".to_owned())];
+    let summary = run(&database, &engine, &wanted, &out).await.unwrap();
+    assert_eq!((summary.mails, summary.not_sent), (0, vec![]), "nobody's birthday is known");
+    wanted.whom = Whom::Profiles(vec![id("ana")]);
+    run(&database, &engine, &wanted, &out).await.unwrap();
+    let notes = data(&out)["mails"][0]["notes"].to_string();
+    assert!(notes.contains("no date in `birthday`, which starts this campaign"), "{notes}");
 }
 
 #[tokio::test]

@@ -83,8 +83,8 @@ pub(crate) fn links(tracking: Tracking) -> LinkContext<'static> {
         send: "s1",
         tracking,
         unsubscribe: "https://t.example/u/s1",
-        preferences: "https://t.example/p/s1",
-        view: "https://t.example/v/s1",
+        preferences: Some("https://t.example/p/s1"),
+        view: Some("https://t.example/v/s1"),
         honeypot: None,
     }
 }

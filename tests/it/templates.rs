@@ -75,8 +75,8 @@ fn mail(entry: &CampaignEntry, variant: &Variant, facts: &Value) -> Rendered {
         send: "s1",
         tracking: entry.campaign.tracking,
         unsubscribe: UNSUBSCRIBE,
-        preferences: "https://t.example/p/s1",
-        view: "https://t.example/v/s1",
+        preferences: Some("https://t.example/p/s1"),
+        view: Some("https://t.example/v/s1"),
         honeypot: None,
     };
     let rendered = RENDERER.render(&variant.template, facts, &links);

@@ -54,8 +54,8 @@ fn mail(catalog: &Catalog, variant: &Variant, facts: &Value) -> Rendered {
         send: "0",
         tracking: Tracking::Off,
         unsubscribe: "https://shop.example/u",
-        preferences: "https://shop.example/p",
-        view: "https://shop.example/v",
+        preferences: Some("https://shop.example/p"),
+        view: Some("https://shop.example/v"),
         honeypot: None,
     };
     renderer.render(&variant.template, facts, &links).unwrap()
@@ -126,7 +126,10 @@ fn people_get_the_file_of_their_locale_or_its_language_or_the_one_for_everybody(
     check("picks", hello, None, Some(None));
     check("receipt", "receipt/any/receipt", Some("de-AT"), Some(Some("de-AT")));
     check("receipt", "receipt/any/receipt", Some("de-DE"), Some(None));
-    let only_german = [("picks/any/gruss.de.mjml", "+++\nsubject = \"s\"\npreheader = \"p\"\n+++\n")];
+    let only_german = [(
+        "picks/any/gruss.de.mjml",
+        "+++\nsubject = \"s\"\npreheader = \"p\"\n+++\n<mj-block name=\"heading\" title=\"x\" />\n",
+    )];
     let catalog = Catalog::from_files(&with(&only_german), &settings()).unwrap();
     let entry = catalog.campaign(&CampaignId("picks".to_owned())).unwrap();
     let arm = entry.arms.iter().find(|arm| arm.id.as_str() == "picks/any/gruss").unwrap();
@@ -190,7 +193,7 @@ fn the_version_names_the_content_and_content_that_is_the_same_is_compiled_once()
     assert_eq!(catalog.version, fixture().version);
     let other = Catalog::from_files(&with(&[("samples/x.json", "{}")]), &settings()).unwrap();
     assert_ne!(catalog.version, other.version);
-    let twin = "+++\nsubject = \"s\"\npreheader = \"p\"\nweight = 3\n+++\n";
+    let twin = "+++\nsubject = \"s\"\npreheader = \"p\"\nweight = 3\n+++\n<mj-block name=\"heading\" title=\"x\" />\n";
     let twins =
         Catalog::from_files(&with(&[("picks/any/a.mjml", twin), ("picks/any/b.mjml", twin)]), &settings());
     let twins = twins.unwrap();

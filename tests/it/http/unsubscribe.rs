@@ -301,7 +301,7 @@ async fn nothing_is_accepted_later_than_the_commit_but_the_one_on_the_wire() {
             .sends()
             .await
             .iter()
-            .map(|stored| links.own(&stored.send.id, "").unsubscribe.replace(super::mailed::PUBLIC, ""))
+            .map(|stored| links.own(&stored.send.id).unsubscribe.replace(super::mailed::PUBLIC, ""))
             .collect();
         app.at("2026-03-02T10:00:00Z").await;
         let worker = app.worker().await;
