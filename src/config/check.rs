@@ -90,13 +90,11 @@ impl Check<'_> {
     fn fault(&mut self, path: &str, message: &str, help: &str) {
         let sets =
             |laid: &str| path.strip_prefix(laid).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        let fault = match self.laid.iter().rev().find(|(laid, _)| sets(laid)) {
-            Some((_, name)) => Fault::general(format!("{name}: {message}")),
-            None => {
-                let here = self.source.and_then(|source| source.fault_of(path, message));
-                here.unwrap_or_else(|| Fault::general(message))
-            }
-        };
+        let by_variable = self.laid.iter().rev().find(|(laid, _)| sets(laid));
+        let fault = by_variable
+            .map(|(_, name)| Fault::general(format!("{name}: {message}")))
+            .or_else(|| self.source?.fault_of(path, message))
+            .unwrap_or_else(|| Fault::general(message));
         self.faults.push(if help.is_empty() { fault } else { fault.with_help(help) });
     }
 
@@ -270,7 +268,7 @@ impl Check<'_> {
             let message = format!("log.level {level:?} names no level");
             self.fault("log.level", &message, "write error, warn, info, debug or trace");
         }
-        let targets =
+        let mut targets =
             level.split(',').filter_map(|part| part.split_once('=')).map(|(target, _)| target.trim());
         let unknown = |target: &&str| {
             target.strip_prefix("bespoke::").is_some_and(|path| {
@@ -278,7 +276,7 @@ impl Check<'_> {
                 !modules().any(|known| known == module)
             })
         };
-        if let Some(target) = targets.filter(unknown).next() {
+        if let Some(target) = targets.find(unknown) {
             let path = target.trim_start_matches("bespoke::");
             let help = match nearest(path, modules()) {
                 Some(near) => format!("did you mean `bespoke::{near}`?"),
