@@ -1,4 +1,5 @@
-//! Printing for people. Where nobody reads any more (`| head`) the program ends quietly: what it had to do, it has done.
+//! Printing for people. Where nobody reads any more (`| head`) the program goes on in silence: what it has to do, it does,
+//! and its exit code is true.
 
 use std::fmt::Arguments;
 use std::io::ErrorKind;
@@ -18,11 +19,11 @@ macro_rules! say_part {
 pub(crate) use say;
 pub(crate) use say_part;
 
-/// Prints to standard output, and ends the program where that cannot be.
+/// Prints to standard output, and ends the program where that cannot be, unless nobody reads.
 pub(crate) fn print(text: Arguments<'_>) {
     let Err(error) = std::io::stdout().write_fmt(text) else { return };
     if error.kind() == ErrorKind::BrokenPipe {
-        std::process::exit(0);
+        return;
     }
     // Whether anybody can read it or not.
     let _ = writeln!(std::io::stderr(), "bespoke: cannot print: {error}");

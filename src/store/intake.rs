@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::aliases;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
@@ -57,9 +58,6 @@ const FORGETS: [&str; 4] = [
     "delete from profiles where id = $1",
 ];
 
-/// Deadlocks after which taking in is given up.
-const DEADLOCKS_MAX: usize = 10;
-
 /// An entry, and the key by which it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Heard<'a> {
@@ -86,14 +84,8 @@ impl Store {
     /// What is told under an anonymous id that was joined goes to whom it was joined to last. A consent that is told is
     /// kept with its proof. What [`Trust::Public`] may not tell is left out; the rest of it counts.
     pub async fn take_in(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {
-        let mut deadlocks = 0;
-        loop {
-            match self.take_in_once(entries, now).await {
-                // Another waits for somebody who is new here, and holds somebody who is known.
-                Err(error) if error.is_deadlock() && deadlocks < DEADLOCKS_MAX => deadlocks += 1,
-                taken => return taken,
-            }
-        }
+        // Another may wait for somebody who is new here, and hold somebody who is known.
+        despite_deadlocks(|| self.take_in_once(entries, now)).await
     }
 
     async fn take_in_once(&self, entries: &[Heard<'_>], now: Timestamp) -> Result<TakenIn, Error> {

@@ -17,6 +17,7 @@ use sha2::Sha256;
 use tokio::sync::OnceCell;
 use tokio::sync::watch;
 
+mod again;
 mod aliases;
 mod arrival;
 mod batch;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::aliases;
 use super::arrival;
 use super::arrival::Arrivals;
@@ -65,10 +66,14 @@ impl Store {
     /// Does what a person wishes, and returns how many suppressions are new. Doing it twice changes nothing more. The wish
     /// of a visitor who was joined to somebody is that person's.
     pub async fn grant_wish(&self, wish: &Wish) -> Result<u64, Error> {
-        let mut tx = self.pools.begin().await?;
-        let added = grant(&mut tx, wish).await?;
-        tx.commit().await?;
-        Ok(added)
+        // Who presses two buttons at once writes about the same rows twice.
+        despite_deadlocks(|| async {
+            let mut tx = self.pools.begin().await?;
+            let added = grant(&mut tx, wish).await?;
+            tx.commit().await?;
+            Ok(added)
+        })
+        .await
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::aliases;
 use super::batch::args;
 use super::connection::Accord;
@@ -156,6 +157,10 @@ impl Store {
 
     /// Confirms a question that `address` was asked, the first time only, and does what follows from it.
     pub async fn confirm_consent(&self, id: &str, address: &str, wish: &Wish) -> Result<Confirmed, Error> {
+        despite_deadlocks(|| self.confirm_once(id, address, wish)).await
+    }
+
+    async fn confirm_once(&self, id: &str, address: &str, wish: &Wish) -> Result<Confirmed, Error> {
         let mut tx = self.pools.begin().await?;
         let owner = aliases::owner(&mut tx, &wish.profile).await?;
         tx.agree(Accord::Erasures, Held::Shared).await?;
