@@ -47,7 +47,7 @@ born = { column = \"d\", type = \"date\", format = \"hello\" }
     let header: Vec<String> = ["customer", "what", "when"].map(str::to_owned).into();
     let said = Plan::new(Noun::Events, Some(&mapping), Format::Csv, &header, BTreeMap::new()).unwrap_err();
     for part in [
-        "map.toml:1:20",
+        "map.toml:1:21",
         "no column is called \"nocol\"; the columns are \"customer\", \"what\", \"when\"",
         "map.toml:3:12",
         "did you mean \"customer\"?",
