@@ -114,7 +114,7 @@ fn what_cannot_be_fitted_is_said() {
         ["clv", "--transactions", file, "--customer", "customer", "--time", "date", "--split", split]
     };
     let error = complaint(&command(&once, "2026-02-15"), 1);
-    assert!(error.contains("only 1 customers bought again, and at least 10 are needed"), "{error}");
+    assert!(error.contains("only 1 customer bought again, and at least 10 are needed"), "{error}");
     let error = complaint(&command(&once, "2027-01-01"), 1);
     assert!(error.contains("has purchases from 2026-01-01 to 2026-03-01"), "{error}");
     let error = complaint(&command(&bad, "2026-01-15"), 1);
