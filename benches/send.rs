@@ -31,6 +31,10 @@ use criterion::criterion_group;
 use criterion::criterion_main;
 use jiff::Timestamp;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn at() -> Timestamp {
     "2026-11-22T09:30:00Z".parse().expect("a time")
 }

@@ -20,7 +20,7 @@ use crate::profile::mask;
 use crate::send::SendId;
 use crate::send::State;
 use crate::store::Canceled;
-use crate::store::NO_VARIANT;
+use crate::store::NO_COUPON;
 use crate::store::SendFilter;
 use crate::store::Store;
 use crate::store::StoredSend;
@@ -269,7 +269,7 @@ impl Which {
                 let mut ids = Vec::new();
                 for state in states {
                     let campaign = campaign.clone().map(CampaignId);
-                    let reason = (*state == State::Skipped).then(|| NO_VARIANT.to_owned());
+                    let reason = (*state == State::Skipped).then(|| NO_COUPON.to_owned());
                     let filter =
                         SendFilter { campaign, state: Some(*state), reason, ..SendFilter::default() };
                     let found: Vec<StoredSend> = store.export_sends(filter).try_collect().await?;

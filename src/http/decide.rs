@@ -209,6 +209,7 @@ async fn subject(
     };
     let mut id = service.store().resolve(&id).await?;
     // A visitor who is being joined to somebody is not found any more, and is that person.
+    let mut follows = true;
     loop {
         let send = visit(&entry.campaign, &id, ask.data.clone(), now);
         let mut loaded = load(service.store(), &engine.catalog, vec![send.clone()]).await?;
@@ -216,10 +217,11 @@ async fn subject(
             return Ok(subject);
         }
         let owner = service.store().resolve(&id).await?;
-        if owner == id {
+        if !follows || owner == id {
             return Ok(Subject::of_stranger(send, Profile::nameless(id, now)));
         }
         id = owner;
+        follows = false;
     }
 }
 

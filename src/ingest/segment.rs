@@ -190,7 +190,13 @@ impl Who {
     fn of(message: &Map<String, Value>) -> Result<Self, String> {
         let known = match field(message, "userId") {
             Some(id) => {
-                Some(ProfileId::parse(&text(id, "userId")?).map_err(|error| format!("userId: {error}"))?)
+                let id =
+                    ProfileId::parse(&text(id, "userId")?).map_err(|error| format!("userId: {error}"))?;
+                // Only visitors are joined to others: two of them joined to each other would be nobody.
+                if id.as_str().starts_with(ANONYMOUS) {
+                    return Err(format!("userId: an id of your own does not begin with `{ANONYMOUS}`"));
+                }
+                Some(id)
             }
             None => None,
         };

@@ -155,7 +155,8 @@ pub async fn clicked(
         all.extend(page);
     }
     for campaign in campaigns {
-        let window = rewards::windows(&campaign.reward).click;
+        let windows = rewards::windows(&campaign.reward);
+        let window = windows.click.max(windows.purchase);
         let mut place = behind(earlier_by(clicked_after, window));
         loop {
             let page = store.clicks_on_pages(&campaign.id, &place, PAGE_ROWS).await?;

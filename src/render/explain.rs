@@ -27,7 +27,11 @@ pub(super) fn stopped(loaded: &Loaded, part: Part, stopped: &Stopped, limits: Li
             let label = label(loaded, number);
             RenderFault::BadAddress { template, part, span: start..end, label, message: (*why).to_owned() }
         }
-        Stopped::Marks => message(loaded, part, "a filter cut through a link; put whole links into it"),
+        Stopped::Marks => message(
+            loaded,
+            part,
+            "a filter changed a link; put no links into `{% filter %}`, nor into a filtered `{% set %}`",
+        ),
     }
 }
 

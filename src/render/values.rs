@@ -49,7 +49,8 @@ impl Serialize for Name<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match COMMON_NAMES.binary_search(&self.0) {
             Ok(index) => serializer.serialize_unit_variant("Name", 0, COMMON_NAMES[index]),
-            Err(_) => serializer.serialize_str(self.0),
+            // A name of somebody's data can be printed, as a value can.
+            Err(_) => serializer.serialize_str(&clean(self.0)),
         }
     }
 }
@@ -146,6 +147,8 @@ mod tests {
             let value = convert(&json!({ name: 1 }));
             assert_eq!(value.as_map().and_then(|map| map.get(&name.into())), Some(&Value::from(1)), "{name}");
         }
+        let value = convert(&json!({ "a\u{2}b": 1 }));
+        assert_eq!(value.as_map().and_then(|map| map.get(&"ab".into())), Some(&Value::from(1)), "no marks");
     }
 
     #[test]

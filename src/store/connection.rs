@@ -87,6 +87,14 @@ async fn begin_sqlite(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite
     }
 }
 
+/// Begins in a task of its own. Where a `begin` is dropped half way, as by a client that hangs up, the driver leaves the
+/// connection within a transaction that nobody ends, and what others write over it is lost.
+async fn begin_postgres(pool: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await });
+    begun.await.unwrap_or(Err(sqlx::Error::PoolClosed))
+}
+
 /// Expands one query for a reader of either database.
 macro_rules! on_pool {
     ($pools:expr, $pool:ident => $query:expr) => {
@@ -158,7 +166,7 @@ impl Pools {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(Box::pin(begin_sqlite(writer)).await?),
             Self::Postgres(pool) => {
-                Tx::Postgres(answered(TRANSACTION_TIMEOUT, Box::pin(pool.begin())).await?)
+                Tx::Postgres(answered(TRANSACTION_TIMEOUT, Box::pin(begin_postgres(pool))).await?)
             }
         })
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
@@ -85,13 +86,17 @@ impl Store {
     /// Adds proofs; each profile's consent is then what its newest proof says. Returns how many proofs were new. Of who
     /// was erased none is kept.
     pub async fn append_consents(&self, proofs: &[ConsentProof], now: Timestamp) -> Result<u64, Error> {
-        let mut tx = self.pools.begin().await?;
-        let erased = tombstones::erased(&mut tx, proofs.iter().map(|proof| (&proof.profile, None))).await?;
-        let welcome: Vec<ConsentProof> =
-            proofs.iter().filter(|proof| !erased.contains(&proof.profile)).cloned().collect();
-        let added = append(&mut tx, &welcome, now).await?;
-        tx.commit().await?;
-        Ok(added)
+        despite_deadlocks(|| async {
+            let mut tx = self.pools.begin().await?;
+            let people = proofs.iter().map(|proof| (&proof.profile, None));
+            let erased = tombstones::erased(&mut tx, people).await?;
+            let welcome: Vec<ConsentProof> =
+                proofs.iter().filter(|proof| !erased.contains(&proof.profile)).cloned().collect();
+            let added = append(&mut tx, &welcome, now).await?;
+            tx.commit().await?;
+            Ok(added)
+        })
+        .await
     }
 
     /// Those of these profiles who confirmed their consent, each with the keys of the addresses at which: they granted it

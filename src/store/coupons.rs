@@ -53,17 +53,20 @@ impl Store {
         profile: &ProfileId,
         now: Timestamp,
     ) -> Result<Option<String>, Error> {
+        let mut profile = profile.clone();
         for _ in 0..CLAIM_ROUNDS_MAX {
-            if let Some(code) = self.coupon_of(offer, profile).await? {
+            if let Some(code) = self.coupon_of(offer, &profile).await? {
                 return Ok(Some(code));
             }
-            match self.take_coupon(offer, profile, now).await {
+            match self.take_coupon(offer, &profile, now).await {
                 // Another worker took one for the same profile in between: that one it is.
                 Err(Error::Database(sqlx::Error::Database(fault))) if fault.is_unique_violation() => {}
-                taken => return taken,
+                Err(error) => return Err(error),
+                Ok(Taken::Done(code)) => return Ok(code),
+                Ok(Taken::Joined(owner)) => profile = owner,
             }
         }
-        self.coupon_of(offer, profile).await
+        self.coupon_of(offer, &profile).await
     }
 
     /// The code of this offer that this profile has.
@@ -93,20 +96,14 @@ impl Store {
             .collect())
     }
 
-    async fn take_coupon(
-        &self,
-        offer: &str,
-        profile: &ProfileId,
-        now: Timestamp,
-    ) -> Result<Option<String>, Error> {
+    async fn take_coupon(&self, offer: &str, profile: &ProfileId, now: Timestamp) -> Result<Taken, Error> {
         let mut tx = self.pools.begin().await?;
         let owner = aliases::owner(&mut tx, profile).await?;
         if owner != *profile {
-            drop(tx);
-            return Box::pin(self.claim_coupon(offer, &owner, now)).await;
+            return Ok(Taken::Joined(owner));
         }
         if !tombstones::erased(&mut tx, std::iter::once((profile, None))).await?.is_empty() {
-            return Ok(None);
+            return Ok(Taken::Done(None));
         }
         let row: Option<(String,)> = tx
             .first(
@@ -121,6 +118,14 @@ impl Store {
             )
             .await?;
         tx.commit().await?;
-        Ok(row.map(|(code,)| code))
+        Ok(Taken::Done(row.map(|(code,)| code)))
     }
+}
+
+/// What came of taking a coupon.
+enum Taken {
+    /// This code; none where the pool is empty.
+    Done(Option<String>),
+    /// The visitor is this person by now, who may have one.
+    Joined(ProfileId),
 }

@@ -10,6 +10,7 @@ use sha2::Sha256;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
 use super::connection::Accord;
@@ -149,14 +150,18 @@ impl Store {
         soft_bounces_max: u32,
         now: Timestamp,
     ) -> Result<Vec<Recorded>, Error> {
-        let mut tx = self.pools.begin().await?;
-        tx.agree(Accord::Erasures, Held::Shared).await?;
-        let mut done = Vec::with_capacity(feedback.len());
-        for one in feedback {
-            done.push(record(&mut tx, one, soft_bounces_max, now).await?);
-        }
-        tx.commit().await?;
-        Ok(done)
+        // Reports come in any order, and so are people locked.
+        despite_deadlocks(|| async {
+            let mut tx = self.pools.begin().await?;
+            tx.agree(Accord::Erasures, Held::Shared).await?;
+            let mut done = Vec::with_capacity(feedback.len());
+            for one in feedback {
+                done.push(record(&mut tx, one, soft_bounces_max, now).await?);
+            }
+            tx.commit().await?;
+            Ok(done)
+        })
+        .await
     }
 }
 

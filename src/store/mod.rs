@@ -132,7 +132,7 @@ pub use sends::GroupCommit;
 pub use sends::GroupCommitted;
 pub use sends::Mark;
 pub use sends::Marked;
-pub use sends::NO_VARIANT;
+pub use sends::NO_COUPON;
 pub use sends::ORPHANED_MAX;
 pub use sends::Orphans;
 pub use sends::Reaped;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Error;
 use super::Store;
+use super::again::despite_deadlocks;
 use super::aliases::OWNER;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
@@ -80,20 +81,26 @@ impl Store {
     /// A consent that was withdrawn stays withdrawn: an old export must not bring people back. Only
     /// [`Store::append_consents`], with its proof, grants it again. Who was erased is left out.
     pub async fn upsert_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
-        let mut tx = self.pools.begin().await?;
-        let merged = upsert(&mut tx, profiles, now).await?;
-        tx.commit().await?;
-        Ok(merged.done)
+        despite_deadlocks(|| async {
+            let mut tx = self.pools.begin().await?;
+            let merged = upsert(&mut tx, profiles, now).await?;
+            tx.commit().await?;
+            Ok(merged.done)
+        })
+        .await
     }
 
     /// [`Store::upsert_profiles`] of a file: the consent that it states is kept with its proof.
     pub async fn import_profiles(&self, profiles: &[Profile], now: Timestamp) -> Result<Upserted, Error> {
-        let mut tx = self.pools.begin().await?;
-        let merged = upsert(&mut tx, profiles, now).await?;
-        let proofs = merged.proofs("import", now, |_| "whoever made the file".to_owned());
-        consents::append(&mut tx, &proofs, now).await?;
-        tx.commit().await?;
-        Ok(merged.done)
+        despite_deadlocks(|| async {
+            let mut tx = self.pools.begin().await?;
+            let merged = upsert(&mut tx, profiles, now).await?;
+            let proofs = merged.proofs("import", now, |_| "whoever made the file".to_owned());
+            consents::append(&mut tx, &proofs, now).await?;
+            tx.commit().await?;
+            Ok(merged.done)
+        })
+        .await
     }
 
     /// One profile; of a visitor who was joined to somebody, that person's.

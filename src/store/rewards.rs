@@ -316,17 +316,20 @@ impl Store {
         Ok(row.map(|(at,)| from_millisecond(at)))
     }
 
-    /// The first deadline of the sends of a campaign that were put off for this reason and wait; `None` where none does.
+    /// The first deadline, after `now`, of the sends of a campaign that were put off for this reason and wait; `None` where
+    /// none does. Those whose deadline is over only wait to be told so.
     pub async fn earliest_deadline(
         &self,
         campaign: &CampaignId,
         reason: &str,
+        now: Timestamp,
     ) -> Result<Option<Timestamp>, Error> {
         let sql = format!(
             "select min(expires_at) from sends
-             where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2"
+             where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2 and expires_at > $3"
         );
-        let row: Option<(Option<i64>,)> = self.pools.first(sql, args![campaign.as_str(), reason]).await?;
+        let row: Option<(Option<i64>,)> =
+            self.pools.first(sql, args![campaign.as_str(), reason, now]).await?;
         Ok(row.and_then(|(at,)| at).map(from_millisecond))
     }
 

@@ -39,7 +39,7 @@ use crate::send::Suppression;
 use crate::stage;
 use crate::stage::Placement;
 use crate::stage::StageRecord;
-use crate::store::NO_VARIANT;
+use crate::store::NO_COUPON;
 use crate::worker::engine::Engine;
 use crate::worker::exhausted::Exhausted;
 use crate::worker::gate;
@@ -357,7 +357,10 @@ fn no_send(decision: &Decision) -> (&'static str, String) {
     }
     let rules: Vec<String> =
         decision.ruled_out.iter().map(|out| format!("{}: {}", out.rule, out.detail)).collect();
-    (NO_VARIANT, format!("no variant may be shown; {}", rules.join("; ")))
+    // A visitor of a page has no send that could come back.
+    let for_want_of_codes = decision.ruled_out.iter().any(|out| out.rule == "offer");
+    let reason = if for_want_of_codes { NO_COUPON } else { "no_variant" };
+    (reason, format!("no variant may be shown; {}", rules.join("; ")))
 }
 
 /// Events that call an event-triggered send off: later than the one that started it.

@@ -237,7 +237,9 @@ async fn widen(
         (Watch::Mailed(since), since, since + i64::from(pilot.step_hours).hours())
     } else {
         // Those who wait may be others than those who began to.
-        let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING).await? else { return Ok(None) };
+        let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING, now).await? else {
+            return Ok(None);
+        };
         let since = if let Watch::Empty(since) = open.watch { since } else { now };
         (Watch::Empty(since), since, passed_at(since, deadline, pilot.active_days.len() - open.ring))
     };

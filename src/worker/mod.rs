@@ -21,6 +21,7 @@ pub mod load;
 pub mod make;
 pub mod models;
 pub mod outcomes;
+mod panics;
 pub mod plan;
 mod rates;
 pub mod run;

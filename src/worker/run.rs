@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -46,6 +45,7 @@ use crate::worker::jump::Look;
 use crate::worker::jump::Watch;
 use crate::worker::lead;
 use crate::worker::lead::Duties;
+use crate::worker::panics::Panics;
 use crate::worker::rates::Rates;
 use crate::worker::shared::Hands;
 use crate::worker::shared::Shared;
@@ -196,11 +196,12 @@ impl Worker {
             lead::spawn(shared, duties, &mut background);
         }
         let mut tasks = JoinSet::new();
-        let worked = claim_all(shared, until, &mut tasks).await;
+        let mut panics = Panics::default();
+        let worked = claim_all(shared, until, &mut tasks, &mut panics).await;
         let grace = Duration::from_secs(shared.settings.grace_seconds);
         let finish = async {
             while let Some(ended) = tasks.join_next().await {
-                pass_on(ended);
+                panics.note(ended);
             }
         };
         if tokio::time::timeout(grace, finish).await.is_err() {
@@ -213,6 +214,7 @@ impl Worker {
         if let Transport::Smtp(pool) = &shared.transport {
             pool.close().await;
         }
+        panics.pass_on();
         worked.map(|()| Arc::clone(&shared.tally))
     }
 }
@@ -231,7 +233,12 @@ fn watch_relays(metrics: &Metrics, pool: Pool) {
     });
 }
 
-async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) -> Result<(), Error> {
+async fn claim_all(
+    shared: &Arc<Shared>,
+    until: Until,
+    tasks: &mut JoinSet<()>,
+    panics: &mut Panics,
+) -> Result<(), Error> {
     let mut ear = shared.store.wake_up().await?;
     let mut stopping = shared.stopping.clone();
     let batch = shared.settings.batch;
@@ -239,9 +246,9 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
     let deciders = Arc::new(Semaphore::new(DECIDED_AT_ONCE));
     loop {
         while let Some(ended) = tasks.try_join_next() {
-            pass_on(ended);
+            panics.note(ended);
         }
-        if *stopping.borrow() {
+        if *stopping.borrow() || panics.any() {
             return Ok(());
         }
         let look = watch.look(shared.clock.now(), Instant::now());
@@ -262,7 +269,7 @@ async fn claim_all(shared: &Arc<Shared>, until: Until, tasks: &mut JoinSet<()>) 
         if free < shared.hands.claimed_at_least {
             tokio::select! {
                 () = shared.freed.notified() => {}
-                Some(ended) = tasks.join_next() => pass_on(ended),
+                Some(ended) = tasks.join_next() => panics.note(ended),
                 _ = stopping.changed() => {}
             }
             continue;
@@ -326,18 +333,11 @@ async fn see_through(shared: Arc<Shared>, claimed: Vec<Claimed>, decider: OwnedS
     for job in decided.jobs {
         tasks.spawn(work(Arc::clone(&shared), job));
     }
+    let mut panics = Panics::default();
     while let Some(ended) = tasks.join_next().await {
-        pass_on(ended);
+        panics.note(ended);
     }
-}
-
-/// A panic that nobody was ready for ends the worker: then its leases end, where silence would hold them for ever.
-fn pass_on(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
-    }
+    panics.pass_on();
 }
 
 /// One send, in a slot of its own, to its outcome.

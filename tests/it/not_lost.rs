@@ -66,7 +66,7 @@ async fn whoever_got_nothing_for_want_of_a_code_gets_it_when_there_are_more() {
         app.runs_until_idle().await;
         let mut states = app.states().await;
         states.sort();
-        assert_eq!(states, [outcome(State::Sent, "sent"), outcome(State::Skipped, "no_variant")]);
+        assert_eq!(states, [outcome(State::Sent, "sent"), outcome(State::Skipped, "no_coupon")]);
 
         imported("TWO").await;
         let ids: Vec<_> = app.sends().await.into_iter().map(|stored| stored.send.id).collect();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bespoke::campaign::CampaignId;
 use bespoke::campaign::Kind;
 use bespoke::store::Error;
 use bespoke::store::Role;
@@ -103,5 +104,28 @@ async fn a_worker_that_waits_hears_of_new_sends() {
         assert_eq!(ear.wait(Duration::from_millis(1)).await.unwrap(), Woken::Timeout);
         store.plan(&[send("ana", "1", Kind::Lifecycle, start())]).await.unwrap();
         assert_eq!(ear.wait(Duration::from_secs(20)).await.unwrap(), Woken::Work, "{}", database.name());
+    }
+}
+
+/// A client that hangs up drops what is done for it, wherever that stands.
+#[tokio::test]
+async fn what_others_write_is_kept_though_a_call_before_was_dropped_half_way() {
+    for database in stores().await {
+        let store = &database.store;
+        let campaign = CampaignId("news".to_owned());
+        for round in 0..60_usize {
+            let dropped = store.release(&[], start());
+            let turns = async {
+                for _ in 0..round % 12 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! { biased; _ = dropped => {} () = turns => {} }
+            store.set_plan_cursor(&campaign, "until", &round.to_string()).await.unwrap();
+            let other = Store::open(&database.url).await.unwrap();
+            let kept = other.plan_cursor(&campaign, "until").await.unwrap();
+            other.close().await;
+            assert_eq!(kept, Some(round.to_string()), "{}", database.name());
+        }
     }
 }

@@ -121,7 +121,8 @@ fn convert<'v>(value: Option<&'v Value>, kind: &'v FactType) -> CowVal<'v, 'v> {
             CowVal::owned(CelList::from(items))
         }
         Some(Value::Object(values)) => {
-            let mut fields: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = HashMap::new();
+            let size = if let FactType::Object(known) = kind { known.len() } else { values.len() };
+            let mut fields: HashMap<CelMapKey<'v>, Box<dyn Val + 'v>> = HashMap::with_capacity(size);
             if let FactType::Object(known) = kind {
                 for (name, fact) in known {
                     let value = convert(values.get(name), &fact.kind).into_owned();

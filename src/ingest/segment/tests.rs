@@ -106,6 +106,10 @@ fn what_cannot_be_kept_is_refused_with_the_field() {
         (json!({"type": "track", "event": "E"}), "userId and anonymousId are missing; state one of them"),
         (json!({"type": "track", "userId": "a"}), "event is missing: the name of what was done"),
         (
+            json!({"type": "alias", "previousId": "b", "userId": "anon:a"}),
+            "userId: an id of your own does not begin with `anon:`",
+        ),
+        (
             json!({"type": "nonsense", "userId": "a"}),
             "type is none of identify, track, page, screen, group, alias",
         ),

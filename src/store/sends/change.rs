@@ -10,8 +10,8 @@ use crate::store::Store;
 use crate::store::batch::ROWS_PER_STATEMENT_MAX;
 use crate::store::batch::args;
 
-/// Why a send was skipped for which no variant was left: its codes ran out, or no rule held.
-pub const NO_VARIANT: &str = "no_variant";
+/// Why a send was skipped for which no variant was left because codes had run out.
+pub const NO_COUPON: &str = "no_coupon";
 
 /// What calling off one send did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Store {
         }
     }
 
-    /// Brings failed sends back, and those for which no variant was left: due now, their attempts counted anew, with as
+    /// Brings failed sends back, and those for which no code was left: due now, their attempts counted anew, with as
     /// long a deadline as at first. What was decided stays decided; that there was nothing to send is decided again.
     /// Sends in other states are left alone. Returns how many came back.
     pub async fn retry(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
@@ -70,7 +70,7 @@ impl Store {
                 tx.run(
                     "delete from decisions where send_seq in (
                        select seq from sends where id in (select value->>0 from {rows}) and state = $2 and reason = $3)",
-                    args![send_rows(chunk), from.as_str(), NO_VARIANT],
+                    args![send_rows(chunk), from.as_str(), NO_COUPON],
                 )
                 .await?;
             }
@@ -79,7 +79,7 @@ impl Store {
                     "update sends set state = 'scheduled', attempt = 0, orphaned = 0, held = 0, finished_at = null,
                        due_at = {now}, expires_at = {now} + (expires_at - first_due_at)
                      where id in (select value->>0 from {rows}) and state = $3 and (state <> 'skipped' or reason = $4)",
-                    args![send_rows(chunk), now, from.as_str(), NO_VARIANT],
+                    args![send_rows(chunk), now, from.as_str(), NO_COUPON],
                 )
                 .await?;
         }

@@ -10,7 +10,7 @@ mod reap;
 mod row;
 
 pub use change::Canceled;
-pub use change::NO_VARIANT;
+pub use change::NO_COUPON;
 pub use claim::CLAIM_ROWS_MAX;
 pub use claim::Claimed;
 pub(super) use claim::send_rows;
