@@ -164,7 +164,7 @@ async fn a_ring_whose_mails_are_held_up_is_not_passed_without_them() {
         app.at("2026-03-02T10:00:00Z").await;
         app.runs_until_idle().await;
         assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
-        for time in ["2026-03-02T10:30:00Z", "2026-03-03T12:30:00Z", "2026-03-05T12:30:00Z"] {
+        for time in ["2026-03-02T10:30:00Z", "2026-03-03T12:30:00Z", "2026-03-05T09:30:00Z"] {
             app.at(time).await;
             assert_eq!(reviewed(&app).await, [], "on {}", app.database.name());
         }
