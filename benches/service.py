@@ -39,8 +39,9 @@ class Server:
         self.process = subprocess.Popen(
             [bespoke, "serve", "--listen", "127.0.0.1:0"], cwd=folder, stderr=subprocess.PIPE, text=True
         )
-        line = self.process.stderr.readline()
-        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", line).group(1))
+        # Other sentences may come before it.
+        found = (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in self.process.stderr)
+        self.port = int(next(match for match in found if match).group(1))
 
     def says(self, *words):
         return subprocess.run([self.bespoke, *words], cwd=self.folder, check=True, capture_output=True, text=True).stdout
