@@ -28,7 +28,11 @@ use super::text;
 use super::tree;
 use super::tree::Element;
 use super::tree::Node;
+use super::writer::ADDRESS;
+use super::writer::ADDRESS_END;
 use super::writer::Form;
+use super::writer::PART;
+use super::writer::PART_END;
 use crate::catalog::contract::Contract;
 use crate::fault::Severity;
 
@@ -45,7 +49,6 @@ const HIDDEN_STYLE: &str = "display:none;font-size:1px;line-height:1px;max-heigh
 /// A compiled body.
 #[derive(Debug)]
 pub(super) struct Body {
-    pub(super) parts: BTreeMap<String, Range<usize>>,
     pub(super) html: String,
     pub(super) html_pieces: Vec<Piece>,
     pub(super) text: String,
@@ -83,9 +86,14 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         return (None, faults);
     };
     for (index, tag) in tags.iter().enumerate() {
-        let mark = round_mark(&source[tag.range.clone()], &source[tag.inner.clone()]);
-        if tag.kind == TagKind::Control && !mark.is_empty() {
-            words.set_restored(index, source[tag.range.clone()].to_owned() + &mark);
+        let (whole, inner) = (&source[tag.range.clone()], &source[tag.inner.clone()]);
+        let restored = match tag.kind {
+            TagKind::Control => Some(whole.to_owned() + &round_mark(whole, inner)),
+            TagKind::Comment => part_mark(inner),
+            TagKind::Expression => None,
+        };
+        if let Some(restored) = restored {
+            words.set_restored(index, restored);
         }
     }
     let mut rewritten = links::rewrite(body, source, &masked, &tags, &mut words);
@@ -122,7 +130,6 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     let untold: Vec<CompileFault> = lost.into_iter().filter(|lost| !is_told(lost)).collect();
     faults.extend(untold);
     let body = Body {
-        parts: marked_parts(source, &tags, &restored.pieces),
         html: restored.text,
         html_pieces: restored.pieces,
         text: derived.text,
@@ -225,24 +232,11 @@ fn explain(error: &mrml::prelude::parser::Error, text: &str) -> (Range<usize>, S
     }
 }
 
-/// Where the parts that `{#part NAME#}` and `{#/part NAME#}` enclose stand in the HTML. A part that comes twice, or
-/// whose marks MJML lost, is none.
-fn marked_parts(source: &str, tags: &[Tag], pieces: &[Piece]) -> BTreeMap<String, Range<usize>> {
-    let mut places: BTreeMap<String, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
-    for tag in tags.iter().filter(|tag| tag.kind == TagKind::Comment) {
-        let note = &source[tag.inner.clone()];
-        let (note, ends) = note.strip_prefix('/').map_or((note, false), |note| (note, true));
-        let Some(name) = note.strip_prefix("part") else { continue };
-        let found = pieces.iter().filter(|piece| piece.source == tag.range).map(|piece| piece.out.start);
-        let (starts, stops) = places.entry(name.trim().to_owned()).or_default();
-        if ends { stops } else { starts }.extend(found);
-    }
-    let whole = |(name, (starts, stops)): (String, (Vec<usize>, Vec<usize>))| match (&starts[..], &stops[..])
-    {
-        ([start], [stop]) if start <= stop => Some((name, *start..*stop)),
-        _ => None,
-    };
-    places.into_iter().filter_map(whole).collect()
+/// What a note such as `{#part NAME#}` or `{#/part NAME#}` tells the writer.
+fn part_mark(note: &str) -> Option<String> {
+    let (note, mark) = note.strip_prefix('/').map_or((note, PART), |note| (note, PART_END));
+    let name = note.strip_prefix("part").filter(|name| name.is_empty() || name.starts_with(' '))?.trim();
+    Some(format!("{ADDRESS}{mark}{name}:{ADDRESS_END}"))
 }
 
 fn hidden_preheader() -> String {

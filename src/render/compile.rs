@@ -1,6 +1,5 @@
 //! From the author's sources to one compiled template, or to everything that is wrong with them.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -65,9 +64,6 @@ pub struct CompiledTemplate {
     /// BCP 47: the language that it is written in, where it states one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// Where parts stand in `html`: the slots by their names, and under the empty name what the layout surrounds.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parts: BTreeMap<String, Range<usize>>,
 }
 
 impl CompiledTemplate {
@@ -181,7 +177,6 @@ fn template(parts: &TemplateParts<'_>, body: &body::Body) -> CompiledTemplate {
         links: body.links.clone(),
         pictures: body.pictures.clone(),
         language: parts.language.map(str::to_owned),
-        parts: body.parts.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One mail for one person, from a compiled template and facts.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::values;
 use super::writer::Addresses;
 use super::writer::Form;
 use super::writer::Limits;
+use super::writer::Seam;
 use super::writer::Writer;
 use crate::campaign::Tracking;
 use crate::decision::TemplateHash;
@@ -209,15 +211,10 @@ impl Renderer {
         facts: &Json,
         links: &LinkContext<'_>,
     ) -> Result<Rendered, RenderFault> {
-        let loaded =
-            self.templates.get(hash).ok_or_else(|| RenderFault::UnknownTemplate { hash: hash.0.clone() })?;
-        let Json::Object(facts) = facts else {
-            return Err(RenderFault::BadFacts { template: loaded.name.clone() });
-        };
-        let mut context = self.context(facts, links);
-        context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
+        let (loaded, facts) = self.loaded(hash, facts)?;
+        let mut context = self.context(loaded, facts, links);
         let mut addresses = self.addresses(links);
-        let mut part = |part: Part, context: &Context| self.part(loaded, part, context, &mut addresses);
+        let mut part = |part: Part, context: &Context| self.part(loaded, part, context, &mut addresses, None);
         let subject = single_line(&part(Part::Subject, &context)?);
         not_empty(loaded, Part::Subject, &subject)?;
         let preheader = single_line(&part(Part::Preheader, &context)?);
@@ -230,43 +227,42 @@ impl Renderer {
         Ok(Rendered { subject, preheader, html, text })
     }
 
-    /// Renders one part of a template's HTML: a slot by its name, or, under the empty name, what the layout
-    /// surrounds. Nothing where the template has no such part.
-    pub fn fragment(
+    /// Renders the HTML, and cuts parts out of it: slots by their names, and under the empty name what the layout
+    /// surrounds. All of it is rendered, because what stands before a part may set what it prints. A part that this
+    /// mail does not show is left out.
+    pub fn fragments<'p>(
         &self,
         hash: &TemplateHash,
-        part: &str,
+        parts: impl IntoIterator<Item = &'p str>,
         facts: &Json,
         links: &LinkContext<'_>,
-    ) -> Result<Option<String>, RenderFault> {
-        let loaded =
-            self.templates.get(hash).ok_or_else(|| RenderFault::UnknownTemplate { hash: hash.0.clone() })?;
-        let Json::Object(facts) = facts else {
-            return Err(RenderFault::BadFacts { template: loaded.name.clone() });
-        };
-        let Some(source) =
-            loaded.template.parts.get(part).and_then(|range| loaded.template.html.get(range.clone()))
-        else {
-            return Ok(None);
-        };
-        let mut context = self.context(facts, links);
-        context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
+    ) -> Result<BTreeMap<String, String>, RenderFault> {
+        let (loaded, facts) = self.loaded(hash, facts)?;
+        let mut context = self.context(loaded, facts, links);
         context.insert_value(names::SUBJECT, Value::from(""));
         context.insert_value(names::PREHEADER, Value::from(""));
-        let mut addresses = self.addresses(links);
-        let mut writer = writer(source, Part::Body, &mut addresses);
-        let result = self.tera.render_str_to(source, &context, true, &mut writer);
-        finish(loaded, Part::Body, writer, result, |error| {
-            explain::message(loaded, Part::Body, &error.to_string())
-        })
-        .map(Some)
+        let (mut addresses, mut seams) = (self.addresses(links), Vec::new());
+        let html = self.part(loaded, Part::Body, &context, &mut addresses, Some(&mut seams))?;
+        let cut = |part: &'p str| cut(&html, &seams, part).map(|html| (part.to_owned(), html));
+        Ok(parts.into_iter().filter_map(cut).collect())
+    }
+
+    fn loaded<'r>(
+        &'r self,
+        hash: &TemplateHash,
+        facts: &'r Json,
+    ) -> Result<(&'r Loaded, &'r Map<String, Json>), RenderFault> {
+        let unknown = || RenderFault::UnknownTemplate { hash: hash.0.clone() };
+        let loaded = self.templates.get(hash).ok_or_else(unknown)?;
+        let no_facts = || RenderFault::BadFacts { template: loaded.name.clone() };
+        Ok((loaded, facts.as_object().ok_or_else(no_facts)?))
     }
 
     fn addresses<'l>(&'l self, links: &LinkContext<'l>) -> Addresses<'l> {
         Addresses::new(self.signer.as_ref(), (links.tracking == Tracking::On).then_some(links.send))
     }
 
-    fn context(&self, facts: &Map<String, Json>, links: &LinkContext<'_>) -> Context {
+    fn context(&self, loaded: &Loaded, facts: &Map<String, Json>, links: &LinkContext<'_>) -> Context {
         let mut context = Context::new();
         for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_null()) {
             context.insert_value(name.clone(), values::convert(fact));
@@ -287,6 +283,7 @@ impl Renderer {
         };
         context.insert_value(names::OPEN, Value::from(open));
         context.insert_value(names::HONEYPOT, Value::from(links.honeypot.unwrap_or_default()));
+        context.insert_value(names::LOCALE, Value::from(self.locale(loaded, facts)));
         context
     }
 
@@ -309,11 +306,20 @@ impl Renderer {
         part: Part,
         context: &Context,
         addresses: &mut Addresses<'_>,
+        seams: Option<&mut Vec<Seam>>,
     ) -> Result<String, RenderFault> {
         let (name, source) = loaded.part(part);
-        let mut writer = writer(source, part, addresses);
+        let form = if part == Part::Body { Form::Html } else { Form::Text };
+        let capacity = source.len() + source.len() / 4;
+        let mut writer = Writer::new(capacity, form, limits(part), addresses, seams);
         let result = self.tera.render_to(name, context, &mut writer);
-        finish(loaded, part, writer, result, |error| explain::error(loaded, part, error))
+        // What stopped the writer says more than what the engine makes of it.
+        let stopped = |stopped| explain::stopped(loaded, part, &stopped, limits(part));
+        if let Some(why) = writer.stopped.take() {
+            return Err(stopped(why));
+        }
+        result.map_err(|error| explain::error(loaded, part, &error))?;
+        writer.into_text().map_err(stopped)
     }
 }
 
@@ -326,25 +332,17 @@ fn limits(part: Part) -> Limits {
     Limits { bytes, rounds: LOOP_ROUNDS_MAX }
 }
 
-fn writer<'w, 'a>(source: &str, part: Part, addresses: &'w mut Addresses<'a>) -> Writer<'w, 'a> {
-    let form = if part == Part::Body { Form::Html } else { Form::Text };
-    Writer::new(source.len() + source.len() / 4, form, limits(part), addresses)
-}
-
-/// What was written; what stopped the writer says more than what the engine makes of it.
-fn finish(
-    loaded: &Loaded,
-    part: Part,
-    mut writer: Writer<'_, '_>,
-    result: Result<(), tera::Error>,
-    explain: impl Fn(&tera::Error) -> RenderFault,
-) -> Result<String, RenderFault> {
-    let stopped = |stopped| explain::stopped(loaded, part, &stopped, limits(part));
-    if let Some(why) = writer.stopped.take() {
-        return Err(stopped(why));
+/// What stands between the seams of a part; more than one piece where it stands in a loop.
+fn cut(html: &str, seams: &[Seam], part: &str) -> Option<String> {
+    let (mut begun, mut found) = (None, None::<String>);
+    for seam in seams.iter().filter(|seam| seam.name == part) {
+        if seam.begins {
+            begun = Some(seam.at);
+        } else if let Some(piece) = begun.take().and_then(|start| html.get(start..seam.at)) {
+            found.get_or_insert_default().push_str(piece);
+        }
     }
-    result.map_err(|error| explain(&error))?;
-    writer.into_text().map_err(stopped)
+    found
 }
 
 fn not_empty(loaded: &Loaded, part: Part, text: &str) -> Result<(), RenderFault> {

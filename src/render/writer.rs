@@ -23,6 +23,10 @@ pub(super) const ADDRESS: char = '\u{2}';
 pub(super) const ADDRESS_END: char = '\u{3}';
 /// Stands before the number of a picture.
 pub(super) const PICTURE: char = 'p';
+/// Stands before the name of a part that begins, in the place of an address.
+pub(super) const PART: char = '[';
+/// Stands before the name of a part that ends, in the place of an address.
+pub(super) const PART_END: char = ']';
 
 /// How many links a text may leave out, one after the other, that the HTML has: those of what is hidden from readers.
 const LINKS_LEFT_OUT_MAX: usize = 8;
@@ -52,6 +56,16 @@ pub(super) enum Form {
     Html,
     /// As they are.
     Text,
+}
+
+/// Where a slot, or what the layout surrounds, begins or ends in what was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seam {
+    /// The slot's name, or nothing for what the layout surrounds.
+    pub(super) name: String,
+    /// Bytes before it.
+    pub(super) at: usize,
+    pub(super) begins: bool,
 }
 
 /// How much a part may hold.
@@ -111,16 +125,23 @@ pub(super) struct Writer<'w, 'a> {
     limits: Limits,
     rounds: usize,
     addresses: &'w mut Addresses<'a>,
+    seams: Option<&'w mut Vec<Seam>>,
     pub(super) stopped: Option<Stopped>,
 }
 
 impl<'w, 'a> Writer<'w, 'a> {
-    /// A writer of the next part of a mail.
-    pub(super) fn new(capacity: usize, form: Form, limits: Limits, addresses: &'w mut Addresses<'a>) -> Self {
+    /// A writer of the next part of a mail. Where `seams` are wanted, it notes them.
+    pub(super) fn new(
+        capacity: usize,
+        form: Form,
+        limits: Limits,
+        addresses: &'w mut Addresses<'a>,
+        seams: Option<&'w mut Vec<Seam>>,
+    ) -> Self {
         addresses.next = 0;
         let bytes = Vec::with_capacity(capacity.min(limits.bytes));
         let address = Vec::new();
-        Self { bytes, address, in_address: false, form, limits, rounds: 0, addresses, stopped: None }
+        Self { bytes, address, in_address: false, form, limits, rounds: 0, addresses, seams, stopped: None }
     }
 
     /// What was written, as text.
@@ -176,7 +197,15 @@ impl<'w, 'a> Writer<'w, 'a> {
         let finished = match number.parse() {
             Ok(link) => self.addresses.link(link, &written).map(Cow::Borrowed),
             Err(_) if number.starts_with(PICTURE) => address::picture(&written),
-            Err(_) => return Err(Stopped::Marks),
+            Err(_) => {
+                let name = number.strip_prefix([PART, PART_END]).ok_or(Stopped::Marks)?;
+                if let Some(seams) = &mut self.seams {
+                    let begins = number.starts_with(PART);
+                    seams.push(Seam { name: name.to_owned(), at: self.bytes.len(), begins });
+                }
+                self.address.clear();
+                return Ok(());
+            }
         };
         let address = finished.map_err(|why| Stopped::Address { number: number.to_owned(), why })?;
         if self.bytes.len() + address.len() > self.limits.bytes {
@@ -237,7 +266,7 @@ mod tests {
     fn written(pieces: &[&str], form: Form, limits: Limits) -> Result<String, Stopped> {
         let signer = Counting(0.into());
         let mut addresses = Addresses::new(&signer, Some("s1"));
-        let mut writer = Writer::new(0, form, limits, &mut addresses);
+        let mut writer = Writer::new(0, form, limits, &mut addresses, None);
         for piece in pieces {
             if writer.write_all(piece.as_bytes()).is_err() {
                 return Err(writer.stopped.expect("it says why"));
@@ -289,12 +318,25 @@ mod tests {
     }
 
     #[test]
+    fn seams_are_noted_for_who_wants_them_and_never_go_out() {
+        let (signer, mut seams) = (Counting(0.into()), Vec::new());
+        let mut addresses = Addresses::new(&signer, None);
+        let source = "a\u{2}[hero:\u{3}bc\u{2}[:\u{3}d\u{2}]:\u{3}\u{2}]hero:\u{3}e";
+        let mut writer = Writer::new(0, Form::Html, LIMITS, &mut addresses, Some(&mut seams));
+        writer.write_all(source.as_bytes()).expect("it is within the limits");
+        assert_eq!(writer.into_text().as_deref(), Ok("abcde"));
+        let seams: Vec<_> = seams.iter().map(|seam| (seam.name.as_str(), seam.at, seam.begins)).collect();
+        assert_eq!(seams, [("hero", 1, true), ("", 3, true), ("", 4, false), ("hero", 4, false)]);
+        assert_eq!(written(&[source], Form::Html, LIMITS).as_deref(), Ok("abcde"));
+    }
+
+    #[test]
     fn a_link_is_signed_once_for_all_parts() {
         let signer = Counting(0.into());
         let mut addresses = Addresses::new(&signer, Some("s1"));
         let mut part = |links: &[(u32, &str)]| {
             let limits = Limits { bytes: 10_000, rounds: 0 };
-            let mut writer = Writer::new(0, Form::Text, limits, &mut addresses);
+            let mut writer = Writer::new(0, Form::Text, limits, &mut addresses, None);
             for (link, path) in links {
                 write!(writer, "\u{2}{link}:https://a/{path}\u{3} ").expect("they are good");
             }

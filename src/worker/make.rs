@@ -124,12 +124,7 @@ impl Engine {
             view: own.view.as_deref(),
             honeypot: None,
         };
-        let mut rendered = BTreeMap::new();
-        for part in parts {
-            let html = self.renderer.fragment(template, part, &decision.inputs, &links)?;
-            rendered.extend(html.map(|html| (part.to_owned(), html)));
-        }
-        Ok(rendered)
+        Ok(self.renderer.fragments(template, parts, &decision.inputs, &links)?)
     }
 
     /// Renders, composes and signs.

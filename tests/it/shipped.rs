@@ -35,9 +35,11 @@ fn shipped(campaign: &str) -> Vec<(String, String)> {
 async fn shops(campaign: &str) -> Vec<TestApp> {
     let files = shipped(campaign);
     // Four people are too few to hold any out.
-    let all =
-        files.iter().map(|(path, text)| (path, text.replace("holdout_percent = 10", "holdout_percent = 0")));
-    let files: Vec<(&String, String)> = all.collect();
+    let held_out = ["holdout_percent = 10", "holdout_percent = 5"];
+    let all_get_it = |text: &String| {
+        held_out.iter().fold(text.clone(), |text, line| text.replace(line, "holdout_percent = 0"))
+    };
+    let files: Vec<(&String, String)> = files.iter().map(|(path, text)| (path, all_get_it(text))).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let public =
         "[public]\nurl = \"https://m.brindle.example\"\nsecret = \"a secret of at least thirty-two bytes\"\n";
@@ -98,6 +100,40 @@ async fn a_regulars_reward_is_worked_out_from_what_they_spend() {
             let text = String::from_utf8_lossy(&mail.bytes).into_owned();
             let escaped = pounds.replace('£', "&#163;");
             assert!(text.contains(&escaped) || text.contains(&pounds), "{name}: {pounds} in\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_may_show_whatever_of_the_journey_it_wants() {
+    for app in shops("journey").await {
+        let store = &app.database.store;
+        let all = products("https://brindle.example", "GBP");
+        store.upsert_products(&all, app.now()).await.unwrap();
+        for (number, product) in all.iter().enumerate() {
+            let name = format!("p{number}");
+            app.given_profile(&name).await;
+            orders(&app, &name, &["2026-02-10", "2026-03-01"], &[&product.id, "hearth-blend"], 40).await;
+        }
+        app.at("2026-03-02T09:00:00Z").await;
+        learn_all(store, &app.config, app.now()).await.unwrap();
+        let serving = app.serves().await;
+        let visitors = (0..20).map(|number| json!({"anonymous_id": format!("v{number}")}));
+        for who in visitors.chain([json!({"profile": "p1"})]) {
+            for slots in [&[][..], &["shelf"]] {
+                let mut ask = who.clone();
+                ask["campaign"] = json!("journey");
+                ask["slots"] = json!(slots);
+                let answer = serving.post("/v1/decide", &ask).await;
+                assert_eq!(answer.status, 200, "{ask}: {answer:?}");
+                let chosen = answer.json();
+                let shown = if slots.is_empty() { &chosen["html"] } else { &chosen["slots"]["shelf"] };
+                let asked_for_what_it_lacks = chosen["options"].get("shelf").is_none() && !slots.is_empty();
+                assert!(
+                    asked_for_what_it_lacks || shown.as_str().is_some_and(|html| !html.is_empty()),
+                    "{chosen}"
+                );
+            }
         }
     }
 }

@@ -155,6 +155,56 @@ async fn slots_alone_are_rendered_and_their_probability_is_that_of_all_variants_
     }
 }
 
+/// A layout that says how many goods it showed, a slot that changes it, one in a loop, and one in a condition.
+const SHELF: Files<'static> = &[
+    ("shelf/campaign.toml", "kind = \"lifecycle\"\nholdout_percent = 0\ntrigger = { api = {} }\n"),
+    (
+        "layouts/shelf.mjml",
+        "<mjml><mj-body><mj-raw>{% set shown = 1 %}{% set goods = [\"a\", \"b\", \"c\"] %}</mj-raw><mj-section><mj-column><mj-text>Above. <a href=\"{{ links.unsubscribe }}\">Unsubscribe</a></mj-text></mj-column></mj-section><mj-content /></mj-body></mjml>",
+    ),
+    (
+        "shelf/any/two.mjml",
+        "+++\nsubject = \"Two\"\nlayout = \"shelf\"\n[slots]\nhero = [\"one\"]\ngoods = [\"all\"]\neach = [\"line\"]\nhidden = [\"line\"]\n+++\n<mj-slot name=\"hero\" /><mj-slot name=\"goods\" /><mj-raw>{% for name in goods %}</mj-raw><mj-slot name=\"each\" /><mj-raw>{% endfor %}{% if history.orders_total > 0 %}</mj-raw><mj-slot name=\"hidden\" /><mj-raw>{% endif %}</mj-raw>",
+    ),
+    (
+        "shelf/slots/hero/one.mjml",
+        "<mj-raw>{% set shown = shown + 1 %}</mj-raw><mj-section><mj-column><mj-text>Hero {{ shown }}.</mj-text></mj-column></mj-section>",
+    ),
+    (
+        "shelf/slots/goods/all.mjml",
+        "<mj-section><mj-column><mj-text>From {{ shown }}: {{ goods[shown:] | join(sep=\" \") }}.</mj-text></mj-column></mj-section>",
+    ),
+    (
+        "shelf/slots/each/line.mjml",
+        "<mj-section><mj-column><mj-text>Line {{ name }}.</mj-text></mj-column></mj-section>",
+    ),
+    (
+        "shelf/slots/hidden/line.mjml",
+        "<mj-section><mj-column><mj-text>Never.</mj-text></mj-column></mj-section>",
+    ),
+];
+
+#[tokio::test]
+async fn a_page_shows_its_parts_as_the_mail_would_whatever_what_stands_before_them_sets() {
+    for app in TestApp::on_each_database(SHELF).await {
+        let serving = app.serves().await;
+        let words = |html: &Value| {
+            let html = html.as_str().unwrap().to_owned();
+            let said = ["Above", "Hero 2.", "From 2: c.", "Line a.", "Line b.", "Line c.", "Never"];
+            said.into_iter().filter(|word| html.contains(word)).collect::<Vec<_>>().join(" ")
+        };
+        let ask = |slots: &[&str]| json!({"campaign": "shelf", "anonymous_id": "v", "slots": slots});
+        let whole = serving.post("/v1/decide", &ask(&[])).await;
+        assert_eq!(whole.status, 200, "{whole:?}");
+        assert_eq!(words(&whole.json()["html"]), "Hero 2. From 2: c. Line a. Line b. Line c.");
+        let parts = serving.post("/v1/decide", &ask(&["goods", "each", "hidden"])).await.json();
+        assert_eq!(words(&parts["slots"]["goods"]), "From 2: c.", "{parts}");
+        assert_eq!(words(&parts["slots"]["each"]), "Line a. Line b. Line c.");
+        assert_eq!((&parts["html"], parts["slots"].get("hidden")), (&Value::Null, None));
+        assert!(!parts.to_string().contains("\\u000"), "no mark goes out: {parts}");
+    }
+}
+
 /// Nine of ten draws are a coupon.
 const GIFT: Files<'static> = &[
     (
