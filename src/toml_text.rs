@@ -11,6 +11,8 @@ use crate::catalog::nearest::nearest;
 
 /// How a fault begins of a text that cannot be read at all.
 const NOT_TOML: &str = "this is not TOML: ";
+/// What shows every key.
+pub(crate) const REFERENCE: &str = "`bespoke reference` shows every key with its default";
 /// Faults told of one text, at most.
 const FAULTS_MAX: usize = 50;
 
@@ -81,6 +83,21 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Read<'_, T> {
         }
     }
     read
+}
+
+/// Where the value at `path` stands in a text that may hold faults; the elements of a list are counted from 0.
+pub(crate) fn place(text: &str, path: &[&str]) -> Option<Range<usize>> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let (first, rest) = path.split_first()?;
+    let (_, mut value) = document.get_ref().iter().find(|(key, _)| key.get_ref() == first)?;
+    for key in rest {
+        value = match value.get_ref() {
+            DeValue::Table(inner) => inner.iter().find(|(name, _)| name.get_ref() == key)?.1,
+            DeValue::Array(items) => items.get(key.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(value.span())
 }
 
 /// Whether a fault is only there because something faulty was taken out before.

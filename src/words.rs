@@ -1,5 +1,6 @@
-//! Numbers with their nouns, as people read them.
+//! Numbers with their nouns, and long texts, as people read them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// `1 mail`, `2 mails`, `1,234 mails`.
@@ -28,13 +29,20 @@ impl Counted<'_> {
 
 impl fmt::Display for Counted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", grouped(self.count), noun(self.count, self.noun))
+        write!(f, "{} {}", grouped(&self.count.to_string()), noun(self.count, self.noun))
     }
 }
 
-/// `1,234,567`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
+/// The text, or its first `chars_max` characters with an ellipsis.
+pub(crate) fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(chars_max) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text[..end].trim_end())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Digits with commas between thousands: `1,234,567`.
+pub(crate) fn grouped(digits: &str) -> String {
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

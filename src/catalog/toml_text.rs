@@ -4,15 +4,10 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::DeTable;
-use toml::de::DeValue;
 
 use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::toml_text;
-
-/// What shows every key.
-const REFERENCE: &str = "`bespoke reference` shows every key with its default";
 
 /// Reads the TOML that stands at `range` of `file`. All faults are pushed; `None` when there was any.
 pub(super) fn parse<T: DeserializeOwned>(
@@ -25,7 +20,7 @@ pub(super) fn parse<T: DeserializeOwned>(
     let whole = read.faults.is_empty();
     faults.extend(read.faults.into_iter().map(|found| {
         let span = found.span.start + offset..found.span.end + offset;
-        Fault { help: found.help_or(REFERENCE), ..Fault::at(file, span, found.message) }
+        Fault { help: found.help_or(toml_text::REFERENCE), ..Fault::at(file, span, found.message) }
     }));
     read.value.filter(|_| whole)
 }
@@ -52,17 +47,7 @@ pub(super) fn shift<T>(value: &Spanned<T>, offset: usize) -> Range<usize> {
     value.span().start + offset..value.span().end + offset
 }
 
-/// Where the value (or else the key) at `path` stands in a file that is TOML.
+/// Where the value at `path` stands in a file that is TOML; its start where there is none.
 pub(super) fn place(file: &SourceFile, path: &[&str]) -> Range<usize> {
-    fn walk(table: &DeTable<'_>, path: &[&str]) -> Option<Range<usize>> {
-        let (first, rest) = path.split_first()?;
-        let (_, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
-        match (value.get_ref(), rest) {
-            (_, []) => Some(value.span()),
-            (DeValue::Table(inner), rest) => walk(inner, rest),
-            _ => None,
-        }
-    }
-    let (document, _) = DeTable::parse_recoverable(&file.text);
-    walk(document.get_ref(), path).unwrap_or(0..0)
+    toml_text::place(&file.text, path).unwrap_or(0..0)
 }

@@ -87,9 +87,7 @@ impl Check {
 /// What would be pruned although a campaign looks back at it.
 pub(super) fn forgotten(config: &Config, catalog: &Catalog) -> Option<Fault> {
     let campaigns = catalog.campaigns().map(|entry| entry.campaign.as_ref());
-    let (days, what) = config.retention.forgets(&config.cap, campaigns)?;
-    let kept = config.retention.sends_days.unwrap_or_default();
-    let message = format!("retention.sends_days = {kept} is less than the program looks back ({what})");
+    let (days, message) = config.retention.forgets(&config.cap, campaigns)?;
     Some(
         Fault::general(message).with_help(format!("write {days} or more into bespoke.toml, or leave it out")),
     )

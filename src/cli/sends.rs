@@ -24,6 +24,7 @@ use crate::store::NO_COUPON;
 use crate::store::SendFilter;
 use crate::store::Store;
 use crate::store::StoredSend;
+use crate::words::shortened;
 use crate::worker::assemble;
 
 /// Longest detail in a list; `bespoke explain` shows all of it.
@@ -36,7 +37,7 @@ pub enum Sends {
     List(List),
     /// Writes all sends, one JSON object a line
     Export(Export),
-    /// Schedules sends again that failed, or for which no variant was left (codes that ran out)
+    /// Schedules sends again that failed, or whose coupon codes had run out
     Retry(Which),
     /// Calls sends off that are not on the wire yet
     Cancel(Which),
@@ -153,7 +154,7 @@ impl List {
                 send.state.to_string(),
                 when(stored),
                 stored.reason.clone().unwrap_or_else(|| "-".to_owned()),
-                shortened(stored.detail.as_deref().unwrap_or_default()),
+                shortened(stored.detail.as_deref().unwrap_or_default(), DETAIL_CHARS_MAX).into_owned(),
             ]
         }));
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -189,13 +190,6 @@ fn when(stored: &StoredSend) -> String {
     match past {
         Some(at) => format!("{at:.0}"),
         None => format!("due {:.0}", stored.send.due_at),
-    }
-}
-
-fn shortened(detail: &str) -> String {
-    match detail.char_indices().nth(DETAIL_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", detail[..end].trim_end()),
-        None => detail.to_owned(),
     }
 }
 

@@ -174,10 +174,7 @@ impl Check<'_> {
             let message = format!("retention.{key} = 0 would delete everything");
             self.fault(&format!("retention.{key}"), &message, "write 1 or more, or leave it out to keep all");
         }
-        if let Some((days, what)) = config.retention.forgets(&config.cap, std::iter::empty()) {
-            let kept = config.retention.sends_days.unwrap_or_default();
-            let message =
-                format!("retention.sends_days = {kept} is less than the program looks back ({what})");
+        if let Some((days, message)) = config.retention.forgets(&config.cap, std::iter::empty()) {
             self.fault("retention.sends_days", &message, &format!("write {days} or more, or leave it out"));
         }
         for (path, percent) in [

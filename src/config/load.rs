@@ -9,8 +9,6 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use toml::Table;
 use toml::Value;
-use toml::de::DeTable;
-use toml::de::DeValue;
 
 use crate::config::Config;
 use crate::config::check;
@@ -24,9 +22,6 @@ use crate::fault::Fault;
 use crate::fault::SourceFile;
 use crate::fault::render_all;
 use crate::toml_text;
-
-/// What shows every key.
-const REFERENCE: &str = "`bespoke reference` shows every key with its default";
 
 /// Paths of keys that variables and flags set, each with the name of what set it, in their order.
 pub(super) type Laid = Vec<(String, String)>;
@@ -129,8 +124,7 @@ impl Source {
 
     /// A fault of the value at `path` (`worker.batch`, `relay.0.url`), where it stands in the file.
     pub(super) fn fault_of(&self, path: &str, message: &str) -> Option<Fault> {
-        let (document, _) = DeTable::parse_recoverable(&self.text);
-        let span = place(document.get_ref(), &path.split('.').collect::<Vec<_>>())?;
+        let span = toml_text::place(&self.text, &path.split('.').collect::<Vec<_>>())?;
         Some(self.fault(span, message))
     }
 
@@ -139,27 +133,9 @@ impl Source {
         let read = toml_text::read::<Config>(&self.text);
         faults.extend(read.faults.into_iter().map(|found| {
             let fault = self.fault(found.span.clone(), &found.message);
-            Fault { help: found.help_or(REFERENCE), ..fault }
+            Fault { help: found.help_or(toml_text::REFERENCE), ..fault }
         }));
         Table::deserialize(toml::Deserializer::from(read.rest)).unwrap_or_default()
-    }
-}
-
-/// Where the value at `path` stands; the elements of a list are counted from 0.
-fn place(table: &DeTable<'_>, path: &[&str]) -> Option<Range<usize>> {
-    let (first, rest) = path.split_first()?;
-    let (_, value) = table.iter().find(|(key, _)| key.get_ref() == first)?;
-    match (value.get_ref(), rest) {
-        (_, []) => Some(value.span()),
-        (DeValue::Table(inner), rest) => place(inner, rest),
-        (DeValue::Array(items), [index, rest @ ..]) => {
-            let item = items.get(index.parse::<usize>().ok()?)?;
-            match (item.get_ref(), rest) {
-                (DeValue::Table(inner), [_, ..]) => place(inner, rest),
-                _ => Some(item.span()),
-            }
-        }
-        _ => None,
     }
 }
 
@@ -200,7 +176,7 @@ fn lay(table: &mut Table, faults: &mut Vec<Fault>, name: &str, path: &str, text:
         Err(message) => {
             let found = toml_text::explain(0..0, message.trim());
             let message = clean_of(&found.message, path, text);
-            let help = found.help.unwrap_or_else(|| REFERENCE.to_owned());
+            let help = found.help.unwrap_or_else(|| toml_text::REFERENCE.to_owned());
             faults.push(Fault::general(format!("{name}: {message}")).with_help(clean_of(&help, path, text)));
         }
     }

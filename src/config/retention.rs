@@ -61,8 +61,8 @@ impl Retention {
         stated.into_iter().filter_map(|(key, days)| Some((key, days?)))
     }
 
-    /// What looks further back than sends are kept, the furthest: it would forget, and people would get again what they
-    /// have got, or more than they may.
+    /// Whether something looks further back than sends are kept: it would forget, and people would get again what they
+    /// have got, or more than they may. Gives the days that it needs, and what to say.
     pub fn forgets<'c>(
         &self,
         cap: &Cap,
@@ -75,24 +75,25 @@ impl Retention {
         ];
         let (needed, what) =
             own.into_iter().chain(campaigns.flat_map(windows)).max_by_key(|(days, _)| *days)?;
-        (kept < needed).then_some((needed, what))
+        let message = format!("retention.sends_days = {kept} is less than the program looks back ({what})");
+        (kept < needed).then_some((needed, message))
     }
 }
 
 /// How many days a campaign looks back at what was sent, and where it says so.
-fn windows(campaign: &Campaign) -> Vec<(u32, String)> {
-    let id = &campaign.id;
-    let mut windows = vec![
-        ("no_repeat_variant_days", campaign.no_repeat_variant_days, campaign.no_repeat_variant_days),
-        ("no_repeat_product_days", campaign.no_repeat_product_days, campaign.no_repeat_product_days),
-        ("reward.purchase_days", campaign.reward.purchase_days, campaign.reward.purchase_days),
-        ("reward.unsubscribe_days", campaign.reward.unsubscribe_days, campaign.reward.unsubscribe_days),
+fn windows(campaign: &Campaign) -> impl Iterator<Item = (u32, String)> {
+    let days = [
+        ("no_repeat_variant_days", campaign.no_repeat_variant_days),
+        ("no_repeat_product_days", campaign.no_repeat_product_days),
+        ("reward.purchase_days", campaign.reward.purchase_days),
+        ("reward.unsubscribe_days", campaign.reward.unsubscribe_days),
     ];
-    if let Trigger::Event { once_per_hours, .. } = campaign.trigger {
-        windows.push(("trigger.event.once_per_hours", once_per_hours.div_ceil(24), once_per_hours));
-    }
-    windows
-        .into_iter()
-        .map(|(key, days, stated)| (days, format!("{key} = {stated} of campaign {id}")))
-        .collect()
+    let hours = match campaign.trigger {
+        Trigger::Event { once_per_hours, .. } => Some(("trigger.event.once_per_hours", once_per_hours)),
+        _ => None,
+    };
+    let days = days.into_iter().map(|(key, days)| (key, days, days));
+    let hours = hours.into_iter().map(|(key, hours)| (key, hours, hours.div_ceil(24)));
+    days.chain(hours)
+        .map(|(key, stated, days)| (days, format!("{key} = {stated} of campaign {}", campaign.id)))
 }

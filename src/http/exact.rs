@@ -42,7 +42,7 @@ pub(super) fn be_exact(description: &mut Value) {
         let content = &mut paths[format!("/v1/webhooks/{provider}")]["post"]["requestBody"]["content"];
         content["application/json"]["schema"] = body;
     }
-    let action = json!({"type": "string", "enum": Action::ALL.map(Action::as_str)});
+    let action = json!({"type": "string", "enum": Action::WORDS.map(|(_, word)| word)});
     let form = json!({"type": "object", "required": ["action"], "properties": {"action": action}});
     paths["/p/{token}"]["post"]["requestBody"] =
         json!({"required": true, "content": {"application/x-www-form-urlencoded": {"schema": form}}});

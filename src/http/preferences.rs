@@ -74,16 +74,14 @@ pub(super) enum Action {
 }
 
 impl Action {
-    const WORDS: [(Self, &'static str); 5] = [
+    /// All of them, with their words in forms.
+    pub(super) const WORDS: [(Self, &'static str); 5] = [
         (Self::Save, "save"),
         (Self::Pause, "pause"),
         (Self::Resume, "resume"),
         (Self::Stop, "stop"),
         (Self::Subscribe, "subscribe"),
     ];
-
-    /// All of them.
-    pub(super) const ALL: [Self; 5] = [Self::Save, Self::Pause, Self::Resume, Self::Stop, Self::Subscribe];
 
     pub(super) fn as_str(self) -> &'static str {
         Self::WORDS.into_iter().find(|(action, _)| *action == self).map_or("", |(_, word)| word)

@@ -17,6 +17,7 @@ use crate::deliver::message::MailPurpose;
 use crate::profile::mask;
 use crate::send::Outcome;
 use crate::send::State;
+use crate::words::shortened;
 use crate::worker::engine::Engine;
 
 /// Candidates that the gallery shows of one mail, at most; all of them are in its .json file.
@@ -175,10 +176,7 @@ fn brief(out: &RuledOut) -> RuledOut {
 }
 
 fn shorten(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    shortened(text, TEXT_CHARS_MAX).into_owned()
 }
 
 /// The header fields as they stand in the mail, folded lines joined.

@@ -6,7 +6,7 @@ use super::fault::CompileFault;
 use super::fault::Part;
 use super::mask::Tag;
 use super::mask::TagKind;
-use super::tokens::tokens;
+use super::tokens::Control;
 use crate::catalog::nearest::nearest;
 
 /// Words that a control tag begins with, as far as templates may use them.
@@ -76,32 +76,25 @@ fn unbalanced(part: Part, source: &str, tags: &[Tag]) -> Option<CompileFault> {
     };
     let mut open: Vec<(&Tag, &str)> = Vec::new();
     for tag in tags.iter().filter(|tag| tag.kind == TagKind::Control) {
-        let tokens = tokens(source, tag.inner.clone());
-        let word = tokens.first().map_or("", |token| token.text);
-        match word {
-            "if" | "for" | "filter" => open.push((tag, word)),
-            "set" | "set_global" if !tokens.get(2).is_some_and(|token| token.is("=")) => {
-                open.push((tag, "set"));
-            }
-            "endif" | "endfor" | "endfilter" | "endset" => {
-                let opener = &word["end".len()..];
-                match open.pop() {
-                    Some((_, innermost)) if innermost == opener => {}
-                    Some((other, innermost)) if open.iter().any(|(_, word)| *word == opener) => {
-                        return never_closed(other, innermost);
-                    }
-                    _ => {
-                        let help = format!("take it out, or write `{{% {opener} … %}}` where it begins");
-                        return fault(tag, format!("`{{% {word} %}}` closes nothing"), help);
-                    }
+        match Control::of(source, tag.inner.clone()) {
+            Control::Opens(word) => open.push((tag, word)),
+            Control::Closes(opener) => match open.pop() {
+                Some((_, innermost)) if innermost == opener => {}
+                Some((other, innermost)) if open.iter().any(|(_, word)| *word == opener) => {
+                    return never_closed(other, innermost);
                 }
-            }
-            "else" | "elif" if !matches!(open.last(), Some((_, "if" | "for"))) => {
+                _ => {
+                    let help = format!("take it out, or write `{{% {opener} … %}}` where it begins");
+                    return fault(tag, format!("`{{% end{opener} %}}` closes nothing"), help);
+                }
+            },
+            Control::Branches(_) if matches!(open.last(), Some((_, "if" | "for"))) => {}
+            Control::Branches(word) => {
                 let help = "write it between `{% if … %}` and `{% endif %}`".to_owned();
                 return fault(tag, format!("`{{% {word} %}}` stands outside `{{% if %}}`"), help);
             }
-            word if WORDS.contains(&word) || WORDS_ELSEWHERE.contains(&word) => {}
-            word => {
+            Control::Stands(word) if WORDS.contains(&word) || WORDS_ELSEWHERE.contains(&word) => {}
+            Control::Stands(word) => {
                 let help = match nearest(word, WORDS.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known here: {}; `{{{{ … }}}}` prints a fact", WORDS.join(", ")),

@@ -44,7 +44,7 @@ pub(super) fn new() -> Tera {
 }
 
 /// As Tera itself escapes, but quick where there is nothing to escape, as in most values.
-fn escape(value: &str, out: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn escape(value: &str, out: &mut dyn io::Write) -> io::Result<()> {
     let bytes = value.as_bytes();
     if memchr3(b'&', b'<', b'>', bytes).is_none() && memchr2(b'"', b'\'', bytes).is_none() {
         return out.write_all(bytes);

@@ -21,6 +21,7 @@ use super::writer::ADDRESS;
 use super::writer::ADDRESS_END;
 use super::writer::Form;
 use super::writer::PICTURE;
+use crate::words::shortened;
 
 /// Most links in one template; each needs a row in reports.
 pub const LINKS_PER_TEMPLATE_MAX: usize = 200;
@@ -144,7 +145,7 @@ impl Rewriter<'_> {
         if !written.is_empty() && self.words.find(value.text).next().is_some() {
             let what = element.value("alt").map_or(element.name, |alt| alt.trim());
             let number = format!("{PICTURE}{}", self.out.pictures.len());
-            self.out.pictures.push(shorten(&self.unmasked(what)));
+            self.out.pictures.push(shortened(&self.unmasked(what), LABEL_CHARS_MAX).into_owned());
             self.replace(value, &number, &written);
         }
     }
@@ -236,7 +237,7 @@ impl Rewriter<'_> {
         }
         let text = entities::decode(&self.unmasked(&text));
         let label = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        shorten(if label.is_empty() { target } else { &label })
+        shortened(if label.is_empty() { target } else { &label }, LABEL_CHARS_MAX).into_owned()
     }
 
     fn unmasked(&self, text: &str) -> String {
@@ -291,13 +292,6 @@ fn marked(number: &str, written: &[Written], form: Form) -> String {
 /// Whether a word stands for a link between its marks.
 pub(super) fn is_marked_link(restored: &str) -> bool {
     restored.strip_prefix(ADDRESS).is_some_and(|rest| !rest.starts_with(PICTURE))
-}
-
-fn shorten(text: &str) -> String {
-    match text.char_indices().nth(LABEL_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", text[..end].trim_end()),
-        None => text.to_owned(),
-    }
 }
 
 fn collect_text(element: &Element<'_>, text: &str, out: &mut String) {

@@ -30,6 +30,34 @@ impl Token<'_> {
     }
 }
 
+/// What a control tag does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control<'s> {
+    /// `{% if %}`, `{% for %}`, `{% filter %}`, or a `{% set %}` that goes on to its end.
+    Opens(&'s str),
+    /// `{% elif %}` or `{% else %}`.
+    Branches(&'s str),
+    /// The end of what this word opens.
+    Closes(&'s str),
+    /// Everything else, by its first word.
+    Stands(&'s str),
+}
+
+impl<'s> Control<'s> {
+    /// The tag of `source` whose inside is `inner`.
+    pub(super) fn of(source: &'s str, inner: Range<usize>) -> Self {
+        let tokens = tokens(source, inner);
+        let word = tokens.first().map_or("", |token| token.text);
+        match word {
+            "if" | "for" | "filter" => Self::Opens(word),
+            "set" | "set_global" if !tokens.get(2).is_some_and(|token| token.is("=")) => Self::Opens("set"),
+            "elif" | "else" => Self::Branches(word),
+            "endif" | "endfor" | "endfilter" | "endset" => Self::Closes(&word["end".len()..]),
+            _ => Self::Stands(word),
+        }
+    }
+}
+
 /// Signs of more than one character, longest first.
 const LONG_SIGNS: &[&str] = &["...", "//", "**", "==", "!=", ">=", "<=", "</", "?.", "?["];
 

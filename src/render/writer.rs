@@ -5,11 +5,11 @@ use std::io;
 use std::io::Write;
 
 use memchr::memchr;
-use memchr::memchr2;
 use memchr::memchr3;
 
 use super::address;
 use super::address::Address;
+use super::engine;
 use super::engine::LinkSigner;
 use super::entities;
 
@@ -211,13 +211,9 @@ impl<'w, 'a> Writer<'w, 'a> {
         if self.bytes.len() + address.len() > self.limits.bytes {
             return Err(Stopped::Bytes);
         }
-        // An address that was checked holds neither `<`, `>` nor `"`.
-        let has_special = |text: &str| memchr2(b'&', b'\'', text.as_bytes()).is_some();
         match self.form {
-            Form::Html if has_special(&address) => {
-                tera::escape_html(&address, &mut self.bytes).map_err(|_| Stopped::Marks)?;
-            }
-            _ => self.bytes.extend_from_slice(address.as_bytes()),
+            Form::Html => engine::escape(&address, &mut self.bytes).map_err(|_| Stopped::Marks)?,
+            Form::Text => self.bytes.extend_from_slice(address.as_bytes()),
         }
         self.address.clear();
         Ok(())

@@ -3,6 +3,7 @@
 use crate::learn::stats::Interval;
 use crate::report::document::Cell;
 use crate::report::document::Unit;
+use crate::words::grouped;
 
 /// What stands where there is no figure.
 pub const NO_FIGURE: &str = "–";
@@ -77,13 +78,7 @@ fn fixed(value: f64, places: usize) -> String {
 fn thousands(text: &str) -> String {
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("−", rest));
     let (whole, rest) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
-    let mut out = sign.to_owned();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
+    let mut out = sign.to_owned() + &grouped(whole);
     if let Some(rest) = rest {
         out.push('.');
         out.push_str(rest);

@@ -74,11 +74,26 @@ struct Row {
     address: Option<String>,
 }
 
-/// Whether the proof `c` is a grant by a mailed link behind which nothing but grants stands: a confirmation at its address.
-/// The mark asks the same ([`super::sends`]).
-const CONFIRMS: &str = "c.status = 'granted' and c.address is not null and not exists (
-       select 1 from consents as later
-       where later.profile_id = c.profile_id and later.status <> 'granted' and later.at >= c.at)";
+/// Whether a proof, by its alias, is a grant by a mailed link behind which nothing but grants stands: a confirmation at
+/// its address.
+macro_rules! confirms {
+    ($proof:literal) => {
+        concat!(
+            $proof,
+            ".status = 'granted' and ",
+            $proof,
+            ".address is not null and not exists (
+               select 1 from consents as later where later.profile_id = ",
+            $proof,
+            ".profile_id and later.status <> 'granted' and later.at >= ",
+            $proof,
+            ".at)"
+        )
+    };
+}
+pub(super) use confirms;
+
+const CONFIRMS: &str = confirms!("c");
 
 const COLUMNS: &str = "select profile_id, at, status, source, who, wording, address from consents";
 

@@ -20,6 +20,7 @@ use crate::send::Outcome;
 use crate::send::ScheduledSend;
 use crate::send::State;
 use crate::send::Suppression;
+use crate::words::counted;
 
 /// Why double opt-in stops a mail. Who changed their address may have confirmed at the one before.
 pub(super) const NOT_CONFIRMED: &str =
@@ -112,7 +113,7 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
     }
     let recent = lifecycle_mails_within(visitor.mails, rules.cap.days, now);
     if recent >= rules.cap.lifecycle_mails {
-        let mails = lifecycle_mails(usize::try_from(recent).unwrap_or(usize::MAX));
+        let mails = counted(recent, "lifecycle mail");
         let detail =
             format!("{mails} within {} days; the cap is {}", rules.cap.days, rules.cap.lifecycle_mails);
         return stop(State::Skipped, "cap", detail);
@@ -134,11 +135,6 @@ fn suppressed<'a>(
     let key = address.key();
     let stops = |found: &Suppression| found.stops(campaign.kind, campaign.topic(), now);
     suppressions.iter().find(|found| found.address == key && stops(found))
-}
-
-/// `1 lifecycle mail`, `2 lifecycle mails`.
-pub(super) fn lifecycle_mails(count: usize) -> String {
-    format!("{count} lifecycle {}", if count == 1 { "mail" } else { "mails" })
 }
 
 fn lifecycle_mails_within(mails: &[Mail], days: u32, now: Timestamp) -> u32 {

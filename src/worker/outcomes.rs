@@ -18,6 +18,7 @@ use crate::send::ScheduledSend;
 use crate::send::State;
 use crate::send::Suppress;
 use crate::store::Refusal;
+use crate::words::counted;
 use crate::worker::gate;
 
 /// A relay fault is tried again after this long; the pool decides when the relay is used again.
@@ -128,7 +129,7 @@ pub fn refused(send: &ScheduledSend, refusal: &Refusal, now: Timestamp) -> Optio
             stop(State::Suppressed, "suppressed", format!("{reason} (topic {topic}), meanwhile"))
         }
         Refusal::Capped { cap, until } => {
-            let mails = gate::lifecycle_mails(cap.count);
+            let mails = counted(cap.count, "lifecycle mail");
             let detail = format!("{mails} already; the next may go at {until}");
             stop(State::Skipped, "cap", detail)
         }

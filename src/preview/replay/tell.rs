@@ -12,6 +12,7 @@ use crate::report::document::Readers;
 use crate::report::document::Section;
 use crate::report::document::Table;
 use crate::report::document::Unit;
+use crate::words::shortened;
 
 /// Characters of a subject, or of a reason, that are told, at most.
 const SUBJECT_CHARS_MAX: usize = 70;
@@ -168,11 +169,7 @@ fn words(fate: &Fate) -> [Cell; 2] {
         Fate::Mail { variant, subject, .. } => (variant, subject),
         Fate::Nothing { reason, detail } => (reason, detail),
     };
-    let detail = match detail.char_indices().nth(SUBJECT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &detail[..end]),
-        None => detail.clone(),
-    };
-    [Cell::text(what), Cell::text(detail)]
+    [Cell::text(what), Cell::text(shortened(detail, SUBJECT_CHARS_MAX))]
 }
 
 fn part(count: u64, of: u64) -> Option<f64> {

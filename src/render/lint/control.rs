@@ -8,7 +8,7 @@ use super::Lint;
 use crate::render::fault::CompileFault;
 use crate::render::fault::Part;
 use crate::render::mask::TagKind;
-use crate::render::tokens::tokens;
+use crate::render::tokens::Control;
 use crate::render::tree::Element;
 use crate::render::tree::Node;
 
@@ -27,19 +27,14 @@ impl<'a> Lint<'a> {
         let mut open: Vec<(usize, &Range<usize>)> = Vec::new();
         let mut told = Vec::new();
         for (index, tag) in self.tags.iter().enumerate().filter(|(_, tag)| tag.kind == TagKind::Control) {
-            let tokens = tokens(self.source, tag.inner.clone());
-            let opener = match tokens.first().map_or("", |token| token.text) {
-                "if" | "for" | "filter" => {
+            let opener = match Control::of(self.source, tag.inner.clone()) {
+                Control::Opens(_) => {
                     open.push((index, &tag.range));
                     continue;
                 }
-                "set" | "set_global" if !tokens.get(2).is_some_and(|token| token.is("=")) => {
-                    open.push((index, &tag.range));
-                    continue;
-                }
-                "elif" | "else" => open.last().copied(),
-                "endif" | "endfor" | "endfilter" | "endset" => open.pop(),
-                _ => continue,
+                Control::Branches(_) => open.last().copied(),
+                Control::Closes(_) => open.pop(),
+                Control::Stands(_) => continue,
             };
             let Some((opener, begin)) = opener else { continue };
             if let (Some(first), Some(second)) = (places.get(&opener), places.get(&index))

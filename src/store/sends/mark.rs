@@ -20,6 +20,7 @@ use crate::store::Store;
 use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
+use crate::store::consents::confirms;
 use crate::store::dialect::Dialect;
 use crate::store::packed::Packed;
 
@@ -213,8 +214,7 @@ const LOCK_PROFILES_SQL: &str = "select id from profiles where id in (
      order by id {for_update}";
 
 /// `$1` marks, `$2` now, `$3` the longest cap in milliseconds. The first reason against a mark is its verdict.
-/// Confirmed is who [`Store::confirmed`] says.
-pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%s%s:%s%s:%s%s:', octet_length(q.id), q.id,
+pub(in crate::store) const STANDINGS_SQL: &str = concat!("select string_agg(format('%s:%s%s:%s%s:%s%s:', octet_length(q.id), q.id,
        octet_length(q.profile_id), q.profile_id, octet_length(q.verdict), q.verdict, q.recent), '') from (
      select s.id, s.profile_id,
        case
@@ -225,10 +225,8 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
          when s.to_address is null and p.address is null then 'gone'
          when s.kind = 'lifecycle' and coalesce(p.consent, '') <> 'granted' then 'no_consent'
          when s.kind = 'lifecycle' and value->>'consent' = 'confirmed' and not exists (
-           select 1 from consents as k where k.profile_id = s.profile_id and k.status = 'granted'
-             and k.address = value->>'key' and not exists (
-               select 1 from consents as l
-               where l.profile_id = k.profile_id and l.status <> 'granted' and l.at >= k.at))
+           select 1 from consents as k
+           where k.profile_id = s.profile_id and k.address = value->>'key' and ", confirms!("k"), ")
            then 'not_confirmed'
          when exists (
            select 1 from suppressions as x where x.address = value->>'key' and (x.until is null or x.until > {now})
@@ -242,7 +240,7 @@ pub(in crate::store) const STANDINGS_SQL: &str = "select string_agg(format('%s:%
      join sends as s on s.id = value->>'id'
      left join profiles as p on p.id = s.profile_id
      left join campaign_states as c on c.campaign = s.campaign
-     order by s.id {for_update_of_s}) as q";
+     order by s.id {for_update_of_s}) as q");
 
 /// `$1` profiles, `$2` now, `$3` the longest cap in milliseconds.
 pub(in crate::store) const RECENT_SQL: &str = "select profile_id, id, {now} - submitted_at from sends
