@@ -1,8 +1,8 @@
 //! What one mail costs to render, and what a catalogue costs to load.
 //!
 //! Budgets, one core: rendering a 30 KB mail (subject, preheader, HTML and text; 33 links in the HTML, those of the
-//! shop signed with HMAC-SHA256 in both parts) 60 µs; compiling one template 3 ms; loading 600 compiled ones of
-//! 31 KB 300 ms.
+//! shop signed with HMAC-SHA256 in both parts) 60 µs; compiling one template 3 ms; the first mails of 600
+//! compiled ones of 31 KB 300 ms.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -120,7 +120,7 @@ fn render_mail(criterion: &mut Criterion) {
     let mjml = mjml();
     let template = Arc::new(compile(&parts(&mjml), &contract()).expect("the template compiles").template);
     let mut renderer = renderer();
-    renderer.add([("bench/any/mail".to_owned(), Arc::clone(&template))]).expect("the template loads");
+    renderer.add([("bench/any/mail".to_owned(), Arc::clone(&template))]);
     let facts = facts();
     let mail = renderer.render(&template.hash, &facts, &links()).expect("the mail renders");
     let hrefs = mail.html.matches("href=\"").count();
@@ -149,8 +149,16 @@ fn load_catalogue(criterion: &mut Criterion) {
             (format!("bench/any/{number}"), Arc::new(template))
         })
         .collect();
-    criterion.bench_function("load 600 templates", |bencher| {
-        bencher.iter(|| renderer().add(templates.iter().cloned()).is_ok());
+    let facts = facts();
+    criterion.bench_function("first mails of 600 templates", |bencher| {
+        bencher.iter(|| {
+            let mut renderer = renderer();
+            renderer.add(templates.iter().cloned());
+            let first = |(_, template): &(_, Arc<CompiledTemplate>)| {
+                renderer.render(&template.hash, &facts, &links())
+            };
+            templates.iter().all(|template| first(template).is_ok())
+        });
     });
 }
 

@@ -53,7 +53,7 @@ impl Check {
         let settings = CatalogSettings::of_config(&config);
         let (catalog, mut report) = match Catalog::load(&config.templates.folder, &settings) {
             Ok(catalog) => {
-                let report = check(&catalog)?;
+                let report = check(&catalog);
                 (Some(catalog), report)
             }
             Err(faults) => (None, CheckReport { faults, renders: 0 }),

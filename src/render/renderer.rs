@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use serde_json::Map;
 use serde_json::Value as Json;
@@ -99,7 +100,8 @@ impl Rendered {
 /// Holds compiled templates, and renders them.
 #[derive(Clone)]
 pub struct Renderer {
-    tera: Tera,
+    /// An engine without templates: everything that they may call, and the facts that every mail sees.
+    blank: Arc<Tera>,
     signer: Arc<dyn LinkSigner>,
     /// `shop.locale` of the globals.
     shop_locale: Option<String>,
@@ -112,39 +114,39 @@ impl fmt::Debug for Renderer {
     }
 }
 
-/// A template with the names of its parts in the engine.
-#[derive(Debug)]
+/// A template, with an engine of its own from its first mail on: what nobody is sent takes no memory there.
 pub(super) struct Loaded {
     /// For messages: the variant's name.
     pub(super) name: String,
     pub(super) template: Arc<CompiledTemplate>,
-    subject: String,
-    preheader: String,
-    html: String,
-    text: String,
+    engine: OnceLock<Tera>,
 }
 
 impl Loaded {
     fn new(name: String, template: Arc<CompiledTemplate>) -> Self {
-        let hash = &template.hash.0;
-        Self {
-            subject: format!("{hash}.subject.txt"),
-            preheader: format!("{hash}.preheader.txt"),
-            html: format!("{hash}.html"),
-            text: format!("{hash}.txt"),
-            name,
-            template,
-        }
+        Self { name, template, engine: OnceLock::new() }
     }
 
     /// What the engine calls a part, and its source. Only `.html` is escaped.
-    pub(super) fn part(&self, part: Part) -> (&str, &str) {
+    pub(super) fn part(&self, part: Part) -> (&'static str, &str) {
         match part {
-            Part::Subject => (&self.subject, &self.template.subject),
-            Part::Preheader => (&self.preheader, &self.template.preheader),
-            Part::Body => (&self.html, &self.template.html),
-            Part::Text => (&self.text, &self.template.text),
+            Part::Subject => ("subject.txt", &self.template.subject),
+            Part::Preheader => ("preheader.txt", &self.template.preheader),
+            Part::Body => ("body.html", &self.template.html),
+            Part::Text => ("text.txt", &self.template.text),
         }
+    }
+
+    /// The engine that holds the parts, made from a blank one.
+    fn engine(&self, blank: &Tera) -> Result<&Tera, RenderFault> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let mut engine = blank.clone();
+        engine.add_raw_templates(PARTS.map(|part| self.part(part))).map_err(|error| {
+            RenderFault::BadTemplate { template: self.name.clone(), message: error.to_string() }
+        })?;
+        Ok(self.engine.get_or_init(|| engine))
     }
 }
 
@@ -154,49 +156,36 @@ impl Renderer {
     /// A renderer without templates. `globals` are facts that every mail sees, such as `shop`; a send's own facts of
     /// the same name win.
     pub fn new(signer: Arc<dyn LinkSigner>, globals: &Map<String, Json>) -> Self {
-        let mut tera = engine::new();
+        let mut blank = engine::new();
         for (name, value) in globals {
-            tera.global_context().insert_value(name.clone(), values::convert(value));
+            blank.global_context().insert_value(name.clone(), values::convert(value));
         }
         let shop_locale = globals.get("shop").and_then(|shop| shop.get("locale")).and_then(Json::as_str);
-        Self { tera, signer, shop_locale: shop_locale.map(str::to_owned), templates: HashMap::new() }
+        let shop_locale = shop_locale.map(str::to_owned);
+        Self { blank: Arc::new(blank), signer, shop_locale, templates: HashMap::new() }
     }
 
     /// Adds templates, each under the name that messages use (the variant's); those of a known hash are kept as they
-    /// are. All are added, or none.
-    pub fn add(
-        &mut self,
-        templates: impl IntoIterator<Item = (String, Arc<CompiledTemplate>)>,
-    ) -> Result<(), RenderFault> {
-        let mut new: HashMap<TemplateHash, Arc<Loaded>> = HashMap::new();
+    /// are.
+    pub fn add(&mut self, templates: impl IntoIterator<Item = (String, Arc<CompiledTemplate>)>) {
         for (name, template) in templates {
-            if !self.templates.contains_key(&template.hash) {
-                new.entry(template.hash.clone()).or_insert_with(|| Arc::new(Loaded::new(name, template)));
-            }
+            let known = self.templates.entry(template.hash.clone());
+            known.or_insert_with(|| Arc::new(Loaded::new(name, template)));
         }
-        let sources = new.values().flat_map(|loaded| PARTS.map(|part| loaded.part(part)));
-        self.tera.add_raw_templates(sources).map_err(|error| RenderFault::BadTemplate {
-            template: new.values().map(|loaded| loaded.name.as_str()).min().unwrap_or_default().to_owned(),
-            message: error.to_string(),
-        })?;
-        self.templates.extend(new);
-        Ok(())
     }
 
     /// A renderer of the same signer and globals that holds this template alone: for a retry whose template is no
     /// longer in the catalogue.
-    pub fn with_stored(&self, name: String, template: Arc<CompiledTemplate>) -> Result<Self, RenderFault> {
-        let mut tera = engine::new();
-        let mut globals = self.tera.clone();
-        tera.global_context().extend(std::mem::take(globals.global_context()));
+    #[must_use]
+    pub fn with_stored(&self, name: String, template: Arc<CompiledTemplate>) -> Self {
         let mut renderer = Self {
-            tera,
+            blank: Arc::clone(&self.blank),
             signer: Arc::clone(&self.signer),
             shop_locale: self.shop_locale.clone(),
             templates: HashMap::new(),
         };
-        renderer.add([(name, template)])?;
-        Ok(renderer)
+        renderer.add([(name, template)]);
+        renderer
     }
 
     /// Whether this template is loaded.
@@ -312,7 +301,7 @@ impl Renderer {
         let form = if part == Part::Body { Form::Html } else { Form::Text };
         let capacity = source.len() + source.len() / 4;
         let mut writer = Writer::new(capacity, form, limits(part), addresses, seams);
-        let result = self.tera.render_to(name, context, &mut writer);
+        let result = loaded.engine(&self.blank)?.render_to(name, context, &mut writer);
         // What stopped the writer says more than what the engine makes of it.
         let stopped = |stopped| explain::stopped(loaded, part, &stopped, limits(part));
         if let Some(why) = writer.stopped.take() {

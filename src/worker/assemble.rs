@@ -20,7 +20,6 @@ use crate::fault::Severity;
 use crate::fault::render_all;
 use crate::learn::value::VALUE_MODEL;
 use crate::product::ProductIndex;
-use crate::render::RenderFault;
 use crate::select::learnt::POLICY_MODEL;
 use crate::select::learnt::UnusableModel;
 use crate::select::recommend::ItemModel;
@@ -48,9 +47,6 @@ pub enum AssembleError {
     /// Whom mail is from.
     #[error(transparent)]
     Sender(#[from] SenderError),
-    /// A template that the renderer does not take.
-    #[error(transparent)]
-    Render(#[from] RenderFault),
     /// The published model of the learning policy.
     #[error(transparent)]
     Model(#[from] UnusableModel),
@@ -94,7 +90,7 @@ pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleEr
     let keyring = Arc::new(keyring(config, store).await?);
     let products: ProductIndex = store.all_products().await?.into_iter().collect();
     let sender = Sender::new(config, keyring)?;
-    let mut engine = Engine::new(config.clone(), catalog, products, items(store).await?, sender)?;
+    let mut engine = Engine::new(config.clone(), catalog, products, items(store).await?, sender);
     if let Some(model) = store.newest_model(POLICY_MODEL).await? {
         engine.policy.take(&model)?;
     }

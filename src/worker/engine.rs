@@ -20,7 +20,6 @@ use crate::learn::value::ValueModel;
 use crate::product::ProductIndex;
 use crate::product::money;
 use crate::render::LinkSigner;
-use crate::render::RenderFault;
 use crate::render::Renderer;
 use crate::select::features;
 use crate::select::recommend::ItemModel;
@@ -63,14 +62,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Puts the parts together and loads every template.
+    /// Puts the parts together.
     pub fn new(
         config: Config,
         catalog: Catalog,
         products: ProductIndex,
         items: ItemModel,
         sender: Sender,
-    ) -> Result<Self, RenderFault> {
+    ) -> Self {
         let shop = match serde_json::to_value(&config.shop) {
             Ok(Value::Object(shop)) => shop,
             _ => Map::new(),
@@ -78,13 +77,13 @@ impl Engine {
         let globals = Map::from_iter([("shop".to_owned(), Value::Object(shop.clone()))]);
         let links: Arc<dyn LinkSigner> = Arc::<Links>::clone(&sender.links);
         let mut renderer = Renderer::new(links, &globals);
-        renderer.add(catalog.templates())?;
+        renderer.add(catalog.templates());
         let printed =
             catalog.templates().map(|(_, template)| (template.hash.clone(), printed(&template))).collect();
         let asked = catalog.campaigns().map(|entry| (entry.campaign.id.clone(), asked(&catalog, entry)));
         let asked = asked.collect();
         let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
-        Ok(Self {
+        Self {
             asked,
             rules: GateRules::new(&config.cap, &config.quiet_hours),
             value: None,
@@ -98,7 +97,7 @@ impl Engine {
             shop,
             printed,
             config,
-        })
+        }
     }
 
     /// Digits behind the point of the shop's currency.

@@ -99,7 +99,7 @@ impl Engine {
         };
         let rendered = match stored {
             Some(stored) => {
-                let renderer = self.renderer.with_stored(variant.as_str().to_owned(), stored)?;
+                let renderer = self.renderer.with_stored(variant.as_str().to_owned(), stored);
                 renderer.render(template, &decision.inputs, &links)?
             }
             None => self.renderer.render(template, &decision.inputs, &links)?,

@@ -96,7 +96,7 @@ fn render_with(
 ) -> Result<Rendered, RenderFault> {
     let template = Arc::new(compiled(parts).template);
     let mut renderer = Renderer::new(Arc::new(PlainSigner), &shop_globals());
-    renderer.add([("test/any/mail".to_owned(), Arc::clone(&template))]).unwrap();
+    renderer.add([("test/any/mail".to_owned(), Arc::clone(&template))]);
     renderer.render(&template.hash, facts, &links(tracking))
 }
 

@@ -49,7 +49,7 @@ impl LinkSigner for Plain {
 
 fn mail(catalog: &Catalog, variant: &Variant, facts: &Value) -> Rendered {
     let mut renderer = Renderer::new(Arc::new(Plain), &Map::new());
-    renderer.add(catalog.templates()).unwrap();
+    renderer.add(catalog.templates());
     let links = LinkContext {
         send: "0",
         tracking: Tracking::Off,
@@ -205,7 +205,7 @@ fn the_version_names_the_content_and_content_that_is_the_same_is_compiled_once()
 #[test]
 fn every_variant_is_rendered_for_whoever_may_get_it() {
     let catalog = fixture();
-    let report = check(&catalog).unwrap();
+    let report = check(&catalog);
     assert_eq!(render_all(&report.faults), "");
     // `hello` 8 × 2, `news` 4, `versus` 2, `receipt` 2 × 2: each for a sample, and for the barest of it.
     assert_eq!(report.renders, 26);
