@@ -63,9 +63,13 @@ fn now() -> Timestamp {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
+    if arguments.first().is_some_and(|first| first == "sink") {
+        // One thread: what it leaves is the worker's.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        return runtime.block_on(sink::serve());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match arguments.first().map(String::as_str) {
-        Some("sink") => runtime.block_on(sink::serve()),
         Some("given") => runtime.block_on(given(&Options::of(&arguments[1..]))),
         Some("row") => runtime.block_on(row(&Options::of(&arguments[1..]))),
         _ => table(&arguments),
