@@ -170,9 +170,9 @@ impl Composer<'_, '_> {
             );
         }
         path.push("content".to_owned());
-        self.mark(file, element, "{#part#}");
+        self.mark(file, element, "{#region#}");
         self.fragment(content, &Attributes::default(), path);
-        self.mark(file, element, "{#/part#}");
+        self.mark(file, element, "{#/region#}");
         path.pop();
     }
 
@@ -204,13 +204,13 @@ impl Composer<'_, '_> {
         }
         self.used.slots.insert(name.clone());
         path.push(format!("slot {name}"));
-        self.mark(file, element, &format!("{{#part {name}#}}"));
+        self.mark(file, element, &format!("{{#region {name}#}}"));
         self.fragment(&option, &Attributes::default(), path);
-        self.mark(file, element, &format!("{{#/part {name}#}}"));
+        self.mark(file, element, &format!("{{#/region {name}#}}"));
         path.pop();
     }
 
-    /// Marks where a part begins or ends, by a note that leaves nothing in the mail. It is shorter than the element
+    /// Marks where a region begins or ends, by a note that leaves nothing in the mail. It is shorter than the element
     /// in whose place it stands, so that its place can be shown.
     fn mark(&mut self, file: &SourceFile, element: &Element, note: &str) {
         self.composed.pieces.push((self.composed.text.len(), file.clone(), element.range.start));

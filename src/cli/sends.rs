@@ -293,7 +293,7 @@ fn instead(act: Act, state: Option<State>) -> String {
         (Act::Retry, Some(State::Unknown)) => "`bespoke sends resend-unknown` sends it again, perhaps twice",
         (Act::ResendUnknown, Some(State::Failed)) => "`bespoke sends retry` schedules it again",
         (Act::Retry, _) => {
-            "only what failed, and what was skipped because no variant was left, can be scheduled again"
+            "only what failed, and what was skipped because coupon codes had run out (no_coupon), can be scheduled again"
         }
         (Act::Cancel, _) => "only what is scheduled or deferred can be canceled",
         (Act::ResendUnknown, _) => "only what is unknown can be sent again",

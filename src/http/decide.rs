@@ -150,14 +150,14 @@ pub(super) async fn decide(
     if chosen.variant.is_some() {
         let content = [String::new()];
         let wanted = if ask.slots.is_empty() { &content[..] } else { &ask.slots };
-        let mut parts = engine.fragments(&decision, wanted.iter().map(String::as_str)).map_err(|error| {
+        let mut regions = engine.regions(&decision, wanted.iter().map(String::as_str)).map_err(|error| {
             tracing::error!(decision = %decision.send, %error, "a decision could not be rendered");
             Problem::unprocessable(format!(
                 "campaign: its content cannot be rendered for this person: {error}"
             ))
         })?;
-        chosen.html = parts.remove("");
-        chosen.slots = parts;
+        chosen.html = regions.remove("");
+        chosen.slots = regions;
     }
     service.decisions().keep(decision).await?;
     Ok(axum::Json(chosen))

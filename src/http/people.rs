@@ -83,7 +83,7 @@ pub(super) async fn erase(
     _: MaySeePeople,
     PathText(id): PathText,
 ) -> Result<axum::Json<Erasure>, Problem> {
-    let id = resolve(&service, &id).await?;
+    let id = read_id(&id)?;
     let erased = service.store().erase(&id, service.now()).await?.ok_or_else(|| nothing(&id))?;
     let (deleted, sends_kept, addresses) = (erased.deleted, erased.sends_kept, erased.addresses);
     Ok(axum::Json(Erasure { deleted, sends_kept, addresses }))

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::times;
 use super::times::TimeReader;
 use crate::product::money;
+use crate::words::shortened;
 
 /// How much of a bad value a reason repeats.
 const SHOWN_CHARACTERS_MAX: usize = 60;
@@ -89,11 +90,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    if text.chars().count() <= SHOWN_CHARACTERS_MAX {
-        return format!("{text:?}");
-    }
-    let start: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
-    format!("{:?}", start + "…")
+    format!("{:?}", shortened(&text, SHOWN_CHARACTERS_MAX))
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::words::shortened;
+
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -324,11 +326,7 @@ pub fn time_in(text: &str) -> Option<Timestamp> {
 }
 
 fn quoted(text: &str) -> String {
-    if text.chars().count() <= QUOTED_CHARACTERS_MAX {
-        return format!("{text:?}");
-    }
-    let start: String = text.chars().take(QUOTED_CHARACTERS_MAX).collect();
-    format!("{:?}", start + "…")
+    format!("{:?}", shortened(text, QUOTED_CHARACTERS_MAX))
 }
 
 fn no_column(file: &str, column: &str, names: &[&str]) -> TableError {

@@ -25,14 +25,15 @@ use super::mask::Tag;
 use super::mask::TagKind;
 use super::mask::Words;
 use super::text;
+use super::tokens::Control;
 use super::tree;
 use super::tree::Element;
 use super::tree::Node;
 use super::writer::ADDRESS;
 use super::writer::ADDRESS_END;
 use super::writer::Form;
-use super::writer::PART;
-use super::writer::PART_END;
+use super::writer::REGION;
+use super::writer::REGION_END;
 use crate::catalog::contract::Contract;
 use crate::fault::Severity;
 
@@ -87,16 +88,12 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     };
     for (index, tag) in tags.iter().enumerate() {
         let (whole, inner) = (&source[tag.range.clone()], &source[tag.inner.clone()]);
-        let restored = match tag.kind {
-            TagKind::Control => Some(whole.to_owned() + &round_mark(whole, inner)),
-            TagKind::Comment => part_mark(inner),
-            TagKind::Expression => None,
-        };
-        if let Some(restored) = restored {
-            words.set_restored(index, restored);
+        if tag.kind == TagKind::Control {
+            words.set_restored(index, whole.to_owned() + &round_mark(whole, inner));
         }
     }
     let mut rewritten = links::rewrite(body, source, &masked, &tags, &mut words);
+    mark_regions(source, &tags, &mut words);
     faults.append(&mut rewritten.faults);
     let preview = preview(&root);
     let derived = words.restore(&text::derive(body, &masked.text, &tags, &words, &rewritten), Form::Text);
@@ -232,10 +229,30 @@ fn explain(error: &mrml::prelude::parser::Error, text: &str) -> (Range<usize>, S
     }
 }
 
-/// What a note such as `{#part NAME#}` or `{#/part NAME#}` tells the writer.
-fn part_mark(note: &str) -> Option<String> {
-    let (note, mark) = note.strip_prefix('/').map_or((note, PART), |note| (note, PART_END));
-    let name = note.strip_prefix("part").filter(|name| name.is_empty() || name.starts_with(' '))?.trim();
+/// Puts the writer's marks in the place of notes such as `{#region NAME#}` and `{#/region NAME#}`; not where a filter or
+/// a variable gets hold of them.
+fn mark_regions(source: &str, tags: &[Tag], words: &mut Words) {
+    let mut captured: usize = 0;
+    for (index, tag) in tags.iter().enumerate() {
+        match tag.kind {
+            TagKind::Control => match Control::of(source, tag.inner.clone()) {
+                Control::Opens("filter" | "set") => captured += 1,
+                Control::Closes("filter" | "set") => captured = captured.saturating_sub(1),
+                _ => {}
+            },
+            TagKind::Comment if captured == 0 => {
+                if let Some(mark) = region_mark(&source[tag.inner.clone()]) {
+                    words.set_restored(index, mark);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn region_mark(note: &str) -> Option<String> {
+    let (note, mark) = note.strip_prefix('/').map_or((note, REGION), |note| (note, REGION_END));
+    let name = note.strip_prefix("region").filter(|name| name.is_empty() || name.starts_with(' '))?.trim();
     Some(format!("{ADDRESS}{mark}{name}:{ADDRESS_END}"))
 }
 

@@ -216,13 +216,13 @@ impl Renderer {
         Ok(Rendered { subject, preheader, html, text })
     }
 
-    /// Renders the HTML, and cuts parts out of it: slots by their names, and under the empty name what the layout
-    /// surrounds. All of it is rendered, because what stands before a part may set what it prints. A part that this
-    /// mail does not show is left out.
-    pub fn fragments<'p>(
+    /// Renders the HTML, and cuts regions out of it: slots by their names, and under the empty name what the layout
+    /// surrounds. All of it is rendered, because what stands before a region may set what it prints. One that this mail
+    /// does not show is left out.
+    pub fn regions<'n>(
         &self,
         hash: &TemplateHash,
-        parts: impl IntoIterator<Item = &'p str>,
+        names: impl IntoIterator<Item = &'n str>,
         facts: &Json,
         links: &LinkContext<'_>,
     ) -> Result<BTreeMap<String, String>, RenderFault> {
@@ -232,8 +232,8 @@ impl Renderer {
         context.insert_value(names::PREHEADER, Value::from(""));
         let (mut addresses, mut seams) = (self.addresses(links), Vec::new());
         let html = self.part(loaded, Part::Body, &context, &mut addresses, Some(&mut seams))?;
-        let cut = |part: &'p str| cut(&html, &seams, part).map(|html| (part.to_owned(), html));
-        Ok(parts.into_iter().filter_map(cut).collect())
+        let cut = |name: &'n str| cut(&html, &seams, name).map(|html| (name.to_owned(), html));
+        Ok(names.into_iter().filter_map(cut).collect())
     }
 
     fn loaded<'r>(
@@ -321,10 +321,10 @@ fn limits(part: Part) -> Limits {
     Limits { bytes, rounds: LOOP_ROUNDS_MAX }
 }
 
-/// What stands between the seams of a part; more than one piece where it stands in a loop.
-fn cut(html: &str, seams: &[Seam], part: &str) -> Option<String> {
+/// What stands between the seams of a region; more than one piece where it stands in a loop.
+fn cut(html: &str, seams: &[Seam], name: &str) -> Option<String> {
     let (mut begun, mut found) = (None, None::<String>);
-    for seam in seams.iter().filter(|seam| seam.name == part) {
+    for seam in seams.iter().filter(|seam| seam.name == name) {
         if seam.begins {
             begun = Some(seam.at);
         } else if let Some(piece) = begun.take().and_then(|start| html.get(start..seam.at)) {

@@ -23,10 +23,10 @@ pub(super) const ADDRESS: char = '\u{2}';
 pub(super) const ADDRESS_END: char = '\u{3}';
 /// Stands before the number of a picture.
 pub(super) const PICTURE: char = 'p';
-/// Stands before the name of a part that begins, in the place of an address.
-pub(super) const PART: char = '[';
-/// Stands before the name of a part that ends, in the place of an address.
-pub(super) const PART_END: char = ']';
+/// Stands before the name of a region that begins, in the place of an address.
+pub(super) const REGION: char = '[';
+/// Stands before the name of a region that ends, in the place of an address.
+pub(super) const REGION_END: char = ']';
 
 /// How many links a text may leave out, one after the other, that the HTML has: those of what is hidden from readers.
 const LINKS_LEFT_OUT_MAX: usize = 8;
@@ -58,7 +58,7 @@ pub(super) enum Form {
     Text,
 }
 
-/// Where a slot, or what the layout surrounds, begins or ends in what was written.
+/// Where a region begins or ends in what was written: a slot, or what the layout surrounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seam {
     /// The slot's name, or nothing for what the layout surrounds.
@@ -198,9 +198,9 @@ impl<'w, 'a> Writer<'w, 'a> {
             Ok(link) => self.addresses.link(link, &written).map(Cow::Borrowed),
             Err(_) if number.starts_with(PICTURE) => address::picture(&written),
             Err(_) => {
-                let name = number.strip_prefix([PART, PART_END]).ok_or(Stopped::Marks)?;
+                let name = number.strip_prefix([REGION, REGION_END]).ok_or(Stopped::Marks)?;
                 if let Some(seams) = &mut self.seams {
-                    let begins = number.starts_with(PART);
+                    let begins = number.starts_with(REGION);
                     seams.push(Seam { name: name.to_owned(), at: self.bytes.len(), begins });
                 }
                 self.address.clear();

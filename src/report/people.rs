@@ -91,7 +91,7 @@ pub(super) async fn each_person(
 impl Person {
     /// For each order the mail that it is owed to: of the mails whose campaign's days are not over, the one last
     /// clicked by a person before it, else the lifecycle mail last delivered, else none. A receipt that nobody clicked in
-    /// sold nothing.
+    /// sold nothing. Clicks on pages are no part of it: reports tell what mails brought, while a policy learns from both.
     pub(super) fn credits(&self, windows: &Windows) -> Vec<Option<usize>> {
         let credit = |order: &PlacedOrder| {
             let mails = || {

@@ -70,7 +70,7 @@ impl Store {
                    ) as of_sends
                    union
                    select send_id, at from (
-                     select h.send_id, h.at from hits as h cross join sends as t
+                     select distinct h.send_id, h.at from hits as h cross join sends as t
                      where h.kind = 'click' and h.class = 'human' and t.id = h.send_id and t.submitted_at is not null
                        and (h.at > $1 or (h.at = $1 and h.send_id > $2))
                      order by h.at, h.send_id limit $3

@@ -32,6 +32,8 @@ const TRUSTED: Duration = Duration::from_millis(500);
 /// Oldest PostgreSQL that has what is used here (`pg_current_xact_id` and friends).
 const POSTGRES_VERSION_MIN: i32 = 140_000;
 
+/// Longest wait at the start for a server that is still starting itself: it may have a journal to play back.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that does not answer yet is asked again after this long.
 const CONNECT_RETRY: Duration = Duration::from_millis(250);
 
@@ -199,7 +201,8 @@ async fn open_postgres(url: &str, absence: Absence) -> Result<Pools, Error> {
 
 /// The first connection. The pool would try again until it gives up, and not say why it could not connect.
 async fn connect(options: &PgConnectOptions, place: &str, absence: Absence) -> Result<PgConnection, Error> {
-    let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+    let patience = if absence == Absence::WaitedFor { START_TIMEOUT } else { ACQUIRE_TIMEOUT };
+    let deadline = Instant::now() + patience;
     let mut last = None;
     loop {
         let fault = match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
@@ -216,7 +219,7 @@ async fn connect(options: &PgConnectOptions, place: &str, absence: Absence) -> R
             return Err(Error::Open(format!("cannot open {place}: {fault}")));
         }
         if last.is_none() {
-            tracing::warn!("{place} is not there yet, trying again for {ACQUIRE_TIMEOUT:?}: {fault}");
+            tracing::warn!("{place} is not there yet, trying again for {patience:?}: {fault}");
         }
         last = Some(fault.to_string());
         tokio::time::sleep(CONNECT_RETRY).await;

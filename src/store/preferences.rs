@@ -1,5 +1,7 @@
 //! What people ask for by the links in their mails: stop, pause, resume.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Map;
 use serde_json::Value;
@@ -80,18 +82,21 @@ impl Store {
 /// [`Store::grant_wish`] in a transaction that does more.
 pub(super) async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
     let owner = aliases::owner(tx, &wish.profile).await?;
-    let joined: Wish;
-    let wish = if owner == wish.profile {
-        wish
+    let (mut wish, elsewhere) = if owner == wish.profile {
+        (Cow::Borrowed(wish), None)
     } else {
-        joined = of_owner(tx, wish, owner).await?;
-        &joined
+        let (wish, elsewhere) = of_owner(tx, wish, owner).await?;
+        (Cow::Owned(wish), elsewhere)
     };
     // Who was erased since the page was asked for stays suppressed by their fingerprint, and is not written about.
     if !tombstones::erased(tx, std::iter::once((&wish.profile, None))).await?.is_empty() {
         return Ok(0);
     }
-    lift(tx, wish).await?;
+    lift(tx, &wish).await?;
+    if let Some(elsewhere) = elsewhere {
+        wish.to_mut().addresses.push(elsewhere);
+    }
+    let wish = wish.as_ref();
     let mut added = 0;
     for topic in &wish.stop {
         let new = suppress(tx, wish, topic, "unsubscribe", None).await?;
@@ -114,22 +119,20 @@ pub(super) async fn grant(tx: &mut Tx, wish: &Wish) -> Result<u64, Error> {
     Ok(added)
 }
 
-/// The wish of a visitor who was joined to somebody since they were asked. Where that person reads mail elsewhere, what it
-/// stops is stopped there too, and what it grants is not granted: nothing was said at that address.
-async fn of_owner(tx: &mut Tx, wish: &Wish, owner: ProfileId) -> Result<Wish, Error> {
+/// The wish of a visitor who was joined to somebody since they were asked, and where that person reads mail, if that is
+/// elsewhere: what it stops is stopped there too, and what it lifts or grants is not, for nothing was said at that
+/// address.
+async fn of_owner(tx: &mut Tx, wish: &Wish, owner: ProfileId) -> Result<(Wish, Option<String>), Error> {
     let own = profiles::find(tx, &owner).await?.and_then(|profile| profile.address).map(|own| own.key());
     let elsewhere = own.filter(|own| !wish.addresses.contains(own));
     let mut wish = wish.clone();
-    if let Some(own) = elsewhere {
+    if elsewhere.is_some() {
         wish.proof = wish.proof.filter(|proof| proof.status != Consent::Granted);
-        if wish.lift == Lift::Nothing {
-            wish.addresses.push(own);
-        }
     }
     if let Some(proof) = &mut wish.proof {
         proof.profile.clone_from(&owner);
     }
-    Ok(Wish { profile: owner, ..wish })
+    Ok((Wish { profile: owner, ..wish }, elsewhere))
 }
 
 async fn lift(tx: &mut Tx, wish: &Wish) -> Result<(), Error> {

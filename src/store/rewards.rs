@@ -93,26 +93,8 @@ impl AbRow {
     }
 }
 
-/// What a campaign's mails met with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Reception {
-    /// Mails that went out, or were refused for good.
-    pub mails: u64,
-    /// Complaints.
-    pub complaints: u64,
-    /// Hard bounces.
-    pub bounces: u64,
-    /// Unsubscribes.
-    pub unsubscribes: u64,
-}
-
 /// A decision's body as JSON. PostgreSQL reads nothing from JSON that holds a NUL anywhere, and what clients send may.
 const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
-
-/// In the words of the index of what can be claimed, so that only open work is read.
-const CLAIMABLE: &str = "state in ('scheduled', 'deferred') and held = 0";
-/// Of a campaign ($1), but not by the index of occurrences, in which all finished work is.
-const OF_CAMPAIGN: &str = "campaign || '' = $1";
 
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);
@@ -295,95 +277,6 @@ impl Store {
             .into_iter()
             .map(|(variant, count)| (VariantId::new(variant), u64::try_from(count).unwrap_or(0)))
             .collect())
-    }
-
-    /// When the first mail of a campaign was decided, since this time, that went out or was refused for good.
-    pub async fn first_mail_since(
-        &self,
-        campaign: &CampaignId,
-        since: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
-        let row: Option<(i64,)> = self
-            .pools
-            .first(
-                "select d.at from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
-                   and s.state in ('sent', 'unknown', 'failed')
-                 order by d.at limit 1",
-                args![campaign.as_str(), since],
-            )
-            .await?;
-        Ok(row.map(|(at,)| from_millisecond(at)))
-    }
-
-    /// The first deadline, after `now`, of the sends of a campaign that were put off for this reason and wait; `None` where
-    /// none does. Those whose deadline is over only wait to be told so.
-    pub async fn earliest_deadline(
-        &self,
-        campaign: &CampaignId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, Error> {
-        let sql = format!(
-            "select min(expires_at) from sends
-             where {CLAIMABLE} and {OF_CAMPAIGN} and state = 'deferred' and reason = $2 and expires_at > $3"
-        );
-        let row: Option<(Option<i64>,)> =
-            self.pools.first(sql, args![campaign.as_str(), reason, now]).await?;
-        Ok(row.and_then(|(at,)| at).map(from_millisecond))
-    }
-
-    /// Whether a send of a campaign that was planned for this time or before is open, and not put off for this reason.
-    pub async fn waits_for_other(
-        &self,
-        campaign: &CampaignId,
-        reason: &str,
-        due_until: Timestamp,
-    ) -> Result<bool, Error> {
-        let sql = format!(
-            "select cast(1 as bigint) from (
-               select seq from sends where {CLAIMABLE} and {OF_CAMPAIGN} and first_due_at <= $3
-                 and (state = 'scheduled' or reason <> $2)
-               union all
-               select seq from sends where state in ('leased', 'submitting') and {OF_CAMPAIGN} and first_due_at <= $3
-             ) as open limit 1"
-        );
-        let row: Option<(i64,)> = self.pools.first(sql, args![campaign.as_str(), reason, due_until]).await?;
-        Ok(row.is_some())
-    }
-
-    /// What the mails of a campaign met with that were decided since this time.
-    pub async fn reception(&self, campaign: &CampaignId, since: Timestamp) -> Result<Reception, Error> {
-        let mails: Option<(i64,)> = self
-            .pools
-            .first(
-                "select count(*) from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
-                   and s.state in ('sent', 'unknown', 'failed')",
-                args![campaign.as_str(), since],
-            )
-            .await?;
-        let rows: Vec<(String, i64)> = self
-            .pools
-            .all(
-                "select p.reason, count(distinct s.id) from suppressions as p join sends as s on s.id = p.send_id
-                   join decisions as d on d.send_seq = s.seq
-                 where s.campaign = $1 and d.at >= $2 and p.at >= $2
-                   and p.reason in ('complaint', 'hard_bounce', 'unsubscribe')
-                 group by p.reason",
-                args![campaign.as_str(), since],
-            )
-            .await?;
-        let count = |wanted: &str| {
-            let found = rows.iter().find(|(reason, _)| reason == wanted);
-            found.map_or(0, |(_, count)| u64::try_from(*count).unwrap_or(0))
-        };
-        Ok(Reception {
-            mails: mails.map_or(0, |(count,)| u64::try_from(count).unwrap_or(0)),
-            complaints: count("complaint"),
-            bounces: count("hard_bounce"),
-            unsubscribes: count("unsubscribe"),
-        })
     }
 }
 

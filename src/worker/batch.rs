@@ -12,6 +12,7 @@ use crate::campaign::Campaign;
 use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::TemplateHash;
+use crate::ingest::segment::ANONYMOUS;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 use crate::select::slices;
@@ -115,7 +116,11 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
 async fn load_all(shared: &Shared, engine: &Engine, sends: Vec<ScheduledSend>) -> Result<Loaded, Error> {
     let mut loaded = load(&shared.store, &engine.catalog, sends).await?;
     let mut moved = Vec::new();
-    for send in std::mem::take(&mut loaded.without_profile) {
+    let is_visitor = |send: &ScheduledSend| send.profile.as_str().starts_with(ANONYMOUS);
+    let (visitors, others): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut loaded.without_profile).into_iter().partition(is_visitor);
+    loaded.without_profile = others;
+    for send in visitors {
         match shared.store.send(&send.id).await? {
             Some(now) if now.send.profile != send.profile => {
                 moved.push(ScheduledSend { profile: now.send.profile, ..send });

@@ -237,7 +237,12 @@ async fn widen(
         (Watch::Mailed(since), since, since + i64::from(pilot.step_hours).hours())
     } else {
         // Those who wait may be others than those who began to.
-        let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING, now).await? else {
+        let given = SignedDuration::from_hours(campaign.deadline_hours.into());
+        let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING, given, now).await? else {
+            // Who still waits may be in work this moment.
+            if matches!(open.watch, Watch::Empty(since) if now >= later_by(since, ZONES)) {
+                keep(OpenRing { watch: Watch::Resting, ..open }).await?;
+            }
             return Ok(None);
         };
         let since = if let Watch::Empty(since) = open.watch { since } else { now };

@@ -107,12 +107,12 @@ impl Engine {
         Ok((rendered, own))
     }
 
-    /// Renders parts of a decision's HTML for another place than a mail: links lead where they say, and nothing is
-    /// counted by them. A part that the variant does not have is left out.
-    pub fn fragments<'p>(
+    /// Renders regions of a decision's HTML for another place than a mail, each by its name: links lead where they say,
+    /// and nothing is counted by them. One that the variant does not show is left out.
+    pub fn regions<'n>(
         &self,
         decision: &Decision,
-        parts: impl IntoIterator<Item = &'p str>,
+        names: impl IntoIterator<Item = &'n str>,
     ) -> Result<BTreeMap<String, String>, MakeError> {
         let Choice::Variant { template, .. } = &decision.choice else { return Err(MakeError::Nothing) };
         let own = self.sender.links.own(&decision.send);
@@ -124,7 +124,7 @@ impl Engine {
             view: own.view.as_deref(),
             honeypot: None,
         };
-        Ok(self.renderer.fragments(template, parts, &decision.inputs, &links)?)
+        Ok(self.renderer.regions(template, names, &decision.inputs, &links)?)
     }
 
     /// Renders, composes and signs.

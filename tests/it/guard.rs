@@ -87,6 +87,31 @@ async fn a_ring_to_which_nobody_belongs_is_passed() {
 }
 
 #[tokio::test]
+async fn an_empty_ring_is_watched_anew_when_those_who_waited_were_called_off() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        app.given_profile("bo").await;
+        app.at("2026-03-02T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        app.at("2026-03-02T10:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        let waiting = app.sends().await.remove(0).send.id;
+        app.database.store.cancel_send(&waiting, "a mistake", app.now()).await.unwrap();
+        app.at("2026-03-09T00:30:00Z").await;
+        assert_eq!(reviewed(&app).await, []);
+        assert_eq!(app.plans().await, 1);
+        app.at("2026-03-09T10:00:00Z").await;
+        app.runs_until_idle().await;
+        app.at("2026-03-09T10:01:00Z").await;
+        assert_eq!(reviewed(&app).await, [], "nobody in another zone was asked yet");
+        app.at("2026-03-10T12:01:00Z").await;
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
+    }
+}
+
+#[tokio::test]
 async fn a_ring_to_which_nobody_belongs_costs_no_mail_its_deadline() {
     // Two rings are empty, and a mail is stale after twelve hours.
     let stale = PILOT.1.replace("active_days = [30]", "active_days = [30, 90], step_hours = 2");

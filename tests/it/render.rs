@@ -201,3 +201,16 @@ fn broken_tags_are_faults_at_their_place() {
     let expected = "`{% if profile.first_name %}` is never closed @ {% if profile.first_name %}";
     assert_eq!(said(&mjml, &faults), [expected]);
 }
+
+#[test]
+fn regions_within_a_link_are_no_part_of_its_label() {
+    let mjml = mail(
+        r#"<mj-text><a href="https://shop.example/">{#region call#}Buy now{#/region call#}</a> <a href="https://shop.example/sale">{#region none#}{#/region none#}</a></mj-text>"#,
+    );
+    let template = compiled(&parts("Hi", &mjml)).template;
+    let labels: Vec<&str> = template.links.iter().map(|link| link.label.as_str()).collect();
+    assert_eq!(labels, ["Buy now", "https://shop.example/sale"]);
+    let mail = render_with(&parts("Hi", &mjml), &facts(), Tracking::Off).unwrap();
+    assert!(mail.html.chars().all(|c| !c.is_control() || c == '\n'), "no mark goes out");
+    assert_eq!(mail.text, "Buy now: https://shop.example/ https://shop.example/sale\n");
+}

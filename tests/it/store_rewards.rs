@@ -18,6 +18,7 @@ use bespoke::send::Suppression;
 use bespoke::stage::Stage;
 use bespoke::store::DECISION_ID;
 use bespoke::store::StoredModel;
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use jiff::ToSpan;
 use serde_json::json;
@@ -327,7 +328,9 @@ async fn a_campaign_knows_its_first_mail_and_who_waits() {
         assert_eq!(first(-1).await, Some(start()));
         assert_eq!(first(1).await, Some(start() + 2.minutes()));
         assert_eq!(first(3).await, None, "the last has not gone out");
-        let deadline = async |reason| store.earliest_deadline(&campaign, reason, start()).await.unwrap();
+        let given = SignedDuration::from_hours(1);
+        let deadline =
+            async |reason| store.earliest_deadline(&campaign, reason, given, start()).await.unwrap();
         assert_eq!(deadline("pilot").await, None);
         store.plan(&[send("ana", "2", Kind::Lifecycle, start())]).await.unwrap();
         let claimed = claim(&database, start(), 10, "w2").await;
@@ -335,8 +338,11 @@ async fn a_campaign_knows_its_first_mail_and_who_waits() {
         store.record_outcomes(&[settlement(&claimed[0], later)], SOFT_MAX, start()).await.unwrap();
         assert_eq!(deadline("pilot").await, Some(start() + 72.hours()));
         assert_eq!(deadline("quiet_hours").await, None);
-        let over = store.earliest_deadline(&campaign, "pilot", start() + 72.hours()).await.unwrap();
+        let over = store.earliest_deadline(&campaign, "pilot", given, start() + 72.hours()).await.unwrap();
         assert_eq!(over, None, "who waits in vain sets nobody's pace");
+        let days = SignedDuration::from_hours(100);
+        let hurried = store.earliest_deadline(&campaign, "pilot", days, start()).await.unwrap();
+        assert_eq!(hurried, Some(start() + days), "who asked for less does not hurry the others");
         // One waits for the pilot; another, for something else, and is due in time to be asked.
         let other = async |hours: i64| {
             store.waits_for_other(&campaign, "pilot", start() + hours.hours()).await.unwrap()

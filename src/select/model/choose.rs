@@ -219,11 +219,8 @@ struct Common {
 
 impl Common {
     fn new(model: &Heads, shared: &SparseVector) -> Self {
-        Self {
-            click: model.click.score(shared),
-            purchase: model.purchase.score(shared),
-            unsubscribe: model.unsubscribe.score(shared),
-        }
+        let [click, purchase, unsubscribe] = model.scores(shared);
+        Self { click, purchase, unsubscribe }
     }
 
     /// The expected value of an arm; features that the arm shares with the customer are taken as independent.

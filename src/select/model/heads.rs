@@ -136,19 +136,6 @@ impl Heads {
         Posterior::score_each([&self.click, &self.purchase, &self.unsubscribe].map(Head::posterior), features)
     }
 
-    /// The expected value of an arm, in the unit of its margin. `features` are the customer's and the arm's together.
-    pub fn value(&self, features: &SparseVector, margin: f64, cost: f64, values: Values) -> f64 {
-        let mut earned = margin * self.click.score(features).probability();
-        if values.earned == Earned::ByPurchase {
-            earned *= self.purchase.score(features).probability();
-        }
-        let mut lost = cost;
-        if values.unsubscribe_loss != 0.0 {
-            lost += values.unsubscribe_loss * self.unsubscribe.score(features).probability();
-        }
-        earned - lost
-    }
-
     /// P(click) of these features at the posterior mean, as calibration is measured with.
     pub fn click_probability(&self, features: &SparseVector) -> f64 {
         sigmoid(self.click.score(features).mean)

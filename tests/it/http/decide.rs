@@ -164,7 +164,7 @@ const SHELF: Files<'static> = &[
     ),
     (
         "shelf/any/two.mjml",
-        "+++\nsubject = \"Two\"\nlayout = \"shelf\"\n[slots]\nhero = [\"one\"]\ngoods = [\"all\"]\neach = [\"line\"]\nhidden = [\"line\"]\n+++\n<mj-slot name=\"hero\" /><mj-slot name=\"goods\" /><mj-raw>{% for name in goods %}</mj-raw><mj-slot name=\"each\" /><mj-raw>{% endfor %}{% if history.orders_total > 0 %}</mj-raw><mj-slot name=\"hidden\" /><mj-raw>{% endif %}</mj-raw>",
+        "+++\nsubject = \"Two\"\nlayout = \"shelf\"\n[slots]\nhero = [\"one\"]\ngoods = [\"all\"]\neach = [\"line\"]\nhidden = [\"line\"]\ntone = [\"warm\"]\n+++\n<mj-slot name=\"hero\" /><mj-slot name=\"goods\" /><mj-raw>{% for name in goods %}</mj-raw><mj-slot name=\"each\" /><mj-raw>{% endfor %}{% if history.orders_total > 0 %}</mj-raw><mj-slot name=\"hidden\" /><mj-raw>{% endif %}</mj-raw><mj-section><mj-column><mj-text>{% filter upper %}<mj-slot name=\"tone\" />{% endfilter %}</mj-text></mj-column></mj-section>",
     ),
     (
         "shelf/slots/hero/one.mjml",
@@ -178,6 +178,7 @@ const SHELF: Files<'static> = &[
         "shelf/slots/each/line.mjml",
         "<mj-section><mj-column><mj-text>Line {{ name }}.</mj-text></mj-column></mj-section>",
     ),
+    ("shelf/slots/tone/warm.mjml", "Warm words."),
     (
         "shelf/slots/hidden/line.mjml",
         "<mj-section><mj-column><mj-text>Never.</mj-text></mj-column></mj-section>",
@@ -190,17 +191,19 @@ async fn a_page_shows_its_parts_as_the_mail_would_whatever_what_stands_before_th
         let serving = app.serves().await;
         let words = |html: &Value| {
             let html = html.as_str().unwrap().to_owned();
-            let said = ["Above", "Hero 2.", "From 2: c.", "Line a.", "Line b.", "Line c.", "Never"];
+            let said =
+                ["Above", "Hero 2.", "From 2: c.", "Line a.", "Line b.", "Line c.", "WARM WORDS.", "Never"];
             said.into_iter().filter(|word| html.contains(word)).collect::<Vec<_>>().join(" ")
         };
         let ask = |slots: &[&str]| json!({"campaign": "shelf", "anonymous_id": "v", "slots": slots});
         let whole = serving.post("/v1/decide", &ask(&[])).await;
         assert_eq!(whole.status, 200, "{whole:?}");
-        assert_eq!(words(&whole.json()["html"]), "Hero 2. From 2: c. Line a. Line b. Line c.");
-        let parts = serving.post("/v1/decide", &ask(&["goods", "each", "hidden"])).await.json();
+        assert_eq!(words(&whole.json()["html"]), "Hero 2. From 2: c. Line a. Line b. Line c. WARM WORDS.");
+        let parts = serving.post("/v1/decide", &ask(&["goods", "each", "hidden", "tone"])).await.json();
         assert_eq!(words(&parts["slots"]["goods"]), "From 2: c.", "{parts}");
         assert_eq!(words(&parts["slots"]["each"]), "Line a. Line b. Line c.");
         assert_eq!((&parts["html"], parts["slots"].get("hidden")), (&Value::Null, None));
+        assert_eq!(parts["slots"].get("tone"), None, "a filter has hold of it");
         assert!(!parts.to_string().contains("\\u000"), "no mark goes out: {parts}");
     }
 }

@@ -209,7 +209,7 @@ async fn what_is_written_about_a_visitor_who_was_joined_meanwhile_is_the_persons
             at: start(),
             stop: vec!["news".to_owned()],
             pause_until: None,
-            lift: Lift::Nothing,
+            lift: Lift::Topics(vec!["offers".to_owned()]),
             proof: None,
             traits: Map::from_iter([("tracking".to_owned(), json!("off"))]),
         };
