@@ -80,10 +80,10 @@ impl FactType {
     }
 
     /// The fact called `name` in this object; everything is known of nothing in [`FactType::Any`].
-    pub fn field(&self, name: &str) -> Option<(FactType, Presence)> {
+    pub fn field(&self, name: &str) -> Option<(&Self, Presence)> {
         match self {
-            Self::Object(fields) => fields.get(name).map(|fact| (fact.kind.clone(), fact.presence)),
-            Self::Any => Some((Self::Any, Presence::Optional)),
+            Self::Object(fields) => fields.get(name).map(|fact| (&fact.kind, fact.presence)),
+            Self::Any => Some((self, Presence::Optional)),
             _ => None,
         }
     }
@@ -179,17 +179,16 @@ pub fn descend(
     path: &[&str],
     above: &[&str],
 ) -> Result<(FactType, Presence), UnknownPath> {
-    let mut kind = start.clone();
-    let mut presence = presence;
+    let (mut kind, mut presence) = (start, presence);
     for (position, name) in path.iter().enumerate() {
         let Some((next, next_presence)) = kind.field(name) else {
             let parent = [above, &path[..position]].concat().join(".");
-            return Err(unknown(&kind, position, name, &parent));
+            return Err(unknown(kind, position, name, &parent));
         };
         kind = next;
         presence = presence.max(next_presence);
     }
-    Ok((kind, presence))
+    Ok((kind.clone(), presence))
 }
 
 fn unknown(kind: &FactType, position: usize, name: &str, parent: &str) -> UnknownPath {

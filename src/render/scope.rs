@@ -277,7 +277,7 @@ impl<'a> Scanner<'a> {
                 "names that start with `__` are the program's own",
                 "choose another name",
             );
-        } else if self.contract.lookup(&[name.text]).is_ok() {
+        } else if self.contract.root().field(name.text).is_some() {
             let message = format!("`{}` is a fact; a variable of that name would hide it", name.text);
             self.fault(name.span.clone(), message, "choose another name");
         }

@@ -309,7 +309,7 @@ impl<'a> Checker<'a> {
             }
             let field = typed.kind.field(name);
             typed.expression = selected;
-            typed.kind = field.map_or(FactType::Any, |(kind, _)| kind);
+            typed.kind = field.map_or(FactType::Any, |(kind, _)| kind.clone());
         }
         typed.kind = reached;
         typed
