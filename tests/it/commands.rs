@@ -58,7 +58,7 @@ async fn from_a_file_of_orders_to_a_mail_and_why_it_was_sent() {
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0));
     assert!(
         said.contains(&format!(
-            "{id} is sent: only what failed, and what was skipped because no variant was left"
+            "{id} is sent: only what failed, and what was skipped because coupon codes had run out"
         )),
         "{said}"
     );
