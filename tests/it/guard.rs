@@ -28,6 +28,15 @@ async fn reviewed(app: &TestApp) -> Vec<Found> {
     review(&app.database.store, &app.engine().await.catalog, app.now()).await.unwrap()
 }
 
+/// The review and the plan of a Monday, and what goes out at ten.
+async fn goes_out(app: &TestApp, day: &str) {
+    app.at(&format!("{day}T00:30:00Z")).await;
+    assert_eq!(reviewed(app).await, []);
+    app.plans().await;
+    app.at(&format!("{day}T10:00:00Z")).await;
+    app.runs_until_idle().await;
+}
+
 /// State and reason of the one mail of somebody.
 async fn state_of(app: &TestApp, name: &str) -> (State, String) {
     let sends = app.sends().await;
@@ -69,11 +78,7 @@ async fn a_pilot_goes_to_the_active_first_and_to_everybody_when_they_did_not_min
 async fn a_ring_to_which_nobody_belongs_is_passed() {
     for app in TestApp::on_each_database(&[PILOT]).await {
         app.given_profile("bo").await;
-        app.at("2026-03-02T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        app.plans().await;
-        app.at("2026-03-02T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-02").await;
         assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
         app.at("2026-03-02T10:30:00Z").await;
         assert_eq!(reviewed(&app).await, []);
@@ -90,20 +95,12 @@ async fn a_ring_to_which_nobody_belongs_is_passed() {
 async fn an_empty_ring_is_watched_anew_when_those_who_waited_were_called_off() {
     for app in TestApp::on_each_database(&[PILOT]).await {
         app.given_profile("bo").await;
-        app.at("2026-03-02T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        app.plans().await;
-        app.at("2026-03-02T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-02").await;
         app.at("2026-03-02T10:30:00Z").await;
         assert_eq!(reviewed(&app).await, []);
         let waiting = app.sends().await.remove(0).send.id;
         app.database.store.cancel_send(&waiting, "a mistake", app.now()).await.unwrap();
-        app.at("2026-03-09T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        assert_eq!(app.plans().await, 1);
-        app.at("2026-03-09T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-09").await;
         app.at("2026-03-09T10:01:00Z").await;
         assert_eq!(reviewed(&app).await, [], "nobody in another zone was asked yet");
         app.at("2026-03-10T12:01:00Z").await;
@@ -118,11 +115,7 @@ async fn a_ring_to_which_nobody_belongs_costs_no_mail_its_deadline() {
     let stale = format!("deadline_hours = 12\n{stale}");
     for app in TestApp::on_each_database(&[(PILOT.0, &stale)]).await {
         app.given_profile("bo").await;
-        app.at("2026-03-02T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        app.plans().await;
-        app.at("2026-03-02T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-02").await;
         let deferred = (State::Deferred, "pilot".to_owned());
         assert_eq!(state_of(&app, "bo").await, deferred);
         // A third of the time that is left, then half.
@@ -154,11 +147,7 @@ async fn a_ring_whose_people_live_further_west_is_not_passed_without_them() {
         let west = |profile: &mut Profile| profile.time_zone = Some("America/Los_Angeles".to_owned());
         app.given_profile_with("ana", west).await;
         app.does("ana", "Product Viewed", json!({"product_id": "p1"})).await;
-        app.at("2026-03-02T00:30:00Z").await;
-        assert_eq!(reviewed(&app).await, []);
-        assert_eq!(app.plans().await, 2);
-        app.at("2026-03-02T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-02").await;
         assert_eq!(state_of(&app, "bo").await, (State::Deferred, "pilot".to_owned()));
         assert_eq!(reviewed(&app).await, [], "the watch begins");
         app.at("2026-03-02T17:59:00Z").await;
@@ -219,11 +208,7 @@ async fn a_campaign_that_people_complain_about_stops_by_itself_and_goes_on_when_
             app.given_profile(name).await;
             app.does(name, "Product Viewed", json!({"product_id": "p1"})).await;
         }
-        app.at("2026-03-02T00:30:00Z").await;
-        reviewed(&app).await;
-        app.plans().await;
-        app.at("2026-03-02T10:00:00Z").await;
-        app.runs_until_idle().await;
+        goes_out(&app, "2026-03-02").await;
         let mail = app.sends().await.into_iter().find(|stored| stored.send.state == State::Sent).unwrap();
         let complaint = Suppression {
             address: format!("{}@example.test", mail.send.profile),

@@ -25,12 +25,6 @@ files = { values = ["invoice.pdf"] }
 types = { values = ["application/pdf"] }
 contents = { values = ["aGk="] }
 sends = { values = ["SEND"] }
-clicks = { values = ["CLICK"] }
-pixels = { values = ["PIXEL"] }
-unsubscribes = { values = ["UNSUBSCRIBE"] }
-confirmations = { values = ["CONFIRM"] }
-preferences = { values = ["PREFERENCES"] }
-views = { values = ["VIEW"] }
 
 [parameters]
 "body.campaign" = { dictionary = "campaigns", probability = 0.7 }
@@ -51,31 +45,11 @@ expected-statuses = ["2xx", "3xx", "401", "403", "404", "409", "429", "5xx", "42
 [[operations]]
 include-path-regex = "^/v1/sends/"
 parameters = { "path.id" = { dictionary = "sends", probability = 0.7 } }
-
-[[operations]]
-include-path = "/c/{token}"
-parameters = { "path.token" = { dictionary = "clicks", probability = 0.7 } }
-
-[[operations]]
-include-path = "/u/{token}"
-parameters = { "path.token" = { dictionary = "unsubscribes", probability = 0.7 } }
-
-[[operations]]
-include-path = "/k/{token}"
-parameters = { "path.token" = { dictionary = "confirmations", probability = 0.7 } }
-
-[[operations]]
-include-path = "/p/{token}"
-parameters = { "path.token" = { dictionary = "preferences", probability = 0.7 } }
-
-[[operations]]
-include-path = "/v/{token}"
-parameters = { "path.token" = { dictionary = "views", probability = 0.7 } }
-
-[[operations]]
-include-path = "/o/{pixel}"
-parameters = { "path.pixel" = { dictionary = "pixels", probability = 0.7 } }
 "#;
+
+/// What the links of a mail lead to, each with the name of what stands behind it.
+const LINKS: [(&str, &str); 6] =
+    [("c", "token"), ("u", "token"), ("k", "token"), ("p", "token"), ("v", "token"), ("o", "pixel")];
 
 /// Providers that are known here: whoever calls in their name must prove it.
 const PROVIDERS: &str = r#"
@@ -118,18 +92,15 @@ async fn config(program: &Program, server: &Server, key: &str) -> String {
     let file = std::fs::read_dir(program.folder.path().join("mails")).unwrap().next().unwrap().unwrap();
     let mail = std::fs::read(file.path()).unwrap();
     let html = MessageParser::new().parse(&mail).unwrap().body_html(0).unwrap().into_owned();
-    let links = [
-        ("UNSUBSCRIBE", "u"),
-        ("CONFIRM", "k"),
-        ("CLICK", "c"),
-        ("PREFERENCES", "p"),
-        ("VIEW", "v"),
-        ("PIXEL", "o"),
-    ];
-    links.iter().fold(CONFIG.replace("SEND", &send), |config, (name, kind)| {
+    LINKS.iter().fold(CONFIG.replace("SEND", &send), |config, (kind, parameter)| {
         let (_, rest) = html.split_once(&format!("{PUBLIC}/{kind}/")).unwrap_or_else(|| panic!("{html}"));
         let is_token = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-        config.replace(name, rest.split(|c| !is_token(c)).next().unwrap())
+        let token = rest.split(|c| !is_token(c)).next().unwrap();
+        format!(
+            "{config}\n[dictionaries.{kind}]\nvalues = [\"{token}\"]\n\n[[operations]]\n\
+             include-path = \"/{kind}/{{{parameter}}}\"\n\
+             parameters = {{ \"path.{parameter}\" = {{ dictionary = \"{kind}\", probability = 0.7 }} }}\n"
+        )
     })
 }
 
