@@ -130,10 +130,13 @@ impl Serialize for Alike<'_> {
         list.serialize_element(&first.probability)?;
         list.serialize_element(&first.variant)?;
         let mut before = first.variant.as_str();
+        let (mut digits, mut short) = (itoa::Buffer::new(), String::new());
         for candidate in others {
             let name = candidate.variant.as_str();
             let shared = name.floor_char_boundary(shared_bytes(before, name));
-            list.serialize_element(&format_args!("{shared}:{}", &name[shared..]))?;
+            short.clear();
+            short.extend([digits.format(shared), ":", &name[shared..]]);
+            list.serialize_element(&short)?;
             before = name;
         }
         list.end()

@@ -5,7 +5,6 @@
 //! where any white space means the same. What cannot be said so is not: the caller takes quoted-printable.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use memchr::memchr;
 use memchr::memchr2;
@@ -19,6 +18,8 @@ const LOOK_BYTES: usize = 64;
 /// Between these, whatever the case of their letters, a character reference is no character.
 const NO_REFERENCES: [(&[u8], &[u8]); 4] =
     [(b"<!--", b"-->"), (b"<style", b"</style"), (b"<script", b"</script"), (b"<xmp", b"</xmp")];
+/// Their second bytes.
+const SECONDS: [u8; 3] = *b"!sx";
 
 /// What kind of text it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,7 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
         return Ok(Cow::Borrowed(html.as_bytes()));
     };
     let mut out = Vec::with_capacity(html.len() + html.len() / 8);
+    let mut digits = itoa::Buffer::new();
     let mut copied = 0;
     let mut ends_with = None;
     loop {
@@ -112,7 +114,9 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
             if ('\u{80}'..='\u{9f}').contains(&character) {
                 return Err(Unfit);
             }
-            write!(out, "&#{};", u32::from(character)).map_err(|_| Unfit)?;
+            out.extend_from_slice(b"&#");
+            out.extend_from_slice(digits.format(u32::from(character)).as_bytes());
+            out.push(b';');
             at += character.len_utf8();
         }
         copied = at;
@@ -142,6 +146,8 @@ fn behind(html: &[u8], mut ends_with: Option<&'static [u8]>) -> Option<&'static 
                 end.len()
             }
             Some(_) => 1,
+            // Most tags are others.
+            None if !rest.get(1).is_some_and(|second| SECONDS.contains(&second.to_ascii_lowercase())) => 1,
             // What Outlook alone reads is HTML.
             None if begins(rest, b"<!--[if") => 1,
             None => match NO_REFERENCES.into_iter().find(|(start, _)| begins(rest, start)) {

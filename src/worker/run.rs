@@ -343,7 +343,8 @@ async fn see_through(shared: Arc<Shared>, claimed: Vec<Claimed>, decider: OwnedS
 /// One send, in a slot of its own, to its outcome.
 async fn work(shared: Arc<Shared>, job: Job) {
     let Ok(_slot) = shared.slots.acquire().await else { return };
-    let attempt = AssertUnwindSafe(submit::attempt(&shared, &job)).catch_unwind().await;
+    // In a box: a task that waits for its slot is small, and is not copied about with all that sending needs.
+    let attempt = AssertUnwindSafe(Box::pin(submit::attempt(&shared, &job))).catch_unwind().await;
     let outcome = attempt.unwrap_or_else(|_| {
         let detail = format!("sending {} panicked; please report it", job.send.id);
         Some(Outcome::terminal(State::Failed, "panic", detail))

@@ -154,9 +154,11 @@ async fn five_thousand_a_second_are_met_within_two_percent() {
             let from = turns[0] + Duration::from_secs(1);
             let until = from + Duration::from_secs(u64::from(SECONDS) - 1);
             let found = turns.iter().filter(|at| (from..until).contains(*at)).count();
-            let found = f64::from(u32::try_from(found).unwrap()) / f64::from(SECONDS - 1);
-            eprintln!("{rate}/s stated, {found:.1}/s on {}, {workers} workers", database.name());
-            assert!((found / rate - 1.0).abs() < 0.02, "{found} of {rate} on {}", database.name());
+            let (found, stated) = (f64::from(u32::try_from(found).unwrap()), rate * f64::from(SECONDS - 1));
+            eprintln!("{rate}/s stated, {found} of {stated} on {}, {workers} workers", database.name());
+            // Where the seconds are cut decides over one turn.
+            let allowed = (0.02 * stated).max(1.0);
+            assert!((found - stated).abs() <= allowed, "{found} of {stated} on {}", database.name());
         }
     }
 }

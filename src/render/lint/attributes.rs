@@ -1,5 +1,7 @@
 //! Attributes: which there are, and which may hold a tag.
 
+use std::collections::BTreeSet;
+
 use super::Lint;
 use crate::catalog::nearest::nearest;
 use crate::render::components;
@@ -158,11 +160,9 @@ impl<'a> Lint<'a> {
     }
 
     fn known_anywhere(&mut self, attribute: &Attribute<'a>) {
-        let mut names: Vec<&str> = components::all_attributes().collect();
-        names.sort_unstable();
-        names.dedup();
-        if names.binary_search(&attribute.name).is_err() {
-            let help = match nearest(attribute.name, names) {
+        if components::all_attributes().all(|known| known != attribute.name) {
+            // Of equals the first is nearest.
+            let help = match nearest(attribute.name, components::all_attributes().collect::<BTreeSet<_>>()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "see the components at https://documentation.mjml.io".to_owned(),
             };
