@@ -93,7 +93,6 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         }
     }
     let mut rewritten = links::rewrite(body, source, &masked, &tags, &mut words);
-    mark_regions(source, &tags, &mut words);
     faults.append(&mut rewritten.faults);
     let preview = preview(&root);
     let derived = words.restore(&text::derive(body, &masked.text, &tags, &words, &rewritten), Form::Text);
@@ -119,6 +118,7 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
     let has_preheader =
         !parts.preheader.trim().is_empty() || preview.as_ref().is_some_and(|text| !text.is_empty());
     let hidden = if has_preheader { hidden_preheader() } else { String::new() };
+    mark_regions(source, &tags, &mut words);
     let restored = words.restore(&furnish(&html, &hidden), Form::Html);
     let lost = lost(&restored.counts, &tags, &words, preview_range(&root, &masked));
     let is_told = |lost: &CompileFault| {
@@ -230,30 +230,52 @@ fn explain(error: &mrml::prelude::parser::Error, text: &str) -> (Range<usize>, S
 }
 
 /// Puts the writer's marks in the place of notes such as `{#region NAME#}` and `{#/region NAME#}`; not where a filter or
-/// a variable gets hold of them.
+/// a variable gets hold of them. Where a loop is left, the regions that began in it end.
 fn mark_regions(source: &str, tags: &[Tag], words: &mut Words) {
     let mut captured: usize = 0;
+    let (mut open, mut open_before_loops) = (Vec::new(), Vec::new());
     for (index, tag) in tags.iter().enumerate() {
-        match tag.kind {
-            TagKind::Control => match Control::of(source, tag.inner.clone()) {
-                Control::Opens("filter" | "set") => captured += 1,
-                Control::Closes("filter" | "set") => captured = captured.saturating_sub(1),
-                _ => {}
-            },
-            TagKind::Comment if captured == 0 => {
-                if let Some(mark) = region_mark(&source[tag.inner.clone()]) {
-                    words.set_restored(index, mark);
-                }
+        let inner = &source[tag.inner.clone()];
+        if tag.kind == TagKind::Comment && captured == 0 {
+            let Some((mark, name)) = region_note(inner) else { continue };
+            words.set_restored(index, region_mark(mark, name));
+            if mark == REGION {
+                open.push(name);
+            } else {
+                open.pop();
+            }
+        }
+        if tag.kind != TagKind::Control {
+            continue;
+        }
+        match Control::of(source, tag.inner.clone()) {
+            Control::Opens("filter" | "set") => captured += 1,
+            Control::Closes("filter" | "set") => captured = captured.saturating_sub(1),
+            Control::Opens("for") => open_before_loops.push(open.len()),
+            Control::Closes("for") => {
+                open_before_loops.pop();
+            }
+            Control::Stands("break" | "continue") => {
+                let before = open_before_loops.last().map_or(0, |count: &usize| (*count).min(open.len()));
+                let ends = open[before..].iter().rev().map(|name| region_mark(REGION_END, name));
+                words.set_restored(index, ends.collect::<String>() + &source[tag.range.clone()]);
             }
             _ => {}
         }
     }
 }
 
-fn region_mark(note: &str) -> Option<String> {
+/// Whether a region begins or ends at this note, and its name; any other note is the author's.
+fn region_note(note: &str) -> Option<(char, &str)> {
     let (note, mark) = note.strip_prefix('/').map_or((note, REGION), |note| (note, REGION_END));
-    let name = note.strip_prefix("region").filter(|name| name.is_empty() || name.starts_with(' '))?.trim();
-    Some(format!("{ADDRESS}{mark}{name}:{ADDRESS_END}"))
+    let name = note.strip_prefix("region")?;
+    let name = if name.is_empty() { name } else { name.strip_prefix(' ')? };
+    let is_name = name.chars().all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'));
+    is_name.then_some((mark, name))
+}
+
+fn region_mark(mark: char, name: &str) -> String {
+    format!("{ADDRESS}{mark}{name}:{ADDRESS_END}")
 }
 
 fn hidden_preheader() -> String {

@@ -36,7 +36,7 @@ pub(super) fn stopped(loaded: &Loaded, part: Part, stopped: &Stopped, limits: Li
 }
 
 /// Something without a place.
-pub(super) fn message(loaded: &Loaded, part: Part, message: &str) -> RenderFault {
+fn message(loaded: &Loaded, part: Part, message: &str) -> RenderFault {
     RenderFault::Expression {
         template: loaded.name.clone(),
         part,

@@ -239,8 +239,9 @@ async fn widen(
         // Those who wait may be others than those who began to.
         let given = SignedDuration::from_hours(campaign.deadline_hours.into());
         let Some(deadline) = store.earliest_deadline(&campaign.id, WAITING, given, now).await? else {
-            // Who still waits may be in work this moment.
-            if matches!(open.watch, Watch::Empty(since) if now >= later_by(since, ZONES)) {
+            // Who waits may be in work this moment, or have expired while the ring was watched: the next is to find it
+            // watched. After so long those who began it are gone.
+            if matches!(open.watch, Watch::Empty(since) if now >= later_by(later_by(since, ZONES), given)) {
                 keep(OpenRing { watch: Watch::Resting, ..open }).await?;
             }
             return Ok(None);

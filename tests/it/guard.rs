@@ -92,6 +92,23 @@ async fn a_ring_to_which_nobody_belongs_is_passed() {
 }
 
 #[tokio::test]
+async fn who_wants_a_mail_within_a_minute_opens_no_pilot_for_the_others() {
+    for app in TestApp::on_each_database(&[PILOT]).await {
+        app.given_profile("bo").await;
+        app.given_profile("cy").await;
+        goes_out(&app, "2026-03-02").await;
+        let hurried = "update sends set expires_at = first_due_at + 60000 where profile_id = 'cy'";
+        app.database.execute(hurried).await;
+        for time in ["2026-03-02T10:00:10Z", "2026-03-02T10:00:50Z", "2026-03-03T12:00:00Z"] {
+            app.at(time).await;
+            assert_eq!(reviewed(&app).await, [], "{time} on {}", app.database.name());
+        }
+        app.at("2026-03-03T12:00:10Z").await;
+        assert_eq!(reviewed(&app).await, [Found::Widened { campaign: news(), ring: 1 }]);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_ring_is_watched_anew_when_those_who_waited_were_called_off() {
     for app in TestApp::on_each_database(&[PILOT]).await {
         app.given_profile("bo").await;

@@ -176,7 +176,7 @@ const SHELF: Files<'static> = &[
     ),
     (
         "shelf/slots/each/line.mjml",
-        "<mj-section><mj-column><mj-text>Line {{ name }}.</mj-text></mj-column></mj-section>",
+        "<mj-section><mj-column><mj-text>Line {{ name }}.</mj-text></mj-column></mj-section><mj-raw>{% if name == \"b\" %}{% continue %}{% endif %}</mj-raw>{#region of no slot: {{ nothing }}#}<mj-section><mj-column><mj-text>Below {{ name }}.</mj-text></mj-column></mj-section>",
     ),
     ("shelf/slots/tone/warm.mjml", "Warm words."),
     (
@@ -191,17 +191,30 @@ async fn a_page_shows_its_parts_as_the_mail_would_whatever_what_stands_before_th
         let serving = app.serves().await;
         let words = |html: &Value| {
             let html = html.as_str().unwrap().to_owned();
-            let said =
-                ["Above", "Hero 2.", "From 2: c.", "Line a.", "Line b.", "Line c.", "WARM WORDS.", "Never"];
+            let said = [
+                "Above",
+                "Hero 2.",
+                "From 2: c.",
+                "Line a.",
+                "Line b.",
+                "Line c.",
+                "Below a.",
+                "Below b.",
+                "WARM WORDS.",
+                "Never",
+            ];
             said.into_iter().filter(|word| html.contains(word)).collect::<Vec<_>>().join(" ")
         };
         let ask = |slots: &[&str]| json!({"campaign": "shelf", "anonymous_id": "v", "slots": slots});
         let whole = serving.post("/v1/decide", &ask(&[])).await;
         assert_eq!(whole.status, 200, "{whole:?}");
-        assert_eq!(words(&whole.json()["html"]), "Hero 2. From 2: c. Line a. Line b. Line c. WARM WORDS.");
+        assert_eq!(
+            words(&whole.json()["html"]),
+            "Hero 2. From 2: c. Line a. Line b. Line c. Below a. WARM WORDS."
+        );
         let parts = serving.post("/v1/decide", &ask(&["goods", "each", "hidden", "tone"])).await.json();
         assert_eq!(words(&parts["slots"]["goods"]), "From 2: c.", "{parts}");
-        assert_eq!(words(&parts["slots"]["each"]), "Line a. Line b. Line c.");
+        assert_eq!(words(&parts["slots"]["each"]), "Line a. Line b. Line c. Below a.");
         assert_eq!((&parts["html"], parts["slots"].get("hidden")), (&Value::Null, None));
         assert_eq!(parts["slots"].get("tone"), None, "a filter has hold of it");
         assert!(!parts.to_string().contains("\\u000"), "no mark goes out: {parts}");

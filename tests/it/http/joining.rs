@@ -9,6 +9,7 @@ use bespoke::profile::Profile;
 use bespoke::profile::ProfileId;
 use bespoke::send::SendId;
 use bespoke::send::State;
+use bespoke::send::Suppression;
 use bespoke::store::Heard;
 use bespoke::store::Lift;
 use bespoke::store::SendRequest;
@@ -202,6 +203,15 @@ async fn what_is_written_about_a_visitor_who_was_joined_meanwhile_is_the_persons
         store.import_coupons("first", &["A-1".to_owned(), "A-2".to_owned()]).await.unwrap();
         let code = store.claim_coupon("first", &visitor(), start()).await.unwrap();
         assert_eq!(code, store.coupon_of("first", &id("ana")).await.unwrap(), "{on}");
+        let not_wanted = ["x@example.test", "ana@example.test"].map(|address| Suppression {
+            address: address.to_owned(),
+            topic: "offers".to_owned(),
+            reason: "unsubscribe".to_owned(),
+            at: start(),
+            send: None,
+            until: None,
+        });
+        store.add_suppressions(&not_wanted).await.unwrap();
         let wish = Wish {
             profile: visitor(),
             addresses: vec!["x@example.test".to_owned()],
@@ -214,6 +224,12 @@ async fn what_is_written_about_a_visitor_who_was_joined_meanwhile_is_the_persons
             traits: Map::from_iter([("tracking".to_owned(), json!("off"))]),
         };
         assert_eq!(store.grant_wish(&wish).await.unwrap(), 2, "where the visitor read, and where ana does");
+        let addresses = not_wanted.map(|suppression| suppression.address);
+        let left = store.suppressions_of(&addresses).await.unwrap();
+        let topics =
+            |address: &String| left[address].iter().map(|one| one.topic.as_str()).collect::<Vec<_>>();
+        let expected = [vec!["news"], vec!["news", "offers"]];
+        assert_eq!(addresses.each_ref().map(topics), expected, "nothing is lifted at ana's own address");
         assert_eq!(owner_of(store, &sent).await, (CampaignId("receipt".to_owned()), id("ana")));
         let ana = store.profile(&visitor()).await.unwrap().unwrap();
         assert_eq!((&ana.id, &ana.traits["tracking"]), (&id("ana"), &json!("off")));
