@@ -320,7 +320,8 @@ pub struct Pilot {
     pub active_days: Vec<u32>,
     /// How long a ring is watched before the next one opens, from its first mail on; mails whose deadline ends before
     /// expire. A ring that got no mail is passed after 26 hours, when its people have been asked in every zone, or
-    /// before, where those who wait would expire.
+    /// before, where those who wait would expire; who asked for a mail sooner than the campaign's deadline hurries no
+    /// ring.
     #[serde(default = "default_step_hours")]
     pub step_hours: u32,
 }
