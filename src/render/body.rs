@@ -87,9 +87,9 @@ pub(super) fn compile(parts: &TemplateParts<'_>, contract: &Contract) -> (Option
         return (None, faults);
     };
     for (index, tag) in tags.iter().enumerate() {
-        let (whole, inner) = (&source[tag.range.clone()], &source[tag.inner.clone()]);
-        if tag.kind == TagKind::Control {
-            words.set_restored(index, whole.to_owned() + &round_mark(whole, inner));
+        let mark = round_mark(&source[tag.range.clone()], &source[tag.inner.clone()]);
+        if tag.kind == TagKind::Control && !mark.is_empty() {
+            words.set_restored(index, source[tag.range.clone()].to_owned() + &mark);
         }
     }
     let mut rewritten = links::rewrite(body, source, &masked, &tags, &mut words);

@@ -14,6 +14,10 @@ const CLAIMABLE: &str = "state in ('scheduled', 'deferred') and held = 0";
 /// Of a campaign ($1), but not by the index of occurrences, in which all finished work is.
 const OF_CAMPAIGN: &str = "campaign || '' = $1";
 
+/// The mails of a campaign ($1) that were decided since a time ($2) and went out, or were refused for good.
+const FROM_MAILS: &str = "from decisions as d join sends as s on s.seq = d.send_seq
+     where d.campaign = $1 and d.at >= $2 and d.variant is not null and s.state in ('sent', 'unknown', 'failed')";
+
 /// What a campaign's mails met with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reception {
@@ -36,13 +40,7 @@ impl Store {
     ) -> Result<Option<Timestamp>, Error> {
         let row: Option<(i64,)> = self
             .pools
-            .first(
-                "select d.at from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
-                   and s.state in ('sent', 'unknown', 'failed')
-                 order by d.at limit 1",
-                args![campaign.as_str(), since],
-            )
+            .first(format!("select d.at {FROM_MAILS} order by d.at limit 1"), args![campaign.as_str(), since])
             .await?;
         Ok(row.map(|(at,)| from_millisecond(at)))
     }
@@ -90,12 +88,7 @@ impl Store {
     pub async fn reception(&self, campaign: &CampaignId, since: Timestamp) -> Result<Reception, Error> {
         let mails: Option<(i64,)> = self
             .pools
-            .first(
-                "select count(*) from decisions as d join sends as s on s.seq = d.send_seq
-                 where d.campaign = $1 and d.at >= $2 and d.variant is not null
-                   and s.state in ('sent', 'unknown', 'failed')",
-                args![campaign.as_str(), since],
-            )
+            .first(format!("select count(*) {FROM_MAILS}"), args![campaign.as_str(), since])
             .await?;
         let rows: Vec<(String, i64)> = self
             .pools

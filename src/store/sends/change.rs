@@ -49,8 +49,8 @@ impl Store {
     }
 
     /// Brings failed sends back, and those for which no code was left: due now, their attempts counted anew, with as
-    /// much time as there was between their first due time and their deadline. What was decided stays decided; that there was nothing to send is decided again.
-    /// Sends in other states are left alone. Returns how many came back.
+    /// much time as there was between their first due time and their deadline. What was decided stays decided; that
+    /// there was nothing to send is decided again. Sends in other states are left alone. Returns how many came back.
     pub async fn retry(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
         Ok(self.bring_back(sends, State::Failed, now).await?
             + self.bring_back(sends, State::Skipped, now).await?)
