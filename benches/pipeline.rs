@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench pipeline -- [RECIPIENTS] [only=sqlite|postgres] [dkim=none|ed25519|rsa] [rate=PER_SECOND]
 //! [stop=SENT] [events=PER_PROFILE] [campaign=NAME] [sink=PORT] [KEY=VALUE …]` prints a row per
-//! database and signature; 50,000 recipients where no number is given. Each row is measured in a process of its own.
+//! database and signature, with the processor time by step; 50,000 recipients where no number is given. Each row is measured in a process of its own.
 //! PostgreSQL is started for it, with `fsync` on. `stop` ends the run early, so that most sends only wait; `events` are
 //! given to everybody instead of the demonstration's own; `sink` is a server that runs already; any other key is one of
 //! the configuration, such as `worker.in_flight=50` or `templates.folder=DIR`.
@@ -30,6 +30,8 @@ use bespoke::deliver::smtp::Pool;
 use bespoke::demo::people::people;
 use bespoke::demo::products::products;
 use bespoke::event::Event;
+use bespoke::metrics::Metrics;
+use bespoke::metrics::Step;
 use bespoke::profile::Profile;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
@@ -132,7 +134,7 @@ impl Options {
 fn table(arguments: &[String]) {
     let options = Options::of(arguments);
     println!(
-        "{:<9} {:<8} {:>8} {:>9} {:>9} {:>12} {:>9} {:>6}",
+        "{:<9} {:<8} {:>8} {:>9} {:>9} {:>12} {:>9} {:>6}   CPU us/mail by step",
         "database", "dkim", "mails", "seconds", "mails/s", "CPU us/mail", "RSS MB", "conns"
     );
     for database in ["sqlite", "postgres"] {
@@ -203,20 +205,24 @@ async fn row(options: &Options) {
     let worker = Worker::new(store.clone(), engine, transport, clock).expect("a worker");
     forget_peak();
     let progress = tokio::spawn(watch(relays, worker.tally(), worker.stop_handle(), options.number("stop")));
-    let (begun, cpu_before) = (Instant::now(), cpu());
+    let metrics = worker.metrics();
+    let (begun, cpu_before, database_before) = (Instant::now(), cpu(), database_cpu());
     let tally = worker.run(Until::Idle).await.expect("a run");
     let (took, cpu) = (begun.elapsed(), cpu().saturating_sub(cpu_before));
+    let database_cpu = database_cpu().saturating_sub(database_before);
     progress.abort();
     let connections = CONNECTIONS.load(std::sync::atomic::Ordering::Relaxed);
     let sent = tally.of(State::Sent);
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let mails = sent.max(1) as f64;
+    let each_us = |time: Duration| time.as_secs_f64() * 1e6 / mails;
     println!(
-        "{database:<9} {dkim:<8} {sent:>8} {:>9.1} {:>9.0} {:>12.0} {:>9} {connections:>6}",
+        "{database:<9} {dkim:<8} {sent:>8} {:>9.1} {:>9.0} {:>12.0} {:>9} {connections:>6}   {}",
         took.as_secs_f64(),
         mails / took.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / mails,
-        peak_mb()
+        each_us(cpu),
+        peak_mb(),
+        by_step(&metrics, each_us(cpu), each_us(database_cpu))
     );
     std::io::stdout().flush().expect("standard output");
     assert_eq!(tally.of(State::Failed) + tally.of(State::Unknown), 0, "{:?}", tally.counts());
@@ -339,10 +345,38 @@ fn send(profile: &Profile, campaign: &str) -> ScheduledSend {
 
 /// What this process has used of all cores so far, in steps of 10 ms.
 fn cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    ticks(&std::fs::read_to_string("/proc/self/stat").expect("Linux"))
+}
+
+fn ticks(stat: &str) -> Duration {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+/// What the threads in which SQLite runs have used so far; on PostgreSQL there are none.
+fn database_cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
+        .filter(|stat| stat.contains("(sqlx-sqlite"))
+        .map(|stat| ticks(&stat))
+        .sum()
+}
+
+/// Processor time of each step of a mail, of what the database takes in this process, and of all the rest: SMTP, reading
+/// and saving, the runtime.
+fn by_step(metrics: &Metrics, all_us: f64, database_us: f64) -> String {
+    let text = metrics.text();
+    let value = |name: &str, step: Step| -> f64 {
+        let key = format!("bespoke_step_cpu_seconds_{name}{{step=\"{}\"}} ", step.as_str());
+        text.lines().find_map(|line| line.strip_prefix(&key)?.parse().ok()).unwrap_or(0.0)
+    };
+    let mean_us = |step| 1e6 * value("sum", step) / value("count", step).max(1.0);
+    let steps = Step::ALL.map(|step| (step.as_str(), mean_us(step)));
+    let rest_us = all_us - database_us - steps.iter().map(|(_, us)| us).sum::<f64>();
+    let parts = steps.into_iter().chain([("database", database_us), ("rest", rest_us)]);
+    parts.map(|(name, us)| format!("{name} {us:.0}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The peak begins anew: loading templates takes more than to have them. Where that is not permitted, it counts.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -39,6 +40,12 @@ impl Clock {
             now.store(at.as_millisecond(), Ordering::SeqCst);
         }
     }
+}
+
+/// The processor time that this thread has used so far: what was computed, without what was waited for.
+pub fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Whether this may be the time of something in anybody's life: of the years 1900 to 2199. Everything that comes from

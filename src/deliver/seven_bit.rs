@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
+use memchr::memchr_iter;
 use memchr::memchr2;
 use memchr::memmem;
 use memchr::memrchr;
@@ -15,11 +16,8 @@ use memchr::memrchr;
 const LINE_BYTES_MAX: usize = 998;
 /// This many bytes at a time are looked at for what is not ASCII.
 const LOOK_BYTES: usize = 64;
-/// Between these, whatever the case of their letters, a character reference is no character.
-const NO_REFERENCES: [(&[u8], &[u8]); 4] =
-    [(b"<!--", b"-->"), (b"<style", b"</style"), (b"<script", b"</script"), (b"<xmp", b"</xmp")];
-/// Their second bytes.
-const SECONDS: [u8; 3] = *b"!sx";
+/// Bytes of a word of this machine.
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// What kind of text it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,42 +130,58 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
 /// What ends the part behind this HTML in which references are no characters; `None` where they are. `ends_with` says
 /// the same of its beginning.
 fn behind(html: &[u8], mut ends_with: Option<&'static [u8]>) -> Option<&'static [u8]> {
-    let begins = |rest: &[u8], word: &[u8]| {
-        rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
-    };
     let mut rest = html;
     loop {
-        let first = ends_with.map_or(b'<', |end| end[0]);
-        let Some(at) = memchr(first, rest) else { return ends_with };
-        rest = &rest[at..];
-        let skipped = match ends_with {
-            Some(end) if begins(rest, end) => {
+        let left = match ends_with {
+            Some(end) => {
+                let ended = memchr_iter(end[0], rest).find(|at| begins(&rest[*at..], end));
+                let Some(at) = ended else { return ends_with };
                 ends_with = None;
-                end.len()
+                at + end.len()
             }
-            Some(_) => 1,
-            // Most tags are others.
-            None if !rest.get(1).is_some_and(|second| SECONDS.contains(&second.to_ascii_lowercase())) => 1,
-            // What Outlook alone reads is HTML.
-            None if begins(rest, b"<!--[if") => 1,
-            None => match NO_REFERENCES.into_iter().find(|(start, _)| begins(rest, start)) {
-                Some((start, end)) => {
-                    ends_with = Some(end);
-                    // `<!-->` is a comment that ends at once.
-                    if start == b"<!--" { 2 } else { start.len() }
-                }
-                None => 1,
-            },
+            None => {
+                let begun = |at: usize| Some((at, without_references(&rest[at..])?));
+                let (at, (begun, end)) = memchr_iter(b'<', rest).find_map(begun)?;
+                ends_with = Some(end);
+                at + begun
+            }
         };
-        rest = &rest[skipped..];
+        rest = &rest[left..];
     }
 }
 
+fn begins(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+/// How many bytes begin a part in which, whatever the case of its letters, a character reference is no character, and
+/// what ends it; `None` for every other tag.
+fn without_references(tag: &[u8]) -> Option<(usize, &'static [u8])> {
+    let (start, end): (&[u8], &[u8]) = match tag.get(1)? {
+        // What Outlook alone reads is HTML.
+        b'!' if tag.starts_with(b"<!--") && !begins(tag, b"<!--[if") => return Some((b"<!".len(), b"-->")),
+        b's' | b'S' if begins(tag, b"<style") => (b"<style", b"</style"),
+        b's' | b'S' => (b"<script", b"</script"),
+        b'x' | b'X' => (b"<xmp", b"</xmp"),
+        _ => return None,
+    };
+    begins(tag, start).then_some((start.len(), end))
+}
+
+/// The place of the next byte that is not ASCII.
 fn next_beyond_ascii(bytes: &[u8], from: usize) -> Option<usize> {
     let clean = bytes[from..].chunks(LOOK_BYTES).take_while(|chunk| chunk.is_ascii()).count();
     let start = from + clean * LOOK_BYTES;
-    let place = bytes.get(start..)?.iter().position(|byte| !byte.is_ascii())?;
-    Some(start + place)
+    let (words, tail) = bytes.get(start..)?.as_chunks::<WORD_BYTES>();
+    for (number, word) in words.iter().enumerate() {
+        // The highest bit of each byte.
+        let beyond = u64::from_le_bytes(*word) & 0x8080_8080_8080_8080;
+        if beyond != 0 {
+            return Some(start + number * WORD_BYTES + beyond.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = tail.iter().position(|byte| !byte.is_ascii())?;
+    Some(start + words.len() * WORD_BYTES + place)
 }
 
 #[cfg(test)]

@@ -76,8 +76,8 @@ fn recent<'a>(situation: &Situation<'_, 'a>) -> Vec<&'a str> {
 
 struct Asked<'s, 'e, 'a> {
     situation: &'s Situation<'e, 'a>,
-    /// Variants of one file share their rules: each is evaluated once.
-    answers: Vec<(*const Rule, Option<Refused<'e>>)>,
+    /// Variants of one file share their rules, and files say the same in the same words: each is evaluated once.
+    answers: Vec<(&'e Arc<Rule>, Option<Refused<'e>>)>,
     /// Variants ask for the same few inputs: each is looked for once.
     present: Vec<(&'e str, bool)>,
     recent: Vec<&'a str>,
@@ -123,8 +123,15 @@ impl<'e> Asked<'_, 'e, '_> {
 
     /// The index of a rule's answer: why it does not hold, with the facts that decided it; `None` when it holds.
     fn answer(&mut self, rule: &'e Arc<Rule>) -> usize {
-        let key = Arc::as_ptr(rule);
-        if let Some(known) = self.answers.iter().rposition(|(known, _)| *known == key) {
+        if let Some(known) = self.answers.iter().rposition(|(known, _)| Arc::ptr_eq(known, rule)) {
+            return known;
+        }
+        // An error names its own place.
+        let says_the_same = |(known, answer): &(&Arc<Rule>, Option<Refused<'_>>)| {
+            known.source() == rule.source()
+                && answer.as_ref().is_none_or(|refused| refused.key == rule.source())
+        };
+        if let Some(known) = self.answers.iter().position(says_the_same) {
             return known;
         }
         let facts = self.situation.facts;
@@ -141,7 +148,7 @@ impl<'e> Asked<'_, 'e, '_> {
                 Some(Refused { key: rule.place(), why })
             }
         };
-        self.answers.push((key, answer));
+        self.answers.push((rule, answer));
         self.answers.len() - 1
     }
 }

@@ -14,7 +14,8 @@
 //! | `{serial}` | `integer primary key autoincrement` | an identity column |
 //! | `{clustered}` | `without rowid`: rows stand in the order of their primary key | nothing |
 //!
-//! `value->>'name'` reads a field of a batch's row on both; numbers are cast, `cast(value->>'at' as bigint)`.
+//! `value->>'name'` reads a field of a batch's row on both; numbers are cast, `cast(value->>'at' as bigint)`. SQLite is
+//! given a path, `value->>'$.name'`, which it would otherwise make of the name for every row.
 
 use sqlx::AssertSqlSafe;
 use sqlx::SqlSafeStr;
@@ -60,18 +61,20 @@ impl Dialect {
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').unwrap_or((part, ""));
-            let from = format!("value->'{name}'->>0");
-            let bytes = format!("value->'{name}'->>1");
-            let read = match self {
-                Self::Sqlite => ["cast(substr($2, ", &from, ", ", &bytes, ") as text)"],
-                Self::Postgres => {
-                    ["convert_from(substr($2, (", &from, ")::int, (", &bytes, ")::int), 'UTF8')"]
+            out += &match self {
+                Self::Sqlite => {
+                    format!("cast(substr($2, value->>'{name}[0]', value->>'{name}[1]') as text)")
                 }
+                Self::Postgres => format!(
+                    "convert_from(substr($2, (value->'{name}'->>0)::int, (value->'{name}'->>1)::int), 'UTF8')"
+                ),
             };
-            out += &read.concat();
             out += rest;
         }
-        out
+        match self {
+            Self::Sqlite => out.replace("value->>'", "value->>'$.").replace("value->'", "value->'$."),
+            Self::Postgres => out,
+        }
     }
 
     fn pick<'a>(self, sqlite: &'a str, postgres: &'a str) -> &'a str {
@@ -136,7 +139,7 @@ mod tests {
             (
                 Dialect::Sqlite,
                 sql,
-                "select value->>'id' from (select value from jsonb_each($1)) as t where at < $2 ",
+                "select value->>'$.id' from (select value from jsonb_each($1)) as t where at < $2 ",
             ),
             (
                 Dialect::Postgres,
@@ -147,7 +150,7 @@ mod tests {
             (
                 Dialect::Sqlite,
                 heap,
-                "select cast(substr($2, value->'body'->>0, value->'body'->>1) as text), 1",
+                "select cast(substr($2, value->>'$.body[0]', value->>'$.body[1]') as text), 1",
             ),
             (
                 Dialect::Postgres,

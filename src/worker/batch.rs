@@ -13,6 +13,7 @@ use crate::decision::Choice;
 use crate::decision::Decision;
 use crate::decision::TemplateHash;
 use crate::ingest::segment::ANONYMOUS;
+use crate::metrics::Step;
 use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 use crate::select::slices;
@@ -184,7 +185,8 @@ async fn first(
     let mut exhausted = Exhausted::new(shared.empty_offers());
     loop {
         // A bug that one person's data brings out must not take the others with it.
-        let verdict = catch_unwind(AssertUnwindSafe(|| engine.decide(&subject, &exhausted, now)));
+        let decide = || shared.metrics.step(Step::Decide, || engine.decide(&subject, &exhausted, now));
+        let verdict = catch_unwind(AssertUnwindSafe(decide));
         match verdict {
             Err(_) => {
                 let detail = panicked(&subject.send.id);

@@ -10,6 +10,8 @@ use crate::decision::Decision;
 use crate::decision::TemplateHash;
 use crate::deliver::message::ComposedMail;
 use crate::deliver::message::Extras;
+use crate::metrics::Metrics;
+use crate::metrics::Step;
 use crate::profile::EmailAddress;
 use crate::render::CompiledTemplate;
 use crate::render::LinkContext;
@@ -127,7 +129,7 @@ impl Engine {
         Ok(self.renderer.regions(template, names, &decision.inputs, &links)?)
     }
 
-    /// Renders, composes and signs.
+    /// Renders, composes and signs, each a step of `metrics`.
     pub fn make(
         &self,
         decision: &Decision,
@@ -135,9 +137,12 @@ impl Engine {
         to: &EmailAddress,
         stored: Option<Arc<CompiledTemplate>>,
         extras: Extras<'_>,
+        metrics: &Metrics,
     ) -> Result<ComposedMail, MakeError> {
-        let (rendered, own) = self.render(decision, campaign, stored)?;
-        Ok(self.sender.make(decision, campaign, to, &rendered, &own, extras)?)
+        let (rendered, own) = metrics.step(Step::Render, || self.render(decision, campaign, stored))?;
+        let compose = || self.sender.compose(decision, campaign, to, &rendered, &own, extras);
+        let mail = metrics.step(Step::Compose, compose)?;
+        Ok(metrics.step(Step::Sign, || self.sender.sign(mail, decision))?)
     }
 
     /// Every template of the catalogue as the database keeps it.

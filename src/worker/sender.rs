@@ -109,8 +109,30 @@ impl Sender {
         campaign.from.as_deref().and_then(|text| text.parse().ok()).unwrap_or_else(|| self.from.clone())
     }
 
-    /// Composes and signs. The same decision and content give the same bytes.
+    /// Composes and signs.
     pub fn make(
+        &self,
+        decision: &Decision,
+        campaign: &Campaign,
+        to: &EmailAddress,
+        rendered: &Rendered,
+        own: &OwnLinks,
+        extras: Extras<'_>,
+    ) -> Result<ComposedMail, MailError> {
+        let mail = self.compose(decision, campaign, to, rendered, own, extras)?;
+        self.sign(mail, decision)
+    }
+
+    /// Signs, where there are keys. The same decision and content give the same bytes.
+    pub fn sign(&self, mut mail: ComposedMail, decision: &Decision) -> Result<ComposedMail, MailError> {
+        if !self.keys.is_empty() {
+            mail.bytes = sign(&mail.bytes, &self.keys, decision.at)?;
+        }
+        Ok(mail)
+    }
+
+    /// Composes a mail that is not signed yet. The same decision and content give the same bytes.
+    pub fn compose(
         &self,
         decision: &Decision,
         campaign: &Campaign,
@@ -148,11 +170,7 @@ impl Sender {
             purpose: extras.purpose,
             postmark_metadata: self.by_postmark.then(|| local_part(&return_path)),
         };
-        let mut composed = mail.compose()?;
-        if !self.keys.is_empty() {
-            composed.bytes = sign(&composed.bytes, &self.keys, decision.at)?;
-        }
-        Ok(composed)
+        Ok(mail.compose()?)
     }
 }
 

@@ -149,7 +149,7 @@ async fn make(shared: &Arc<Shared>, job: &Job) -> Result<ComposedMail, Outcome> 
     let extras = Extras { purpose: MailPurpose::Delivery, attachments: &attachments };
     let _in_work = shared.in_work.enter(&job.send.id);
     let begun = Instant::now();
-    let made = engine.make(&job.decision, &job.campaign, &job.to, stored, extras);
+    let made = engine.make(&job.decision, &job.campaign, &job.to, stored, extras, &shared.metrics);
     shared.metrics.rendered(begun.elapsed());
     made.map_err(|error| Outcome::terminal(State::Failed, error.reason(), error.to_string()))
 }

@@ -65,6 +65,11 @@ async fn what_a_worker_did_is_read_by_prometheus_own_parser() {
             ("bespoke_sends_total{domain_group=example.test,reason=sent,state=sent}", 2.0),
             ("bespoke_sends_total{domain_group=example.test,reason=hard_bounce,state=failed}", 1.0),
             ("bespoke_render_seconds_count{}", 3.0),
+            // Of the first sixteen, one is measured.
+            ("bespoke_step_cpu_seconds_count{step=decide}", 1.0),
+            ("bespoke_step_cpu_seconds_count{step=render}", 1.0),
+            ("bespoke_step_cpu_seconds_count{step=compose}", 1.0),
+            ("bespoke_step_cpu_seconds_count{step=sign}", 1.0),
             ("bespoke_smtp_phase_seconds_count{phase=checkout}", 3.0),
             ("bespoke_smtp_phase_seconds_count{phase=envelope}", 3.0),
             ("bespoke_smtp_phase_seconds_count{phase=mark}", 2.0),
@@ -127,6 +132,10 @@ async fn age_waits_entropy_and_breakers_are_measured_and_not_nought() {
         );
         assert!(number(&samples, "bespoke_limit_wait_seconds_sum{limit=global}") > 0.0, "{samples}");
         assert!(number(&samples, "bespoke_render_seconds_sum{}") > 0.0, "{samples}");
+        for step in ["decide", "render", "compose"] {
+            let name = format!("bespoke_step_cpu_seconds_sum{{step={step}}}");
+            assert!(number(&samples, &name) > 0.0, "{step}: {samples}");
+        }
         for phase in ["checkout", "envelope", "mark", "body"] {
             let name = format!("bespoke_smtp_phase_seconds_sum{{phase={phase}}}");
             assert!(number(&samples, &name) > 0.0, "{phase}: {samples}");

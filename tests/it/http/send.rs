@@ -7,6 +7,7 @@ use bespoke::deliver::message::Attachment;
 use bespoke::deliver::message::Extras;
 use bespoke::deliver::message::MailPurpose;
 use bespoke::http::Scope;
+use bespoke::metrics::Metrics;
 use bespoke::send::SendId;
 use bespoke::send::State;
 use mail_parser::MessageParser;
@@ -241,7 +242,8 @@ async fn files_come_along_whole_and_a_retry_has_the_same_bytes() {
         let campaign = &engine.catalog.campaign(&CampaignId("code".to_owned())).unwrap().campaign;
         let extras = Extras { purpose: MailPurpose::Delivery, attachments: &attachments };
         let to = "ana@example.test".parse_address().unwrap();
-        let again = engine.make(&app.decision(&id).await, campaign, &to, None, extras).unwrap();
+        let again =
+            engine.make(&app.decision(&id).await, campaign, &to, None, extras, &Metrics::default()).unwrap();
         assert!(again.bytes == mail.bytes, "byte for byte");
     }
 }
