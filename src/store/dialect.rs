@@ -61,14 +61,19 @@ impl Dialect {
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (name, rest) = part.split_once('}').unwrap_or((part, ""));
-            out += &match self {
+            let read = match self {
                 Self::Sqlite => {
-                    format!("cast(substr($2, value->>'{name}[0]', value->>'{name}[1]') as text)")
+                    ["cast(substr($2, value->>'", name, "[0]', value->>'", name, "[1]') as text)"]
                 }
-                Self::Postgres => format!(
-                    "convert_from(substr($2, (value->'{name}'->>0)::int, (value->'{name}'->>1)::int), 'UTF8')"
-                ),
+                Self::Postgres => [
+                    "convert_from(substr($2, (value->'",
+                    name,
+                    "'->>0)::int, (value->'",
+                    name,
+                    "'->>1)::int), 'UTF8')",
+                ],
             };
+            out += &read.concat();
             out += rest;
         }
         match self {
