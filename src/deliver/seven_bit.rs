@@ -132,19 +132,16 @@ fn with_references(html: &str) -> Result<Cow<'_, [u8]>, Unfit> {
 fn behind(html: &[u8], mut ends_with: Option<&'static [u8]>) -> Option<&'static [u8]> {
     let mut rest = html;
     loop {
-        let left = match ends_with {
-            Some(end) => {
-                let ended = memchr_iter(end[0], rest).find(|at| begins(&rest[*at..], end));
-                let Some(at) = ended else { return ends_with };
-                ends_with = None;
-                at + end.len()
-            }
-            None => {
-                let begun = |at: usize| Some((at, without_references(&rest[at..])?));
-                let (at, (begun, end)) = memchr_iter(b'<', rest).find_map(begun)?;
-                ends_with = Some(end);
-                at + begun
-            }
+        let left = if let Some(end) = ends_with {
+            let ended = memchr_iter(end[0], rest).find(|at| begins(&rest[*at..], end));
+            let Some(at) = ended else { return ends_with };
+            ends_with = None;
+            at + end.len()
+        } else {
+            let begun = |at: usize| Some((at, without_references(&rest[at..])?));
+            let (at, (begun, end)) = memchr_iter(b'<', rest).find_map(begun)?;
+            ends_with = Some(end);
+            at + begun
         };
         rest = &rest[left..];
     }
