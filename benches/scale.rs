@@ -1,9 +1,10 @@
 //! What must not grow, and what must not take long, at a million.
 //!
-//! `cargo bench --bench scale -- [claim] [plan] [sqlite|postgres] [SIZE]` measures, on SQLite and on a PostgreSQL of
-//! its own (with `fsync` on): a claim of 500 behind 10,000, 1,000,000 and SIZE finished sends, and one campaign planned
-//! for SIZE profiles, a million where none is given, with the peak of memory. Aims: the claims within a factor of two
-//! up to 10,000,000; the plan of a million under 60 s and 200 MB.
+//! `cargo bench --bench scale -- [claim] [plan] [campaigns] [sqlite|postgres] [SIZE]` measures, on SQLite and on a
+//! PostgreSQL of its own (with `fsync` on): a claim of 500 behind 10,000, 1,000,000 and SIZE finished sends; one campaign
+//! planned for SIZE profiles, a million where none is given, with the peak of memory; and a thousand campaigns planned
+//! together for a thousandth of SIZE profiles each, and the claim of 500 of all that is due then. Aims: the claims within
+//! a factor of two up to 10,000,000; a million planned under 60 s and 200 MB.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,6 +37,8 @@ pub(crate) const FSYNC: &str = "on";
 const CLAIMS: usize = 20;
 /// Sends of one claim.
 const CLAIM_ROWS: usize = 500;
+/// Campaigns that are planned together.
+const CAMPAIGNS: usize = 1_000;
 
 fn now() -> Timestamp {
     "2026-03-03T09:00:00Z".parse().expect("a time")
@@ -48,7 +51,7 @@ fn main() {
         return runtime.block_on(row(&arguments[1..]));
     }
     let wants = |name: &str| arguments.iter().any(|text| text == name);
-    let all = !wants("claim") && !wants("plan");
+    let all = !["claim", "plan", "campaigns"].into_iter().any(wants);
     let databases = ["sqlite", "postgres"];
     let every = !databases.iter().any(|name| wants(name));
     let size = arguments.iter().find_map(|text| text.parse::<usize>().ok()).unwrap_or(1_000_000);
@@ -61,6 +64,9 @@ fn main() {
         if all || wants("plan") {
             rows.push(("plan", size));
         }
+        if all || wants("campaigns") {
+            rows.push(("campaigns", size / CAMPAIGNS));
+        }
         for (index, (what, size)) in rows.into_iter().enumerate() {
             let folder = tempfile::tempdir().expect("a folder");
             let url = match database {
@@ -71,11 +77,7 @@ fn main() {
                 },
             };
             // Giving the people is not the job: its memory is another process's.
-            for step in ["people", "plan"]
-                .into_iter()
-                .filter(|_| what == "plan")
-                .chain((what == "claim").then_some(what))
-            {
+            for step in (what != "claim").then_some("people").into_iter().chain([what]) {
                 let status = Command::new(std::env::current_exe().expect("this program"))
                     .args(["row", database, step, &size.to_string(), &url])
                     .status()
@@ -116,11 +118,18 @@ async fn row(arguments: &[String]) {
         }
         "people" => give_people(&store, size).await,
         _ => {
-            let (took, scheduled) = plan_all(&store).await;
+            let campaigns = if what == "campaigns" { CAMPAIGNS } else { 1 };
+            let (took, scheduled) = plan_all(&store, campaigns).await;
             println!(
-                "{database:<9} {scheduled} sends planned for {size} profiles: {took:.1?}, peak {} MB",
+                "{database:<9} {scheduled} sends of {campaigns} campaigns planned for {size} profiles: {took:.1?}, \
+                 peak {} MB",
                 peak_mb()
             );
+            if campaigns > 1 {
+                execute(url, "analyze").await;
+                let claim = claims(&store, now() + SignedDuration::from_hours(24)).await;
+                println!("{database:<9} claim of {CLAIM_ROWS} of {scheduled} that are due: {claim:.1?}");
+            }
         }
     }
 }
@@ -144,11 +153,16 @@ async fn claim(store: &Store, url: &str, finished: usize) -> Duration {
     );
     execute(url, &fill).await;
     execute(url, "analyze").await;
+    claims(store, now()).await
+}
+
+/// The median of some claims of what is due at `now`.
+async fn claims(store: &Store, now: Timestamp) -> Duration {
     let mut times = Vec::new();
     for index in 0..CLAIMS {
         let token = LeaseToken(index.to_string());
         let begun = Instant::now();
-        let claimed = store.claim(now(), 60_000, CLAIM_ROWS, &token).await.expect("a claim");
+        let claimed = store.claim(now, 60_000, CLAIM_ROWS, &token).await.expect("a claim");
         times.push(begun.elapsed());
         assert_eq!(claimed.len(), CLAIM_ROWS);
     }
@@ -156,17 +170,12 @@ async fn claim(store: &Store, url: &str, finished: usize) -> Duration {
     times[CLAIMS / 2]
 }
 
-const FILES: [(&str, &str); 3] = [
-    (
-        "layouts/default.mjml",
-        "<mjml><mj-head><mj-title>x</mj-title></mj-head><mj-body><mj-content /><mj-section><mj-column><mj-text><a href=\"{{ links.unsubscribe }}\">Unsubscribe</a></mj-text></mj-column></mj-section></mj-body></mjml>",
-    ),
-    ("news/campaign.toml", "kind = \"lifecycle\"\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n"),
-    (
-        "news/any/hello.mjml",
-        "+++\nsubject = \"Hello\"\n+++\n<mj-section><mj-column><mj-text>Dear friend</mj-text></mj-column></mj-section>",
-    ),
-];
+/// A layout, and what a campaign is made of.
+const LAYOUT: &str = "<mjml><mj-head><mj-title>x</mj-title></mj-head><mj-body><mj-content /><mj-section><mj-column>\
+     <mj-text><a href=\"{{ links.unsubscribe }}\">Unsubscribe</a></mj-text></mj-column></mj-section></mj-body></mjml>";
+const CAMPAIGN: &str = "kind = \"lifecycle\"\ntrigger = { cron = { schedule = \"0 10 * * *\" } }\n";
+const VARIANT: &str = "+++\nsubject = \"Hello\"\n+++\n\
+     <mj-section><mj-column><mj-text>Dear friend</mj-text></mj-column></mj-section>";
 
 async fn give_people(store: &Store, size: usize) {
     for begin in (0..size).step_by(5_000) {
@@ -175,10 +184,13 @@ async fn give_people(store: &Store, size: usize) {
     }
 }
 
-/// One campaign for everybody.
-async fn plan_all(store: &Store) -> (Duration, u64) {
+/// So many campaigns for everybody.
+async fn plan_all(store: &Store, campaigns: usize) -> (Duration, u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    for (path, text) in FILES {
+    let files = (0..campaigns).flat_map(|number| {
+        [(format!("news{number}/campaign.toml"), CAMPAIGN), (format!("news{number}/any/hello.mjml"), VARIANT)]
+    });
+    for (path, text) in files.chain([("layouts/default.mjml".to_owned(), LAYOUT)]) {
         let path = folder.path().join("templates").join(path);
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).expect("a folder");
         std::fs::write(path, text).expect("a file");

@@ -1,12 +1,26 @@
 //! The whole job for many recipients: claim, history, stage, select, decision saved, render, links signed, compose,
 //! sign, mark, SMTP, outcome; to a sink in another process. Every guarantee is on.
 //!
-//! `cargo bench --bench pipeline -- [RECIPIENTS] [only=sqlite|postgres] [dkim=none|ed25519|rsa] [rate=PER_SECOND]
-//! [stop=SENT] [events=PER_PROFILE] [campaign=NAME] [sink=PORT] [KEY=VALUE …]` prints a row per
-//! database and signature, with the processor time by step; 50,000 recipients where no number is given. Each row is measured in a process of its own.
-//! PostgreSQL is started for it, with `fsync` on. `stop` ends the run early, so that most sends only wait; `events` are
-//! given to everybody instead of the demonstration's own; `sink` is a server that runs already; any other key is one of
-//! the configuration, such as `worker.in_flight=50` or `templates.folder=DIR`.
+//! `cargo bench --bench pipeline -- [RECIPIENTS] [NAME=VALUE …]` prints a row per database and signature: mails, their
+//! processor time by step, peak memory behind loading, connections. 50,000 recipients where no number is given. Each row
+//! is measured in a process of its own; PostgreSQL is started for it, with `fsync` on.
+//!
+//! | name | value |
+//! |---|---|
+//! | `only` | `sqlite` or `postgres`, instead of both |
+//! | `dkim` | `none`, `ed25519` or `rsa`, instead of all |
+//! | `workers` | so many processes at the same work, on PostgreSQL |
+//! | `rate` | mails a second that are stated |
+//! | `rtt_ms` | the sink answers so late |
+//! | `stop` | ends the run after so many mails, so that most sends only wait |
+//! | `events` | so many for everybody, instead of the demonstration's own |
+//! | `campaign` | another one than `journey` |
+//! | `variants` | a catalogue of so many, instead of the shipped templates |
+//! | `model` | the database whose policy model chooses, such as the demonstration's; without, all variants are as likely |
+//! | `peers` | a folder with what a user would pick instead, which is run into the same sink |
+//! | `sink` | the port of a server that runs already |
+//!
+//! Any other name is a key of the configuration, such as `worker.in_flight=50` or `templates.folder=DIR`.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -19,22 +33,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use bespoke::campaign::CampaignId;
-use bespoke::campaign::Guarantee;
-use bespoke::campaign::Kind;
 use bespoke::clock::Clock;
 use bespoke::config::Config;
 use bespoke::config::Environment;
 use bespoke::config::Overrides;
 use bespoke::deliver::smtp::Pool;
-use bespoke::demo::people::people;
-use bespoke::demo::products::products;
-use bespoke::event::Event;
-use bespoke::metrics::Metrics;
-use bespoke::metrics::Step;
-use bespoke::profile::Profile;
-use bespoke::send::ScheduledSend;
-use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::store::Store;
 use bespoke::worker::assemble;
@@ -43,13 +46,22 @@ use bespoke::worker::run::Until;
 use bespoke::worker::run::Worker;
 use bespoke::worker::tally::Tally;
 use jiff::Timestamp;
-use jiff::ToSpan as _;
 use sqlx::Connection as _;
 
+mod given;
+mod measure;
+mod peers;
 #[expect(dead_code, reason = "tests restart and kill it too")]
-#[path = "../tests/it/support/postgres.rs"]
+#[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
 mod sink;
+
+use measure::by_step;
+use measure::cpu;
+use measure::database_cpu;
+use measure::forget_peak;
+use measure::peak_mb;
+use measure::server_cpu;
 
 /// As in the program.
 #[global_allocator]
@@ -68,11 +80,12 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "sink") {
         // One thread: what it leaves is the worker's.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        return runtime.block_on(sink::serve());
+        let delay = Options::of(&arguments[1..]).number("rtt_ms").unwrap_or(0);
+        return runtime.block_on(sink::serve(Duration::from_millis(delay as u64)));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     match arguments.first().map(String::as_str) {
-        Some("given") => runtime.block_on(given(&Options::of(&arguments[1..]))),
+        Some("given") => runtime.block_on(given::given(&Options::of(&arguments[1..]))),
         Some("row") => runtime.block_on(row(&Options::of(&arguments[1..]))),
         _ => table(&arguments),
     }
@@ -81,9 +94,8 @@ fn main() {
 struct Sink(Child, String);
 
 impl Sink {
-    fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .arg("sink")
+    fn start(rtt_ms: &str) -> Self {
+        let mut child = this(&["sink"], &[("rtt_ms".to_owned(), rtt_ms.to_owned())])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -102,11 +114,14 @@ impl Drop for Sink {
 }
 
 /// What was asked for: `name=value` each.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Options(Vec<(String, String)>);
 
 /// Those that are not keys of the configuration.
-const OWN: [&str; 9] = ["count", "only", "dkim", "rate", "stop", "events", "campaign", "sink", "database"];
+const OWN: [&str; 14] = [
+    "count", "only", "dkim", "rate", "stop", "events", "campaign", "sink", "database", "workers", "rtt_ms",
+    "variants", "model", "peers",
+];
 
 impl Options {
     fn of(arguments: &[String]) -> Self {
@@ -132,19 +147,20 @@ impl Options {
 }
 
 fn table(arguments: &[String]) {
-    let options = Options::of(arguments);
+    let mut options = Options::of(arguments);
+    let catalogue = tempfile::tempdir().expect("a folder");
+    if let Some(variants) = options.number("variants") {
+        given::templates(catalogue.path(), variants);
+        let folder = catalogue.path().display().to_string();
+        options = options.with("templates.folder", &folder).with("campaign", given::MANY);
+    }
     println!(
         "{:<9} {:<8} {:>8} {:>9} {:>9} {:>12} {:>9} {:>6}   CPU us/mail by step",
         "database", "dkim", "mails", "seconds", "mails/s", "CPU us/mail", "RSS MB", "conns"
     );
-    for database in ["sqlite", "postgres"] {
-        if options.get("only").is_some_and(|only| only != database) {
-            continue;
-        }
-        for dkim in ["none", "ed25519", "rsa"] {
-            if options.get("dkim").is_some_and(|only| only != dkim) {
-                continue;
-            }
+    let wanted = |name: &str, value: &str| options.get(name).is_none_or(|only| only == value);
+    for database in ["sqlite", "postgres"].into_iter().filter(|database| wanted("only", database)) {
+        for dkim in ["none", "ed25519", "rsa"].into_iter().filter(|dkim| wanted("dkim", dkim)) {
             let folder = tempfile::tempdir().expect("a folder");
             let url = match database {
                 "sqlite" => format!("sqlite://{}", folder.path().join("bench.db").display()),
@@ -153,21 +169,70 @@ fn table(arguments: &[String]) {
                     None => continue,
                 },
             };
-            let sink = options.get("sink").is_none().then(Sink::start);
-            let port = sink.as_ref().map_or_else(|| options.get("sink").unwrap_or_default(), |sink| &sink.1);
+            let sink = Sink::start(options.get("rtt_ms").unwrap_or("0"));
+            let port = options.get("sink").unwrap_or(&sink.1);
             let row = options.clone().with("only", database).with("dkim", dkim).with("sink", port);
-            let arguments = row.with("database", &url).0;
-            // Giving the people is not the job: its memory is another process's.
-            for step in ["given", "row"] {
-                let status = Command::new(std::env::current_exe().expect("this program"))
-                    .arg(step)
-                    .args(arguments.iter().map(|(name, value)| format!("{name}={value}")))
-                    .status()
-                    .expect("a row");
-                assert!(status.success(), "{step} {database} {dkim}");
-            }
+            rows(&row.with("database", &url));
         }
     }
+    if let Some(folder) = options.get("peers") {
+        let sink = Sink::start("0");
+        peers::run(Path::new(folder), &sink.1, options.number("count").unwrap_or(10_000));
+    }
+}
+
+/// This program, in a process of its own.
+fn this(step: &[&str], options: &[(String, String)]) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(step).args(options.iter().map(|(name, value)| format!("{name}={value}")));
+    command
+}
+
+/// A row of each worker. Giving the people is not the job: its memory is another process's.
+fn rows(options: &Options) {
+    let status = this(&["given"], &options.0).status().expect("people");
+    assert!(status.success(), "{options:?}");
+    let url = options.get("database").expect("a URL");
+    let workers = options.number("workers").unwrap_or(1);
+    let (server_before, log_before, begun) = (server_cpu(), log_bytes(url), Instant::now());
+    let children: Vec<Child> = (0..workers)
+        .map(|_| this(&["row"], &options.0).stdout(Stdio::piped()).spawn().expect("a worker"))
+        .collect();
+    let mut mails = 0.0;
+    for child in children {
+        let output = child.wait_with_output().expect("a worker");
+        assert!(output.status.success(), "{options:?}");
+        let line = String::from_utf8(output.stdout).expect("a row is text");
+        print!("{line}");
+        mails += line.split_whitespace().nth(2).and_then(|mails| mails.parse().ok()).unwrap_or(0.0);
+    }
+    if workers > 1 {
+        println!(
+            "          together {mails:>8} mails in {:.1} s, loading included",
+            begun.elapsed().as_secs_f64()
+        );
+    }
+    if let (Some(before), Some(after)) = (log_before, log_bytes(url)) {
+        println!(
+            "          the server: {:.0} us of processor a mail, {:.1} KB of write-ahead log",
+            server_cpu().saturating_sub(server_before).as_secs_f64() * 1e6 / mails,
+            (after - before) / 1_024.0 / mails
+        );
+    }
+}
+
+/// Where PostgreSQL's write-ahead log ends.
+fn log_bytes(url: &str) -> Option<f64> {
+    if url.starts_with("sqlite:") {
+        return None;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let bytes = runtime.block_on(async {
+        let mut connection = sqlx::PgConnection::connect(url).await.expect("the server");
+        let query = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
+        sqlx::query_scalar(query).fetch_one(&mut connection).await.expect("a place")
+    });
+    Some(bytes)
 }
 
 /// A fresh schema on the server of this run.
@@ -180,13 +245,6 @@ fn schema(name: &str) -> Option<String> {
         sqlx::raw_sql(sql).execute(&mut connection).await.expect("a schema");
     });
     Some(format!("{server}?options[search_path]=bench_{name}"))
-}
-
-/// Gives a row its people and sends.
-async fn given(options: &Options) {
-    let store = Store::open(options.get("database").expect("a URL")).await.expect("a database");
-    store.migrate(now()).await.expect("a schema");
-    fill(&store, &config(options), options).await;
 }
 
 /// One row: works, and prints what it took.
@@ -269,123 +327,4 @@ fn config(options: &Options) -> Config {
         flags.push(("dkim".to_owned(), section));
     }
     Config::load(Some(&file), &Environment::default(), &Overrides(flags)).expect("a configuration")
-}
-
-async fn fill(store: &Store, config: &Config, options: &Options) {
-    let count = options.number("count").unwrap_or(50_000);
-    let text = |name: &str| config.shop.get(name).and_then(toml::Value::as_str).unwrap_or_default();
-    store.upsert_products(&products(text("url"), text("currency")), now()).await.expect("products");
-    for (round, size) in rounds(count) {
-        let (mut profiles, mut events) = people(size, now(), round as u64);
-        for profile in &mut profiles {
-            profile.id = renamed(&profile.id, round);
-        }
-        for event in &mut events {
-            event.profile = renamed(&event.profile, round);
-            event.id = format!("{round}/{}", event.id);
-        }
-        if let Some(each) = options.number("events") {
-            events = repeated(&events, &profiles, each);
-        }
-        for chunk in profiles.chunks(1_000) {
-            store.upsert_profiles(chunk, now()).await.expect("profiles");
-        }
-        for chunk in events.chunks(1_000) {
-            store.insert_events(chunk).await.expect("events");
-        }
-        let campaign = options.get("campaign").unwrap_or("journey");
-        let sends: Vec<ScheduledSend> = profiles.iter().map(|profile| send(profile, campaign)).collect();
-        for chunk in sends.chunks(1_000) {
-            store.plan(chunk).await.expect("a plan");
-        }
-    }
-}
-
-/// Ten thousand people at a time, so that giving them needs little memory.
-fn rounds(count: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..count.div_ceil(10_000)).map(move |round| (round, (count - round * 10_000).min(10_000)))
-}
-
-fn renamed(id: &bespoke::profile::ProfileId, round: usize) -> bespoke::profile::ProfileId {
-    bespoke::profile::ProfileId::parse(&format!("{round:03}-{id}")).expect("an id")
-}
-
-/// `each` events of everybody, going round those of the demonstration, an hour apart.
-fn repeated(events: &[Event], profiles: &[Profile], each: usize) -> Vec<Event> {
-    let mut source = events.iter().cycle();
-    let mut all = Vec::with_capacity(profiles.len() * each);
-    for profile in profiles {
-        for (number, event) in (0_i64..).zip(source.by_ref().take(each)) {
-            let at = now() - number.hours();
-            let id = format!("{number}/{}", event.id);
-            all.push(Event { id, profile: profile.id.clone(), at, ..event.clone() });
-        }
-    }
-    all
-}
-
-fn send(profile: &Profile, campaign: &str) -> ScheduledSend {
-    let campaign = CampaignId(campaign.to_owned());
-    ScheduledSend {
-        id: SendId::derive(now(), &campaign, &profile.id, "bench"),
-        campaign,
-        kind: Kind::Lifecycle,
-        guarantee: Guarantee::AtMostOnce,
-        profile: profile.id.clone(),
-        occurrence: "bench".to_owned(),
-        due_at: now(),
-        expires_at: now() + 24_000.hours(),
-        state: State::Scheduled,
-        attempt: 0,
-        orphaned: 0,
-        data: serde_json::Map::new(),
-        to: None,
-    }
-}
-
-/// What this process has used of all cores so far, in steps of 10 ms.
-fn cpu() -> Duration {
-    ticks(&std::fs::read_to_string("/proc/self/stat").expect("Linux"))
-}
-
-fn ticks(stat: &str) -> Duration {
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<u64>().expect("a number of ticks");
-    Duration::from_millis(10 * (ticks(11) + ticks(12)))
-}
-
-/// What the threads in which SQLite runs have used so far; on PostgreSQL there are none.
-fn database_cpu() -> Duration {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
-    tasks
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
-        .filter(|stat| stat.contains("(sqlx-sqlite"))
-        .map(|stat| ticks(&stat))
-        .sum()
-}
-
-/// Processor time of each step of a mail, of what the database takes in this process, and of all the rest: SMTP, reading
-/// and saving, the runtime.
-fn by_step(metrics: &Metrics, all_us: f64, database_us: f64) -> String {
-    let text = metrics.text();
-    let value = |name: &str, step: Step| -> f64 {
-        let key = format!("bespoke_step_cpu_seconds_{name}{{step=\"{}\"}} ", step.as_str());
-        text.lines().find_map(|line| line.strip_prefix(&key)?.parse().ok()).unwrap_or(0.0)
-    };
-    let mean_us = |step| 1e6 * value("sum", step) / value("count", step).max(1.0);
-    let steps = Step::ALL.map(|step| (step.as_str(), mean_us(step)));
-    let rest_us = all_us - database_us - steps.iter().map(|(_, us)| us).sum::<f64>();
-    let parts = steps.into_iter().chain([("database", database_us), ("rest", rest_us)]);
-    parts.map(|(name, us)| format!("{name} {us:.0}")).collect::<Vec<_>>().join(", ")
-}
-
-/// The peak begins anew: loading templates takes more than to have them. Where that is not permitted, it counts.
-fn forget_peak() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1_024
 }
