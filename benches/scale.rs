@@ -31,6 +31,11 @@ use sqlx::Connection as _;
 #[path = "../tests/it/support/postgres.rs"]
 mod postgres;
 
+/// Says that something is not measured, and why.
+pub(crate) fn not_tested(why: &str) {
+    eprintln!("\n*** NOT MEASURED: {why} ***\n");
+}
+
 /// PostgreSQL waits for the disk here, as it does where it is used.
 pub(crate) const FSYNC: &str = "on";
 /// Claims of one measurement.

@@ -67,6 +67,11 @@ use measure::server_cpu;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Says that something is not measured, and why.
+pub(crate) fn not_tested(why: &str) {
+    eprintln!("\n*** NOT MEASURED: {why} ***\n");
+}
+
 /// PostgreSQL waits for the disk here, as it does where it is used.
 pub(crate) const FSYNC: &str = "on";
 

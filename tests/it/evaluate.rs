@@ -1,10 +1,10 @@
 //! `bespoke evaluate` as its user meets it: on the real logs of `../shared/data`, and on files that are wrong.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::support::shared;
 
 mod arms;
 mod clv;
@@ -13,22 +13,6 @@ mod ope;
 mod policy;
 mod recommend;
 mod replay;
-
-/// A file of the shared data, or `None` with a loud line when it is not there.
-fn shared(path: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    let mut log = std::io::stderr().lock();
-    writeln!(
-        log,
-        "\n*** SKIPPED: {} is absent, so a claim on real data was NOT checked ***\n",
-        file.display()
-    )
-    .unwrap();
-    None
-}
 
 /// Runs `bespoke evaluate` with these words.
 fn evaluate(words: &[&str]) -> Output {

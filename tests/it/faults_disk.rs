@@ -13,6 +13,7 @@ use bespoke::campaign::Guarantee;
 use crate::support::Database;
 use crate::support::live::Live;
 use crate::support::live::Running;
+use crate::support::not_tested;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\npoll_ms = 50\n";
 
@@ -31,7 +32,7 @@ fn disk(mib: u32) -> Option<Disk> {
     match mounted {
         Ok(output) if output.status.success() => Some(Disk { folder }),
         other => {
-            eprintln!("\n*** NOT TESTED: a small disk cannot be mounted here: {other:?} ***\n");
+            not_tested(&format!("full disks: a small one cannot be mounted here: {other:?}"));
             None
         }
     }

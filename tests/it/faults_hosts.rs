@@ -11,6 +11,7 @@ use crate::support::journal::accepted_at;
 use crate::support::journal::busiest_second;
 use crate::support::live::Live;
 use crate::support::live::is_long;
+use crate::support::not_tested;
 use crate::support::postgres::Server;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\npoll_ms = 50\n[rates]\nper_second = 40\n";
@@ -49,7 +50,7 @@ fn hosts() -> Option<Hosts> {
     for command in commands {
         let done = ip(&command);
         if !done.as_ref().is_some_and(|output| output.status.success()) {
-            eprintln!("\n*** NOT TESTED: hosts cannot be made here: ip {command}: {done:?} ***\n");
+            not_tested(&format!("several hosts: they cannot be made here: ip {command}: {done:?}"));
             return None;
         }
     }

@@ -11,6 +11,7 @@ use crate::support::judge::python_with;
 use crate::support::live::Live;
 use crate::support::live::Running;
 use crate::support::live::is_long;
+use crate::support::not_tested;
 
 const WORKER: &str = "[worker]\nin_flight = 20\npoll_ms = 50\n";
 const SENDS: usize = 500;
@@ -21,7 +22,7 @@ fn postfix(program: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("\n*** NOT TESTED: {} is missing; tests/run --faults installs it ***\n", path.display());
+    not_tested(&format!("real receivers: {} is missing; tests/run --faults installs it", path.display()));
     None
 }
 

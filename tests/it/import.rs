@@ -16,6 +16,7 @@ use bespoke::store::Store;
 use flate2::read::MultiGzDecoder;
 
 use crate::support::Database;
+use crate::support::not_tested;
 use crate::support::stores;
 
 mod faults;
@@ -105,16 +106,6 @@ impl Run {
     fn ok(stdout: &str) -> Self {
         Self { code: Some(0), stdout: format!("{stdout}\n"), stderr: String::new() }
     }
-}
-
-/// A file of the shared data, or `None` with a loud line when it is not there.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    eprintln!("\n*** SKIPPED: {} is absent, so a claim on real data was NOT checked ***\n", file.display());
-    None
 }
 
 /// The header and the first `rows` lines of a gzipped file.
@@ -240,6 +231,6 @@ async fn memory_stays_small_however_long_the_rows_are() {
     assert_eq!(stdout, "stdin: 1,000 rows: 1,000 profiles loaded, 0 unchanged, 0 rejected\n");
     match peak_kb {
         Some(peak_kb) => assert!(peak_kb < PEAK_KB_MAX, "{peak_kb} KB for 45 MB of rows"),
-        None => eprintln!("\n*** SKIPPED: no /proc here, so the peak of memory was NOT checked ***\n"),
+        None => not_tested("the peak of memory: there is no /proc here"),
     }
 }

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use crate::support::not_tested;
+
 /// Where the page says that the service listens.
 const PORT: &str = "8025";
 /// What the page leaves to its reader: the id of the receipt.
@@ -20,7 +22,7 @@ fn commands(heading: &str) -> String {
 #[test]
 fn a_new_user_comes_from_serve_to_a_first_tracked_click_by_readmes_own_commands() {
     if !Command::new("curl").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return eprintln!("\n*** there is no curl here: README's PAGE IS NOT TESTED ***\n");
+        return not_tested("README's page: there is no curl here");
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let page = commands("### From `bespoke serve` to a first tracked click");

@@ -23,10 +23,10 @@ use serde_json::json;
 
 use crate::import::Desk;
 use crate::import::map;
-use crate::import::shared;
 use crate::support::Database;
 use crate::support::TestApp;
 use crate::support::given;
+use crate::support::shared;
 
 const RETAIL: &str = "online_retail/transactions_until_2011-05.csv.gz";
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use bespoke::tracking::Agent;
 use bespoke::tracking::agent;
 
+use crate::support::not_tested;
+
 /// The npm package `crawler-user-agents` (MIT), which `tests/run` installs; nothing of it is in this project.
 const CRAWLERS: &str = "target/node/node_modules/crawler-user-agents/crawler-user-agents.json";
 
@@ -16,11 +18,10 @@ fn crawlers_are_known_and_people_are_not_taken_for_them() {
     assert_eq!((people.lines().count(), taken), (50, vec![]));
 
     let Ok(list) = std::fs::read(root.join(CRAWLERS)) else {
-        eprintln!(
-            "\n*** {CRAWLERS} is not there: CRAWLERS ARE NOT TESTED. Run tests/run, or \
-             `npm install --prefix target/node crawler-user-agents@1.60.0`. ***\n"
-        );
-        return;
+        return not_tested(&format!(
+            "crawlers: {CRAWLERS} is not there; run tests/run, or `npm install --prefix target/node \
+             crawler-user-agents@1.60.0`"
+        ));
     };
     let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
     let crawlers: Vec<&str> = list

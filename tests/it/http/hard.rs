@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::judge;
+use crate::support::not_tested;
 use crate::support::program::Program;
 
 const SHORT: &str = "[http]\nheader_timeout_seconds = 2\nrequest_timeout_seconds = 2\n";
@@ -24,7 +25,7 @@ async fn slow_and_silent_clients_are_cut_off_and_others_are_served_meanwhile() {
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tools/slowclient.py");
     let Some(python) = judge::python_with("socket") else { return };
     if !tool.exists() {
-        return eprintln!("\n*** ../shared/tools/slowclient.py is not here: THIS IS NOT TESTED ***\n");
+        return not_tested("slow clients: ../shared/tools/slowclient.py is not here");
     }
     let program = Program::new(SHORT);
     let server = program.serves(&[]).await;

@@ -14,8 +14,8 @@ use super::PEAK_KB_MAX;
 use super::Run;
 use super::head;
 use super::map;
-use super::shared;
 use crate::support::Database;
+use crate::support::shared;
 use crate::support::stores;
 
 const RETAIL: &str = "online_retail/transactions_until_2011-05.csv.gz";

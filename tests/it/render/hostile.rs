@@ -15,6 +15,8 @@ use bespoke::render::compile;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::support::not_tested;
+
 use super::contract;
 use super::facts;
 use super::mail;
@@ -217,8 +219,7 @@ fn another_parser_sees_no_new_element_attribute_or_scheme() {
     let python =
         Command::new("python3").args(["-c", SKELETON]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut python) = python else {
-        eprintln!("SKIPPED: python3 is not there");
-        return;
+        return not_tested("hostile values against another parser: python3 is not there");
     };
     let mut stdin = python.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));

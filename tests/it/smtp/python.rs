@@ -10,6 +10,8 @@ use bespoke::deliver::classify::{Disposition, classify};
 use bespoke::deliver::smtp::{Phase, Relay};
 use serde_json::Value;
 
+use crate::support::not_tested;
+
 use super::helpers::{hurried, pool, relay, send};
 
 const RULES: [&str; 9] = [
@@ -35,7 +37,7 @@ impl Server {
     fn start(folder: &Path) -> Option<Self> {
         let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tools/faultsmtpd.py");
         if !tool.exists() {
-            eprintln!("SKIPPED: {} is not there", tool.display());
+            not_tested(&format!("sessions against another server: {} is not there", tool.display()));
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -46,7 +48,7 @@ impl Server {
             command.args(["--rule", rule]);
         }
         let Ok(mut child) = command.stdout(Stdio::piped()).spawn() else {
-            eprintln!("SKIPPED: python3 is not there");
+            not_tested("sessions against another server: python3 is not there");
             return None;
         };
         let mut line = String::new();

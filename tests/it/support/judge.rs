@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 
+use crate::support::not_tested;
+
 /// The Python that has these modules. `None`, said loudly, where there is none.
 pub(crate) fn python_with(modules: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "tests/run says by it where the judges are")]
@@ -14,7 +16,7 @@ pub(crate) fn python_with(modules: &str) -> Option<String> {
         found.is_ok_and(|output| output.status.success())
     });
     if found.is_none() {
-        eprintln!("\n*** no Python has {modules} here: THIS IS NOT TESTED. tests/run installs it. ***\n");
+        not_tested(&format!("no Python has {modules} here; tests/run installs it"));
     }
     found
 }
@@ -24,9 +26,7 @@ pub(crate) fn node() -> Option<String> {
     let usable = Path::new("target/node/node_modules/@segment/analytics-node").is_dir()
         && Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
     if !usable {
-        eprintln!(
-            "\n*** no Node with @segment/analytics-node here: THIS IS NOT TESTED. tests/run installs it. ***\n"
-        );
+        not_tested("no Node with @segment/analytics-node here; tests/run installs it");
     }
     usable.then(|| "node".to_owned())
 }

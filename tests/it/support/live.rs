@@ -25,6 +25,8 @@ use jiff::ToSpan as _;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::support::not_tested;
+
 use super::Database;
 use super::app::CONFIG;
 use super::app::SHOP;
@@ -72,7 +74,7 @@ fn tools() -> Option<PathBuf> {
     if python && tools.join("faultsmtpd.py").exists() {
         return Some(tools);
     }
-    eprintln!("SKIPPED: tests of whole processes need python3 and ../shared/tools/faultsmtpd.py");
+    not_tested("whole processes: they need python3 and ../shared/tools/faultsmtpd.py");
     None
 }
 

@@ -17,6 +17,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 
 use super::FSYNC;
+use super::not_tested;
 
 /// Where a database for tests comes from when there is no server to start: `postgres://…`.
 pub(crate) const URL_VARIABLE: &str = "BESPOKE_TEST_DATABASE_URL";
@@ -121,10 +122,9 @@ pub(crate) fn url() -> Option<String> {
 
 fn start(address: &str) -> Option<Server> {
     let Some(programs) = programs() else {
-        eprintln!(
-            "\n*** PostgreSQL is not installed here: NOTHING IS TESTED ON POSTGRESQL. Install Debian's `postgresql`, \
-             or set {URL_VARIABLE}. ***\n"
-        );
+        not_tested(&format!(
+            "EVERYTHING ON POSTGRESQL: it is not installed here. Install Debian's `postgresql`, or set {URL_VARIABLE}"
+        ));
         return None;
     };
     let port = if address.is_empty() { 5_432 } else { free_port(address) };
