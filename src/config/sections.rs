@@ -193,7 +193,7 @@ pub struct Worker {
     pub batch: usize,
     /// How long a worker holds a send without renewing its hold.
     pub lease_seconds: u32,
-    /// Added to the lease and the relay's last deadline before a send whose body was on the wire is settled.
+    /// Added to the lease and the relay's deadlines of body and dot before a send whose body was on the wire is settled.
     pub orphan_margin_seconds: u32,
     /// Outcomes and marks are committed together, with at least so much time between two transactions.
     pub group_commit_ms: u64,
@@ -203,7 +203,7 @@ pub struct Worker {
     pub grace_seconds: u64,
     /// A deferred send is tried again after these many minutes, the last one for ever after, with ±20 % jitter.
     pub retry_minutes: Vec<u32>,
-    /// A send is given up after this many counted attempts, whatever its deadline.
+    /// After this many counted attempts a send waits each time for half of what is left until its deadline.
     pub attempts_max: u32,
     /// A campaign pauses when over this percent of 100 of its sends fail by policy (5.7.x, 554).
     pub policy_failure_percent: f64,

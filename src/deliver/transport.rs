@@ -19,6 +19,16 @@ pub enum Transport {
     Memory(Outbox),
 }
 
+impl Transport {
+    /// How long a mail may be on its way after its mark, by the deadlines of the slowest relay, milliseconds.
+    pub fn on_wire_ms(&self) -> i64 {
+        match self {
+            Self::Smtp(pool) => pool.on_wire_ms(),
+            Self::Directory(_) | Self::Memory(_) => 0,
+        }
+    }
+}
+
 /// Mails that a test reads.
 #[derive(Debug, Clone, Default)]
 pub struct Outbox(Arc<Mutex<Vec<KeptMail>>>);

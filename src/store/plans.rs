@@ -26,7 +26,7 @@ impl Store {
     /// what it knows of the tables: they must have been analysed.
     pub async fn query_plans(&self) -> Result<Vec<QueryPlan>, Error> {
         let none = || Arg::from(Rows::of::<&str>(&[]));
-        let orphans = Orphans::LeaseEnded { margin_ms: 0 };
+        let orphans = Orphans::LeaseEnded { on_wire_ms: 0, margin_ms: 0 };
         let statements: [(&'static str, String, Vec<Arg>); 11] = [
             ("claim", statements::claim_sql(), args!["token", 0, 10, 500, 60_000]),
             ("standings", statements::STANDINGS_SQL.to_owned(), vec![none(), Arg::from(0), Arg::from(0)]),

@@ -180,6 +180,9 @@ mod tests {
             ("Europe/Berlin", "2026-10-25T00:30:00Z", Some("2026-10-25T07:00:00Z")),
             ("Australia/Lord_Howe", "2026-04-04T15:15:00Z", Some("2026-04-04T21:30:00Z")),
             ("Asia/Kathmandu", "2026-06-01T15:15:00Z", Some("2026-06-02T02:15:00Z")),
+            // Morocco goes back an hour for the weeks of Ramadan: at 03:00 on 15 February, until 22 March 2026.
+            ("Africa/Casablanca", "2026-02-14T20:30:00Z", Some("2026-02-15T08:00:00Z")),
+            ("Africa/Casablanca", "2026-03-21T21:30:00Z", Some("2026-03-22T07:00:00Z")),
         ] {
             let zone = TimeZone::get(zone).unwrap();
             let found = quiet_until(&rules("21:00", "08:00"), &zone, now.parse().unwrap());

@@ -382,13 +382,12 @@ async fn renew_all(shared: &Shared) {
 
 /// Gives back what other workers left behind.
 async fn reap(shared: Arc<Shared>) {
-    let margin_ms = i64::from(shared.settings.orphan_margin_seconds) * 1_000;
+    let orphans = shared.orphans();
     let mut tick = tokio::time::interval(Duration::from_secs(u64::from(shared.settings.lease_seconds)) / 2);
     loop {
         tick.tick().await;
         // On SQLite our own clock decides. If it was moved, what we hold must not seem to have ended.
         renew_all(&shared).await;
-        let orphans = Orphans::LeaseEnded { margin_ms };
         match shared.store.reap(orphans, shared.clock.now()).await {
             Ok(reaped) if !reaped.unknown.is_empty() => {
                 tracing::warn!("{} sends are unknown after a worker died", reaped.unknown.len());

@@ -152,6 +152,31 @@ mod tests {
     }
 
     #[test]
+    fn zones_with_changes_of_their_own_keep_their_clocks() {
+        // Half an hour on Lord Howe, where 01:45 comes twice on 5 April; the weeks of Ramadan in Morocco, where 02:30 comes twice as they begin.
+        let lord_howe =
+            cron("45 1 * * *", "Australia/Lord_Howe", "2026-04-03T12:00:00Z", "2026-04-05T18:00:00Z");
+        assert_eq!(
+            lord_howe,
+            [
+                "2026-04-04T01:45 2026-04-03T14:45:00Z",
+                "2026-04-05T01:45 2026-04-04T14:45:00Z",
+                "2026-04-06T01:45 2026-04-05T15:15:00Z"
+            ]
+        );
+        let autumn = cron("30 2 * * *", "Africa/Casablanca", "2026-02-14T12:00:00Z", "2026-02-16T12:00:00Z");
+        assert_eq!(
+            autumn,
+            ["2026-02-15T02:30 2026-02-15T01:30:00Z", "2026-02-16T02:30 2026-02-16T02:30:00Z"]
+        );
+        let spring = cron("30 2 * * *", "Africa/Casablanca", "2026-03-21T12:00:00Z", "2026-03-23T12:00:00Z");
+        assert_eq!(
+            spring,
+            ["2026-03-22T02:30 2026-03-22T02:30:00Z", "2026-03-23T02:30 2026-03-23T01:30:00Z"]
+        );
+    }
+
+    #[test]
     fn windows_that_touch_give_every_occurrence_once() {
         let days =
             ["2026-03-28T00:00:00Z", "2026-03-29T00:40:00Z", "2026-03-29T01:30:00Z", "2026-03-31T00:00:00Z"];

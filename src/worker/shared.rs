@@ -24,6 +24,7 @@ use crate::send::LeaseToken;
 use crate::send::Outcome;
 use crate::send::SendId;
 use crate::send::State;
+use crate::store::Orphans;
 use crate::store::Settlement;
 use crate::store::Store;
 use crate::worker::engine::Engine;
@@ -97,6 +98,12 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// What others left behind, as we know the relays.
+    pub(super) fn orphans(&self) -> Orphans<'static> {
+        let margin_ms = i64::from(self.settings.orphan_margin_seconds) * 1_000;
+        Orphans::LeaseEnded { on_wire_ms: self.transport.on_wire_ms(), margin_ms }
     }
 
     pub(super) fn in_hands(&self) -> usize {

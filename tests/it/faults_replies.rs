@@ -3,9 +3,19 @@
 use std::collections::BTreeMap;
 
 use bespoke::campaign::Guarantee;
+use bespoke::deliver::catcher::Catcher;
+use bespoke::deliver::smtp::Pool;
+use bespoke::deliver::smtp::PoolSettings;
+use bespoke::deliver::smtp::Relay;
+use bespoke::deliver::smtp::RelayCondition;
+use bespoke::deliver::transport::Transport;
 use bespoke::profile::EmailAddress;
+use bespoke::send::State;
+use bespoke::store::Running;
 use bespoke::store::SendFilter;
+use serde_json::json;
 
+use crate::support::TestApp;
 use crate::support::live::Live;
 
 const WORKER: &str = "[worker]\nin_flight = 4\nretry_minutes = [60]\n";
@@ -65,26 +75,91 @@ async fn only_an_address_that_does_not_exist_is_suppressed() {
     }
 }
 
+/// What a reply at the greeting, at EHLO and at MAIL makes of the send, how many attempts it has cost, and of the relay.
+fn before_the_recipient(phase: &str, code: u16) -> (&'static str, u32, &'static str) {
+    match (phase, code) {
+        ("connect" | "ehlo", 400..500) => ("deferred relay", 0, "backs off"),
+        ("connect" | "ehlo", _) | ("mail", 530) => ("deferred relay", 0, "is paused"),
+        (_, 400..500) => ("deferred deferred", 1, "is up"),
+        _ => ("failed policy", 1, "is up"),
+    }
+}
+
 #[tokio::test]
 async fn before_the_recipient_is_named_nothing_is_held_against_them() {
-    for (phase, text, expected, attempt) in [
-        ("connect", "421 4.3.2 busy", "deferred relay", 0),
-        ("connect", "554 5.7.1 go away", "deferred relay", 0),
-        ("ehlo", "550 5.7.1 not you", "deferred relay", 0),
-        ("mail", "451 4.3.0 later", "deferred deferred", 1),
-        ("mail", "552 5.2.2 full", "failed policy", 1),
-        ("mail", "554 5.7.1 blocked", "failed policy", 1),
-        ("mail", "530 5.7.0 log in first", "deferred relay", 0),
-    ] {
-        let Some(mut live) = Live::on_sqlite(WORKER).await else { return };
-        given(&live, &["ana".to_owned()]).await;
-        live.serve(0.0, &[&format!("{phase}={text}")]);
-        assert!(live.bespoke().args(["work", "--until-idle"]).status().unwrap().success());
-        let expected = BTreeMap::from([("ana".to_owned(), expected.to_owned())]);
-        assert_eq!(outcomes(&live).await, expected, "{phase} {text}");
-        let stored = live.store().sends(&SendFilter::default(), None, 1).await.unwrap().remove(0);
-        assert_eq!(stored.send.attempt, attempt, "{phase} {text}");
-        let suppressed = live.store().suppressions_of(&["x@ana.test".to_owned()]).await.unwrap();
-        assert!(suppressed.is_empty(), "{phase} {text}");
+    let replies = REPLIES.map(|(_, text, _)| text).into_iter().chain(["530 5.7.0 log in first"]);
+    for (phase, text) in
+        replies.flat_map(|text| ["connect", "ehlo", "mail"].into_iter().map(move |phase| (phase, text)))
+    {
+        for mut app in TestApp::on_each_database(&[]).await {
+            let at = format!("{phase} {text} on {}", app.database.name());
+            let catcher = Catcher::start().await.unwrap();
+            catcher.set_rules(vec![format!("{phase}={text}").parse().unwrap()]);
+            let relays = vec![Relay::from_url(&catcher.url()).unwrap()];
+            let pool = Pool::new(relays, PoolSettings::default()).unwrap();
+            app.over(Transport::Smtp(pool.clone()));
+            app.given_profile("ana").await;
+            app.does("ana", "Order Completed", json!({"order_id": "A-1"})).await;
+            app.plans().await;
+            app.runs_until_idle().await;
+            let stored = app.sends().await.remove(0);
+            let outcome = format!("{} {}", stored.send.state, stored.reason.unwrap());
+            let relay = match pool.status().remove(0).condition {
+                RelayCondition::Up => "is up",
+                RelayCondition::BackingOff { .. } => "backs off",
+                RelayCondition::Paused { .. } => "is paused",
+            };
+            let found = (outcome.as_str(), stored.send.attempt, relay);
+            assert_eq!(found, before_the_recipient(phase, text[..3].parse().unwrap()), "{at}");
+            let address = "ana@example.test".to_owned();
+            assert!(app.database.store.suppressions_of(&[address]).await.unwrap().is_empty(), "{at}");
+            assert_eq!(catcher.accepted_count(), 0, "{at}");
+        }
+    }
+}
+
+/// A hundred and fifty mails, one after the other, of which the relay refuses every `every`th for what they are.
+async fn campaign_of_which_every(every: usize) -> Vec<(TestApp, u64)> {
+    let mut done = Vec::new();
+    for mut app in TestApp::on_each_database(&[]).await {
+        let catcher = Catcher::start().await.unwrap();
+        catcher.set_rules(vec![format!("rcpt%{every}=550 5.7.1 we do not like you").parse().unwrap()]);
+        let relays = vec![Relay::from_url(&catcher.url()).unwrap()];
+        app.over(Transport::Smtp(Pool::new(relays, PoolSettings::default()).unwrap()));
+        app.config.worker.in_flight = 1;
+        for n in 0..150 {
+            app.given_profile(&format!("p{n}")).await;
+        }
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        done.push((app, catcher.accepted_count()));
+    }
+    done
+}
+
+#[tokio::test]
+async fn a_campaign_that_relays_refuse_for_what_it_is_stops_by_itself() {
+    for (app, accepted) in campaign_of_which_every(10).await {
+        let on = app.database.name();
+        let states = app.database.store.campaign_states().await.unwrap();
+        assert_eq!((states[0].campaign.as_str(), states[0].running), ("news", Running::Paused), "on {on}");
+        let reason = "10 % of the last 100 sends failed by policy; last: refused at RCPT: 550 5.7.1 we do not like you";
+        assert_eq!(states[0].reason, reason, "on {on}");
+        let ends = app.states().await;
+        let count = |state| u64::try_from(ends.iter().filter(|end| end.0 == state).count()).unwrap();
+        let tried = count(State::Sent) + count(State::Failed);
+        assert!((100..=102).contains(&tried) && count(State::Sent) == accepted, "{tried} tried on {on}");
+        assert_eq!(count(State::Scheduled) + count(State::Deferred), 150 - tried, "the others wait on {on}");
+        let addresses: Vec<String> = (0..150).map(|n| format!("p{n}@example.test")).collect();
+        assert!(app.database.store.suppressions_of(&addresses).await.unwrap().is_empty(), "on {on}");
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_of_which_relays_refuse_no_more_than_a_twentieth_goes_on() {
+    for (app, accepted) in campaign_of_which_every(20).await {
+        assert_eq!(accepted, 143, "150 less the twentieth, the fortieth … on {}", app.database.name());
+        assert_eq!(app.database.store.campaign_states().await.unwrap(), [], "on {}", app.database.name());
     }
 }

@@ -26,9 +26,10 @@ use crate::support::given::mark;
 use crate::support::given::send;
 use crate::support::given::sent;
 use crate::support::given::settlement;
+use crate::support::given::token;
 use crate::support::stores;
 
-const LEASE_ENDED: Orphans<'static> = Orphans::LeaseEnded { margin_ms: 5_000 };
+const LEASE_ENDED: Orphans<'static> = Orphans::LeaseEnded { on_wire_ms: 0, margin_ms: 5_000 };
 
 /// A lifecycle (at-most-once) and a transactional (at-least-once) send.
 async fn given_two(database: &Database) -> (SendId, SendId) {
@@ -116,6 +117,63 @@ async fn a_mail_on_the_wire_is_given_up_late_and_by_its_guarantee() {
         let settled = database.store.record_outcomes(&late, SOFT_MAX, after).await.unwrap();
         assert_eq!((settled.recorded.len(), settled.lost.len()), (0, 2));
     }
+}
+
+#[tokio::test]
+async fn a_mail_is_not_given_up_while_a_patient_worker_may_still_have_it_on_the_wire() {
+    for database in stores().await {
+        let (lifecycle, transactional) = given_two(&database).await;
+        let marks: Vec<_> = claim(&database, start(), 10, "cut off").await.iter().map(mark).collect();
+        database.store.mark_submitting(&marks, &[], start()).await.unwrap();
+        let patient = Orphans::LeaseEnded { on_wire_ms: 3_780_000, margin_ms: 5_000 };
+        let bound = start() + (LEASE_MS + 3_785_000).milliseconds();
+        for (now, expected) in [
+            (bound, Reaped::default()),
+            (
+                bound + 1.millisecond(),
+                Reaped {
+                    unknown: vec![lifecycle.clone()],
+                    resubmitted: vec![transactional.clone()],
+                    ..Reaped::default()
+                },
+            ),
+        ] {
+            database.set_now(now).await;
+            assert_eq!(database.store.reap(patient, now).await.unwrap(), expected, "{}", database.name());
+        }
+    }
+}
+
+/// Hosts disagree about the time; what they claim, hold and give back goes by the time of the one database.
+#[tokio::test]
+async fn leases_go_by_the_clock_of_the_database_whatever_a_worker_takes_the_time_to_be() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = &database.store;
+    let (lifecycle, transactional) = given_two(&database).await;
+    // A host whose clock is years behind finds what is due; one that is years ahead holds it no longer than others.
+    let (behind, ahead) = (start() - 20_000.hours(), start() + 20_000.hours());
+    assert_eq!(claim(&database, behind, 1, "behind").await.len(), 1);
+    assert_eq!(claim(&database, ahead, 1, "ahead").await.len(), 1);
+    for send in [&lifecycle, &transactional] {
+        let stored = store.send(send).await.unwrap().unwrap();
+        assert_eq!(stored.lease_until, Some(start() + LEASE_MS.milliseconds()), "{send}");
+    }
+    assert_eq!(store.reap(LEASE_ENDED, ahead).await.unwrap(), Reaped::default(), "nobody's lease has ended");
+    let half = start() + (LEASE_MS / 2).milliseconds();
+    database.set_now(half).await;
+    let held = store.renew_leases(std::slice::from_ref(&lifecycle), &token("ahead"), behind, LEASE_MS).await;
+    assert_eq!(held.unwrap(), std::slice::from_ref(&lifecycle));
+    let stored = store.send(&lifecycle).await.unwrap().unwrap();
+    assert_eq!(stored.lease_until, Some(half + LEASE_MS.milliseconds()));
+    // The lease that nobody renewed ends by the database's clock, though the caller's shows a time long before it.
+    database.set_now(start() + (LEASE_MS + 1).milliseconds()).await;
+    let expected = Reaped { rescheduled: vec![transactional], ..Reaped::default() };
+    assert_eq!(store.reap(LEASE_ENDED, behind).await.unwrap(), expected);
+    // Nothing is due before the database says so.
+    let later = send("bo", "1", Kind::Lifecycle, start() + 1.hour());
+    store.plan(&[later]).await.unwrap();
+    let claimed = claim(&database, ahead, 10, "eager").await;
+    assert_eq!(claimed.len(), 1, "only what was given back is due");
 }
 
 #[tokio::test]

@@ -76,6 +76,11 @@ impl Deadlines {
         PHASES.into_iter().find(|phase| !good.contains(&self.of(*phase)))
     }
 
+    /// How long a mail may be on its way after its mark: its bytes, and the reply to the final dot. Milliseconds.
+    pub(super) fn on_wire_ms(&self) -> i64 {
+        i64::try_from(self.body_ms.saturating_add(self.dot_ms)).unwrap_or(i64::MAX)
+    }
+
     /// The deadline of `phase`.
     pub fn of(&self, phase: Phase) -> Duration {
         Duration::from_millis(match phase {

@@ -3,13 +3,11 @@
 use secrecy::ExposeSecret as _;
 
 use super::Relay;
+use super::deadlines::DEADLINE_MS_MAX;
 use super::deadlines::Deadlines;
 use super::relay::RelayError;
 use super::relay::parse_mechanism;
 use crate::config::RelaySection;
-
-/// Longest deadline, seconds.
-const DEADLINE_SECONDS_MAX: f64 = 86_400.0;
 
 impl Relay {
     /// The relay that a section of the configuration describes.
@@ -67,11 +65,12 @@ fn set_deadline(deadlines: &mut Deadlines, phase: &str, seconds: f64) -> Result<
             ));
         }
     };
-    if !(seconds.is_finite() && seconds > 0.0 && seconds <= DEADLINE_SECONDS_MAX) {
-        return Err(format!("the deadline of {phase} must be above 0, and a day at most"));
+    // What is no number, or below zero, becomes 0.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    let milliseconds = (seconds * 1_000.0).ceil() as u64;
+    if !(1..=DEADLINE_MS_MAX).contains(&milliseconds) {
+        return Err(format!("the deadline of {phase} must be above 0, and an hour at most"));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
-    let milliseconds = (seconds * 1_000.0) as u64;
-    *deadline = milliseconds.max(1);
+    *deadline = milliseconds;
     Ok(())
 }

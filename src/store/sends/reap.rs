@@ -13,7 +13,8 @@ use crate::store::connection::Tx;
 
 /// A send that was being decided or rendered by this many workers as they died is quarantined.
 pub const ORPHANED_MAX: i64 = 3;
-/// How long a relay may take to answer the final dot (RFC 5321 §4.5.3.2.6): a mail on the wire is not given up before.
+/// How long a relay may take to answer the final dot (RFC 5321 §4.5.3.2.6): a mail on the wire is not given up before,
+/// however short the deadlines are.
 pub const DOT_REPLY_MS: i64 = 600_000;
 /// Orphans that one transaction takes care of.
 const REAP_ROWS: usize = 5_000;
@@ -21,8 +22,12 @@ const REAP_ROWS: usize = 5_000;
 /// Which sends have nobody who works on them.
 #[derive(Debug, Clone, Copy)]
 pub enum Orphans<'a> {
-    /// Those whose lease has ended; those on the wire only [`DOT_REPLY_MS`] and `margin_ms` after that.
+    /// Those whose lease has ended; those on the wire only `on_wire_ms`, [`DOT_REPLY_MS`] at least, and `margin_ms`
+    /// after that.
     LeaseEnded {
+        /// How long a worker that is cut off from the database may still have a mail on the wire, milliseconds: by the
+        /// deadlines of its relays, from the mark on.
+        on_wire_ms: i64,
         /// For clocks and stalled processes, milliseconds.
         margin_ms: i64,
     },
@@ -139,7 +144,9 @@ async fn reap_leased(
 /// `$1` the detail to write, `$2` now.
 pub(in crate::store) fn submitting_sql(orphans: Orphans<'_>) -> String {
     let grace_ms = match orphans {
-        Orphans::LeaseEnded { margin_ms } => DOT_REPLY_MS.saturating_add(margin_ms.max(0)),
+        Orphans::LeaseEnded { on_wire_ms, margin_ms } => {
+            on_wire_ms.max(DOT_REPLY_MS).saturating_add(margin_ms.max(0))
+        }
         Orphans::All(_) => 0,
     };
     format!(

@@ -248,6 +248,12 @@ impl Pool {
         }
     }
 
+    /// How long a mail may be on its way after its mark, over the slowest relay. Milliseconds.
+    pub(in crate::deliver) fn on_wire_ms(&self) -> i64 {
+        let of = |connector: &Arc<Connector>| connector.relay().deadlines.on_wire_ms();
+        self.0.connectors.iter().map(of).max().unwrap_or(0)
+    }
+
     /// Every relay, in the order of the settings.
     pub fn status(&self) -> Vec<RelayStatus> {
         self.0.book().status(Instant::now())
