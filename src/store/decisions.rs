@@ -105,16 +105,18 @@ impl Store {
 
     /// Saves compiled templates, as JSON, under the hash of their content; what is known already is not written.
     pub async fn save_templates(&self, templates: &[(TemplateHash, String)]) -> Result<u64, Error> {
+        let mut rows: Vec<[&str; 2]> =
+            templates.iter().map(|(hash, body)| [hash.0.as_str(), body.as_str()]).collect();
+        // In one order everywhere: workers that begin together save the same, and cannot wait for each other.
+        rows.sort_unstable();
         let mut saved = 0;
         let mut tx = self.pools.begin().await?;
-        for chunk in templates.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<[&str; 2]> =
-                chunk.iter().map(|(hash, body)| [hash.0.as_str(), body.as_str()]).collect();
+        for chunk in rows.chunks(ROWS_PER_STATEMENT_MAX) {
             saved += tx
                 .run(
                     "insert into templates (hash, body) select value->>0, value->>1 from {rows} where true
                      on conflict (hash) do nothing",
-                    args![Rows::of(&rows)],
+                    args![Rows::of(chunk)],
                 )
                 .await?;
         }

@@ -74,8 +74,10 @@ impl Store {
         let mut tx = self.pools.begin().await?;
         let people = transitions.iter().map(|(profile, _)| (profile, None));
         let erased = tombstones::erased(&mut tx, people).await?;
-        let kept: Vec<&(ProfileId, Transition)> =
+        let mut kept: Vec<&(ProfileId, Transition)> =
             transitions.iter().filter(|(profile, _)| !erased.contains(profile)).collect();
+        // Ordered, so that batches cannot wait for each other.
+        kept.sort_by_key(|(profile, step)| (profile, step.at));
         for chunk in kept.chunks(ROWS_PER_STATEMENT_MAX) {
             let first = arrival::take(&mut tx, Arrivals::StageTransitions, chunk.len()).await?;
             let rows: Vec<NewRow<'_>> =
@@ -89,8 +91,7 @@ impl Store {
                 args![Rows::of(&rows)],
             )
             .await?;
-            // One row a profile: PostgreSQL updates none twice in one statement. Ordered, so that batches cannot
-            // wait for each other.
+            // One row a profile: PostgreSQL updates none twice in one statement.
             let newest: HashMap<&ProfileId, NewRow<'_>> =
                 chunk.iter().map(|step| (&step.0, NewRow::of(step, 0))).collect();
             let mut rows: Vec<NewRow<'_>> = newest.into_values().collect();

@@ -1,6 +1,7 @@
 //! Several processes that write about the same person at the same time: nothing that one of them said is lost. On SQLite
 //! one of two is always first, so these stand on PostgreSQL, where a row that somebody else needs holds the first one up.
 
+use bespoke::decision::TemplateHash;
 use bespoke::ingest::segment::Entry;
 use bespoke::profile::Consent;
 use bespoke::profile::EmailAddress;
@@ -170,4 +171,26 @@ async fn two_services_that_are_told_of_the_same_new_people_at_once_keep_every_wo
         let healthy = answer(one.request(reqwest::Method::GET, "/readyz")).await;
         assert_eq!(healthy.status, 200, "{}", app.database.name());
     }
+}
+
+#[tokio::test]
+async fn workers_that_begin_together_save_the_same_templates_and_do_not_wait_for_each_other() {
+    let Some(database) = Database::postgres().await else { return };
+    let template = |n: u32| (TemplateHash(format!("{n:03}")), "{}".to_owned());
+    let forwards: Vec<_> = (0..9).map(template).collect();
+    let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
+    // One in the middle is being saved by a third.
+    let mut holder = Holder::of(&database, "insert into templates (hash, body) values ('004', '{}')").await;
+    let saves = |templates: Vec<(TemplateHash, String)>| {
+        let url = database.url.clone();
+        tokio::spawn(
+            async move { Store::open(&url).await.unwrap().save_templates(&templates).await.unwrap() },
+        )
+    };
+    let first = saves(forwards);
+    let writer = holder.waited_for(&[holder.pid]).await;
+    let second = saves(backwards);
+    holder.waited_for_by(&[holder.pid, writer], 2).await;
+    holder.lets_go().await;
+    assert_eq!(first.await.unwrap() + second.await.unwrap(), 8);
 }
