@@ -26,7 +26,7 @@ use crate::worker::plan::plan;
 use crate::worker::shared::Shared;
 
 /// Who does not lead asks again after this long, and who leads looks whether it still does.
-const ELECTION: Duration = Duration::from_secs(5);
+const ELECTION: Duration = Duration::from_secs(3);
 /// What falls due within this long, and the time to the next plan, is planned.
 const AHEAD: Duration = Duration::from_mins(1);
 /// How often campaigns are looked after: whether their mails come back, or drive people away.

@@ -6,6 +6,7 @@ use mail_parser::MessageParser;
 use serde_json::Value;
 use sqlx::Connection as _;
 
+use crate::support::patience::until;
 use crate::support::program::Program;
 
 /// A shop whose relay is the catcher, with Ana, who ordered just now.
@@ -223,4 +224,29 @@ async fn whoever_has_no_public_address_is_told_what_nobody_can_do_without() {
             assert_eq!(says(arguments).await, expected, "{arguments:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_worker_of_a_sqlite_file_is_refused_with_a_reason_and_nothing_goes_twice() {
+    let catcher = Catcher::start().await.unwrap();
+    let program = shop(&catcher).await;
+    program.says(&["plan", "--campaign", "receipt"]).await;
+    // The first is in the middle of a mail.
+    catcher.set_rules(vec!["rcpt=stall".parse().unwrap()]);
+    let mut first = program.command(&[], &["work"]).spawn().unwrap();
+    let at_work = async || catcher.commands().iter().any(|line| line.starts_with("RCPT")).then_some(());
+    until("the first is at work", at_work).await;
+    let commands = catcher.commands().len();
+    let refused = program.command(&[], &["work", "--until-idle"]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains("another bespoke is working on"), "{said}");
+    assert!(said.contains("stop that one, or use PostgreSQL for many"), "{said}");
+    assert_eq!(catcher.commands().len(), commands, "the second said nothing to the relay");
+    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+    // However the first ends, the next one may work.
+    first.kill().await.unwrap();
+    catcher.set_rules(Vec::new());
+    program.says(&["work", "--until-idle"]).await;
+    assert_eq!(subjects(&catcher), [(own("ana@example.test"), own("Your order 77"))]);
 }

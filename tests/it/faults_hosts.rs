@@ -9,9 +9,13 @@ use bespoke::campaign::Guarantee;
 
 use crate::support::journal::accepted_at;
 use crate::support::journal::busiest_second;
+use crate::support::journal::taken;
+use crate::support::leaders::Watch;
+use crate::support::leaders::are_others;
 use crate::support::live::Live;
 use crate::support::live::is_long;
 use crate::support::not_tested;
+use crate::support::patience::until;
 use crate::support::postgres::Server;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\npoll_ms = 50\n[rates]\nper_second = 40\n";
@@ -91,14 +95,30 @@ async fn a_host_that_is_cut_off_and_returns_loses_and_doubles_nobody_and_rates_h
         "[[relay]]\nurl = \"smtp://{}:{}\"\ndeadline_seconds = {{ dot = 20.0 }}\n",
         live.host, live.port
     ));
+    live.has_no_calendar();
     live.given_sends(Guarantee::AtMostOnce, SENDS / 2).await;
     live.given_sends(Guarantee::AtLeastOnce, SENDS / 2).await;
     live.serve(0.02, &[]);
-    let worker = |host: u8| live.worker_behind(&["ip", "netns", "exec", &hosts.name(host)]);
-    let mut workers = [worker(2), worker(3)];
+    let worker = |host: u8| live.leading_worker(&["ip", "netns", "exec", &hosts.name(host)]);
+    let first = worker(3);
+    let mut watch = Watch::over(&live.database).await;
+    let lead = async || Some(watch.leaders().await).filter(|leaders| leaders.iter().all(Option::is_some));
+    let leaders = until("the host that will be cut off leads", lead).await;
+    let mut workers = [worker(2), first];
     live.waits_until("mails go out", || live.count("accept") >= 60);
+    assert_eq!(watch.leaders().await, leaders, "who came later does not lead");
     hosts.cut_off(3);
     let (cut_off, before) = (Instant::now(), live.count("accept"));
+    live.ana_buys("A-1").await;
+    let taken_over = async || are_others(watch.leaders().await, leaders).then_some(());
+    until("the other host plans and learns", taken_over).await;
+    let led_after = cut_off.elapsed();
+    live.waits_until("what is bought meanwhile is sent", || taken(&live, "<ana@") == 1);
+    eprintln!(
+        "another host plans and learns {led_after:.1?} after the leader was cut off, and sends after {:.1?}",
+        cut_off.elapsed()
+    );
+    assert!(led_after < Duration::from_secs(15), "{led_after:?}");
     let seconds = if is_long() { 60 } else { 8 };
     live.waits_until("the other goes on", || {
         cut_off.elapsed() > Duration::from_secs(seconds) && live.count("accept") > before + 100

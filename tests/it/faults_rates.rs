@@ -4,6 +4,8 @@ use bespoke::campaign::Guarantee;
 
 use crate::support::journal::accepted_at;
 use crate::support::journal::busiest_second;
+use crate::support::journal::most_within;
+use crate::support::journal::taken;
 use crate::support::live::Live;
 use crate::support::live::Running;
 
@@ -36,25 +38,28 @@ async fn workers_together_keep_the_stated_rate_and_a_restart_gives_none_away() {
 #[tokio::test]
 async fn a_slow_domain_holds_up_nobody_else() {
     let config = "[worker]\nin_flight = 4\npoll_ms = 50\n[rates.domain.slow]\ndomains = [\"slow.test\"]\nper_minute = 6\n";
-    let Some(mut live) = Live::on_sqlite(config).await else { return };
-    // All of the slow ones come first in the queue, many times what is in flight.
-    let slow: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
-    live.given_sends_to(Guarantee::AtMostOnce, &slow, |profile| {
-        let address = format!("{}@slow.test", profile.id);
+    for mut live in Live::on_each_database(config).await {
+        // All of the slow ones come first in the queue, many times what is in flight.
+        given_at(&live, "slow.test", 60).await;
+        live.given_sends(Guarantee::AtMostOnce, 100).await;
+        live.serve(0.0, &[]);
+        let _worker = live.worker();
+        let begun = std::time::Instant::now();
+        live.waits_until("everybody else has mail", || taken(&live, "@example.test") == 100);
+        let most = 2 + usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
+        let slow = taken(&live, "@slow.test");
+        assert!((1..=most).contains(&slow), "{slow} on {}", live.database.name());
+    }
+}
+
+/// So many people at this domain, and a mail to each, due now.
+async fn given_at(live: &Live, domain: &str, count: usize) {
+    let names: Vec<String> = (0..count).map(|i| format!("{}{i}", &domain[..1])).collect();
+    live.given_sends_to(Guarantee::AtMostOnce, &names, |profile| {
+        let address = format!("{}@{domain}", profile.id);
         profile.address = Some(bespoke::profile::EmailAddress::parse(&address).unwrap());
     })
     .await;
-    live.given_sends(Guarantee::AtMostOnce, 100).await;
-    live.serve(0.0, &[]);
-    let _worker = live.worker();
-    let taken = |live: &Live, domain: &str| {
-        let accepts = live.journal().into_iter().filter(|line| line["ev"] == "accept");
-        accepts.filter(|line| line["rcpt"].to_string().contains(domain)).count()
-    };
-    let begun = std::time::Instant::now();
-    live.waits_until("everybody else has mail", || taken(&live, "@example.test") == 100);
-    let most = 2 + usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
-    assert!((1..=most).contains(&taken(&live, "@slow.test")), "{}", taken(&live, "@slow.test"));
 }
 
 #[tokio::test]
@@ -77,31 +82,33 @@ async fn a_stated_rate_is_met_within_two_percent() {
 #[tokio::test]
 async fn a_relay_that_is_slow_uses_up_nobody_elses_rate() {
     let config = "[worker]\nin_flight = 30\npoll_ms = 50\n[rates]\nper_second = 40\n";
-    let Some(mut live) = Live::on_sqlite(config).await else { return };
-    let Some(mut slow) = Live::on_sqlite(config).await else { return };
-    live.given_sends(Guarantee::AtMostOnce, 300).await;
-    live.serve(0.0, &[]);
-    slow.serve(30.0, &[]);
-    let relay = |name: &str, port: u16, connections: u32| {
-        format!(
-            "[[relay]]\nname = \"{name}\"\nurl = \"smtp://127.0.0.1:{port}\"\nmax_connections = {connections}\n"
-        )
-    };
-    live.state_relays(&(relay("fast", live.port, 20) + &relay("slow", slow.port, 5)));
-    let _worker = live.worker();
-    live.waits_until("mails go out", || live.count("accept") >= 200);
-    let times = accepted_at(&live);
-    // Without the first second, in which connections are made and the slow relay takes its five.
-    let begin = times.partition_point(|time| *time < times[0] + 1.0);
-    let found = 0.99 * count(199 - begin) / (times[199] - times[begin]);
-    // A machine may be slow; a relay that eats the rate would leave a few a second.
-    assert!(found > 20.0, "{found:.1} a second");
-    assert!(slow.count("accept") <= 5, "each of its connections waits for its reply");
+    for mut live in Live::on_each_database_if_long(config).await {
+        let Some(mut slow) = Live::on_sqlite(config).await else { return };
+        live.given_sends(Guarantee::AtMostOnce, 300).await;
+        live.serve(0.0, &[]);
+        slow.serve(30.0, &[]);
+        let relay = |name: &str, port: u16, connections: u32| {
+            format!(
+                "[[relay]]\nname = \"{name}\"\nurl = \"smtp://127.0.0.1:{port}\"\nmax_connections = {connections}\n"
+            )
+        };
+        live.state_relays(&(relay("fast", live.port, 20) + &relay("slow", slow.port, 5)));
+        let _worker = live.worker();
+        live.waits_until("mails go out", || live.count("accept") >= 200);
+        // The best two seconds, since a machine may be slow; a relay that eats half of the rate never leaves so much.
+        let most = most_within(&accepted_at(&live), 2.0);
+        eprintln!("{most} in two seconds of 80 beside a relay that is slow, on {}", live.database.name());
+        assert!(most >= 72, "{most} in two seconds on {}", live.database.name());
+        assert!(slow.count("accept") <= 5, "each of its connections waits for its reply");
+    }
 }
 
 fn count(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap())
 }
+
+/// More than a host that asks for patience takes while the test looks.
+const PEOPLE: usize = 1_500;
 
 /// Mails to one domain, of which the host wants fewer after a while: `421` once, 4.7.x otherwise.
 #[tokio::test]
@@ -109,7 +116,7 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_workers_and_from_those_t
     let config = "[worker]\nin_flight = 8\npoll_ms = 50\nlease_seconds = 5\n";
     for mut live in Live::on_each_database(config).await {
         let name = live.database.name();
-        live.given_sends(Guarantee::AtMostOnce, 600).await;
+        live.given_sends(Guarantee::AtMostOnce, PEOPLE).await;
         live.serve(0.05, &["rcpt#60=450 4.7.1 you are too fast"]);
         let workers = if name == "postgres" { 2 } else { 1 };
         let mut running: Vec<Running> = (0..workers).map(|_| live.worker()).collect();

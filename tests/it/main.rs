@@ -18,6 +18,7 @@ mod faults_disk;
 mod faults_hosts;
 mod faults_leader;
 mod faults_people;
+mod faults_plan;
 mod faults_points;
 mod faults_poison;
 mod faults_postgres;

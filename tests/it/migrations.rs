@@ -1,12 +1,89 @@
 //! The schema: made once, by one at a time, and never by an older program over a newer one.
 
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
 use bespoke::store::Error;
 use bespoke::store::Store;
+use sqlx::Connection as _;
+use sqlx::SqliteConnection;
 
+use crate::privacy::IMPERSONAL;
 use crate::support::Database;
 use crate::support::database::start;
 use crate::support::given::id;
 use crate::support::stores;
+
+/// Tables whose rows name whose they are by an address, or by a send, which is somebody's. With those that hold nothing
+/// of anybody they are what whoever goes past one PostgreSQL has to know of.
+const BY_ADDRESS_OR_SEND: &[&str] =
+    &["soft_bounces", "suppressions", "attachments", "attempts", "idempotency_keys", "outcome_log"];
+
+/// What is unique beyond one person, in tables of people's rows.
+const UNIQUE_BEYOND_A_PERSON: &[&str] = &[
+    // The person's own id.
+    "profiles (id)",
+    // An anonymous id is joined to one person.
+    "aliases (alias_id)",
+    // One code goes to one person.
+    "coupons (offer, code)",
+    // Random, or made from what is unique within the person: unique everywhere, whoever gives them out.
+    "consent_requests (id)",
+    "sends (id)",
+    "web_decisions (id)",
+    "webhook_messages (endpoint, id)",
+    // Order of arrival, which each database counts for itself.
+    "decisions (send_seq)",
+    "hits (seq)",
+    "sends (seq)",
+    "stage_transitions (seq)",
+];
+
+/// Rows of a query over the schema.
+async fn schema(sql: &'static str) -> Vec<(String, String)> {
+    let database = Database::sqlite().await;
+    let mut connection = SqliteConnection::connect(&database.url).await.unwrap();
+    let rows = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    rows
+}
+
+/// A new table of people has a `profile_id`, and its keys begin within it; or it is added here, and to what
+/// ARCHITECTURE.md says of going past one PostgreSQL.
+#[tokio::test]
+async fn what_does_not_distribute_by_person_is_known() {
+    let columns = schema(
+        "select m.name, c.name from sqlite_master as m join pragma_table_info(m.name) as c
+         where m.type = 'table' and m.name not like 'sqlite_%'",
+    )
+    .await;
+    let mut tables: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (table, column) in &columns {
+        tables.entry(table).or_default().insert(column);
+    }
+    let of_people = |table: &str| table == "profiles" || tables[table].contains("profile_id");
+    let found: BTreeSet<&str> = tables.keys().copied().filter(|table| !of_people(table)).collect();
+    let stated: BTreeSet<&str> = BY_ADDRESS_OR_SEND.iter().chain(IMPERSONAL).copied().collect();
+    assert_eq!(found, stated, "tables without profile_id");
+    let unique = schema(
+        "select m.name, group_concat(c.name, ', ') from sqlite_master as m
+           join pragma_index_list(m.name) as i join pragma_index_info(i.name) as c
+         where m.type = 'table' and i.\"unique\" = 1 group by m.name, i.name
+         union
+         select name, group_concat(column, ', ') from (
+           select m.name, c.name as column from sqlite_master as m join pragma_table_info(m.name) as c
+           where m.type = 'table' and m.name not like 'sqlite_%' and c.pk > 0 order by m.name, c.pk)
+         group by name",
+    )
+    .await;
+    let found: BTreeSet<String> = unique
+        .into_iter()
+        .filter(|(table, key)| of_people(table) && !key.split(", ").any(|column| column == "profile_id"))
+        .map(|(table, key)| format!("{table} ({key})"))
+        .collect();
+    let stated: BTreeSet<String> = UNIQUE_BEYOND_A_PERSON.iter().map(|key| (*key).to_owned()).collect();
+    assert_eq!(found, stated, "unique beyond a person");
+}
 
 #[tokio::test]
 async fn migrating_again_changes_nothing() {

@@ -1,14 +1,22 @@
 //! Mail that had to wait goes out all the same, and nobody gets again what the program has forgotten.
 
+use bespoke::campaign::Kind;
 use bespoke::config::Config;
 use bespoke::config::Environment;
 use bespoke::config::Overrides;
+use bespoke::deliver::smtp::Pool;
+use bespoke::deliver::smtp::PoolSettings;
+use bespoke::deliver::smtp::Relay;
+use bespoke::deliver::transport::Transport;
 use bespoke::profile::Consent;
 use bespoke::profile::ProfileId;
 use bespoke::send::State;
 
+use crate::support::Database;
 use crate::support::TestApp;
 use crate::support::app::CONFIG;
+use crate::support::given;
+use crate::support::patience::until;
 use crate::support::program::Program;
 
 fn outcome(state: State, reason: &str) -> (State, String) {
@@ -150,4 +158,37 @@ async fn a_campaign_that_looks_back_further_keeps_prune_from_deleting() {
             assert!(said.contains(words), "{arguments:?}\n{said}");
         }
     }
+}
+
+/// A worker on another host marked the mails and was cut off; it may still have one on the wire, by its relay's deadlines.
+#[tokio::test]
+async fn a_mail_that_a_patient_relay_may_still_answer_for_is_left_to_who_sends_it() {
+    let Some(database) = Database::postgres().await else { return };
+    let mut app = TestApp::new(database, CONFIG, &[]);
+    let mut relay = Relay::from_url("smtp://127.0.0.1:9").unwrap();
+    relay.deadlines.dot_ms = 3_600_000;
+    app.over(Transport::Smtp(Pool::new(vec![relay], PoolSettings::default()).unwrap()));
+    let names = ["long-ago", "lately"];
+    given::given_people(&app.database, &names).await;
+    let sends = names.map(|name| given::send(name, "1", Kind::Lifecycle, app.now()));
+    app.database.store.plan(&sends).await.unwrap();
+    let claimed = given::claim(&app.database, app.now(), 10, "cut off").await;
+    let marks: Vec<_> = claimed.iter().map(given::mark).collect();
+    assert_eq!(app.database.store.mark_submitting(&marks, &[], app.now()).await.unwrap().accepted.len(), 2);
+    // Body and dot have 180 and 3,600 s, and there is a minute's margin.
+    let ended = |seconds: i64, name: &str| {
+        let at = app.now().as_millisecond() - seconds * 1_000;
+        format!("update sends set lease_until = {at} where profile_id = '{name}'")
+    };
+    app.database.execute(&ended(3_841, "long-ago")).await;
+    app.database.execute(&ended(3_839, "lately")).await;
+    let given_up = async || {
+        app.runs_until_idle().await;
+        let sends = app.sends().await;
+        let state =
+            |name: &str| sends.iter().find(|stored| stored.send.profile.as_str() == name).unwrap().send.state;
+        (state("long-ago") != State::Submitting).then(|| names.map(state))
+    };
+    let states = until("what was marked long ago is given up", given_up).await;
+    assert_eq!(states, [State::Unknown, State::Submitting]);
 }

@@ -28,7 +28,7 @@ use crate::support::service::answer;
 const CANARY: &str = "xylophoncanary";
 
 /// Tables that hold nothing of anybody. A new table is either here, or its columns say whose rows it holds.
-const IMPERSONAL: &[&str] = &[
+pub(crate) const IMPERSONAL: &[&str] = &[
     "api_keys",
     "campaign_states",
     "catalogs",

@@ -25,3 +25,16 @@ async fn a_key_is_kept_without_its_secret_and_refused_once_it_is_revoked() {
         store.ping().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_secret_that_nobody_stated_is_made_once_and_stays() {
+    for database in stores().await {
+        let store = &database.store;
+        assert_eq!(store.kept_secret("links").await.unwrap(), None, "{}", database.name());
+        let (one, other) = tokio::join!(store.secret("links", "first"), store.secret("links", "second"));
+        assert_eq!(one.unwrap(), other.unwrap());
+        let kept = store.kept_secret("links").await.unwrap().unwrap();
+        assert_eq!(store.secret("links", "third").await.unwrap(), kept, "{}", database.name());
+        assert_eq!(store.kept_secret("tombstones").await.unwrap(), None, "one says nothing of another");
+    }
+}

@@ -53,6 +53,28 @@ const ADVISORIES: &[(&str, Option<[u64; 3]>, &str)] = &[
     ("ammonia", Some([4, 1, 4]), "RUSTSEC-2026-0213"),
 ];
 
+/// Methods of the store that no test calls by name, and the test, on both databases, that goes through them.
+const REACHED_BY: &[(&str, &str)] = &[
+    ("ab_mails", "reports_trials.rs"),
+    ("consent_request", "http/consent.rs"),
+    ("consequences", "reports.rs"),
+    ("count_people_seen", "reports.rs"),
+    ("dealt_sends", "reports.rs"),
+    ("decisions_one_by_one", "store_learnt.rs"),
+    ("due", "metrics.rs"),
+    ("ended_sends", "reports.rs"),
+    ("erased_addresses", "privacy.rs"),
+    ("feedback_targets", "feedback.rs"),
+    ("groupless_sends", "reports.rs"),
+    ("open_or_wait", "store_locks.rs"),
+    ("people_after", "reports.rs"),
+    ("reception", "guard.rs"),
+    ("record_feedback", "feedback.rs"),
+    ("record_hit", "store_rewards.rs"),
+    ("stage_steps", "reports.rs"),
+    ("troubled_attempts", "reports.rs"),
+];
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -182,6 +204,61 @@ fn every_migration_is_one_that_runs() {
     report(
         &left_out.map(|(path, _)| format!("{path}: src/store/migrate.rs leaves it out")).collect::<Vec<_>>(),
     );
+}
+
+/// The public methods of `impl Store` in a file.
+fn store_methods(text: &str) -> Vec<&str> {
+    let mut methods = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line {
+            "impl Store {" => inside = true,
+            "}" => inside = false,
+            _ => {}
+        }
+        if let Some(rest) = line.strip_prefix("    pub async fn ").filter(|_| inside) {
+            methods.extend(rest.split(['(', '<']).next());
+        }
+    }
+    methods
+}
+
+#[test]
+fn every_method_of_the_store_is_tested_on_both_databases() {
+    let tests = files("tests/it", &["rs"]);
+    let on_both = |text: &str| text.contains("stores().await") || text.contains("on_each_database");
+    let mut faults = Vec::new();
+    let mut methods = Vec::new();
+    for (path, text) in files("src/store", &["rs"]) {
+        methods.extend(store_methods(&text).into_iter().map(|method| (path.clone(), method.to_owned())));
+    }
+    assert!(methods.len() > 140, "the methods are not found any more: {}", methods.len());
+    for (path, method) in &methods {
+        let call = format!(".{method}(");
+        let calls = |(_, text): &&(String, String)| on_both(text) && text.contains(&call);
+        let reached = REACHED_BY.iter().find(|(reached, _)| reached == method);
+        match (tests.iter().find(calls), reached) {
+            (None, None) => faults.push(format!("{path}: no test on both databases calls {method}")),
+            (Some((test, _)), Some(_)) => {
+                faults.push(format!("{test} calls {method}: REACHED_BY need not say so"));
+            }
+            (None, Some((_, by))) => {
+                let by = tests.iter().find(|(test, _)| test == &format!("tests/it/{by}"));
+                if !by.is_some_and(|(_, text)| on_both(text)) {
+                    faults.push(format!("{method}: REACHED_BY names a test that is not on both databases"));
+                }
+            }
+            (Some(_), None) => {}
+        }
+    }
+    let known = |name: &str| methods.iter().any(|(_, method)| method == name);
+    faults.extend(
+        REACHED_BY
+            .iter()
+            .filter(|(name, _)| !known(name))
+            .map(|(name, _)| format!("{name}: there is no such method")),
+    );
+    report(&faults);
 }
 
 #[test]

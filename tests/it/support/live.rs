@@ -15,6 +15,7 @@ use std::time::Instant;
 use bespoke::campaign::CampaignId;
 use bespoke::campaign::Guarantee;
 use bespoke::campaign::Kind;
+use bespoke::event::Event;
 use bespoke::profile::Profile;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
@@ -145,6 +146,27 @@ impl Live {
         self.relay = Relay::Stated;
     }
 
+    /// Nothing falls due at ten o'clock: `news` is sent on request.
+    pub(crate) fn has_no_calendar(&self) {
+        let text = "kind = \"lifecycle\"\ntrigger = { api = {} }\n";
+        std::fs::write(self.path("templates/news/campaign.toml"), text).unwrap();
+    }
+
+    /// Ana, who is new, buys: her receipt is due at once, as soon as somebody plans.
+    pub(crate) async fn ana_buys(&self, order: &str) {
+        let now = bespoke::clock::Clock::System.now();
+        self.store().upsert_profiles(&[given::profile("ana")], now).await.unwrap();
+        let properties = json!({"order_id": order, "products": [{"product_id": "p1"}]});
+        let bought = Event {
+            id: order.to_owned(),
+            profile: given::id("ana"),
+            name: "Order Completed".to_owned(),
+            at: now,
+            properties: properties.as_object().unwrap().clone(),
+        };
+        self.store().insert_events(&[bought]).await.unwrap();
+    }
+
     /// What was deferred is due now.
     pub(crate) async fn hurry(&self) {
         self.database.execute("update sends set due_at = 0 where state = 'deferred'").await;
@@ -255,14 +277,17 @@ impl Live {
         command
     }
 
+    /// A worker that also stands for planner and learner, behind another program.
+    pub(crate) fn leading_worker(&self, before: &[&str]) -> Running {
+        let mut command = self.bespoke_behind(before);
+        command.env("BESPOKE_WORKER__PLAN_EVERY_SECONDS", "1");
+        command.env("BESPOKE_WORKER__LEARN_EVERY_MINUTES", "1");
+        Running(command.arg("work").spawn().unwrap())
+    }
+
     /// A worker that goes on until somebody ends it.
     pub(crate) fn worker(&self) -> Running {
         Running(self.bespoke().arg("work").spawn().unwrap())
-    }
-
-    /// The same behind another program.
-    pub(crate) fn worker_behind(&self, before: &[&str]) -> Running {
-        Running(self.bespoke_behind(before).arg("work").spawn().unwrap())
     }
 
     /// Whether a rule of the server has struck in this phase.

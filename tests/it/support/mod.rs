@@ -6,6 +6,7 @@ pub(crate) mod database;
 pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod judge;
+pub(crate) mod leaders;
 pub(crate) mod live;
 pub(crate) mod patience;
 pub(crate) mod postgres;
