@@ -1,5 +1,6 @@
 //! A fresh database of each kind for a test: a file in a folder of its own, and a schema of its own.
 
+use std::process::Command;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +11,7 @@ use sqlx::Connection;
 use sqlx::PgConnection;
 use sqlx::SqliteConnection;
 
+use super::not_tested;
 use super::postgres;
 
 /// When tests begin: 2026-03-02 09:00 UTC, a Monday.
@@ -149,6 +151,30 @@ impl Database {
         let url = format!("{server}{joint}options[search_path]={schema}");
         let store = Store::open(&url).await.unwrap();
         Some(Self { store, url, place: Place::Postgres { server, schema } })
+    }
+
+    /// The same in another database of the server, brought there by `pg_dump` and `psql`; `None`, said loudly, without
+    /// them.
+    pub(crate) async fn moved_to(&self, name: &str) -> Option<Self> {
+        let Place::Postgres { server, schema } = &self.place else { panic!("for PostgreSQL only") };
+        let Some(programs) = postgres::programs().filter(|_| server.ends_with("/postgres")) else {
+            not_tested("that a shard can be moved: there is no pg_dump for the server at hand");
+            return None;
+        };
+        let name = format!("{name}_{}", std::process::id());
+        execute_postgres(server, format!("create database {name}")).await;
+        let there = format!("{}/{name}", server.strip_suffix("/postgres")?);
+        let run = |program: &str, arguments: &[&str]| {
+            let output = Command::new(programs.join(program)).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{program}: {output:?}");
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dump.sql").display().to_string();
+        run("pg_dump", &["--dbname", server, "--schema", schema, "--file", &file]);
+        run("psql", &["--dbname", &there, "--quiet", "--set", "ON_ERROR_STOP=1", "--file", &file]);
+        let url = format!("{there}?options[search_path]={schema}");
+        let place = Place::Postgres { server: there, schema: schema.clone() };
+        Some(Self { store: Store::open(&url).await.unwrap(), url, place })
     }
 
     /// `sqlite` or `postgres`, for messages.

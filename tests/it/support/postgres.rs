@@ -163,7 +163,7 @@ fn free_port(address: &str) -> u16 {
 }
 
 /// The folder with `initdb` and `pg_ctl`: Debian's newest, or wherever `PATH` leads to.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
