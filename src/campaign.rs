@@ -253,6 +253,25 @@ pub enum Trigger {
     Api {},
 }
 
+impl Trigger {
+    /// How long its mail waits behind what starts it.
+    pub fn delay_minutes(&self) -> u32 {
+        match self {
+            Self::Event { delay_minutes, .. } | Self::StageEntry { delay_minutes, .. } => *delay_minutes,
+            Self::Cron { .. } | Self::DateTrait { .. } | Self::Api {} => 0,
+        }
+    }
+
+    /// Whether the same starts the mail of both, with the same occurrence.
+    pub fn starts_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Event { name, .. }, Self::Event { name: other, .. }) => name == other,
+            (Self::StageEntry { stage, .. }, Self::StageEntry { stage: other, .. }) => stage == other,
+            _ => false,
+        }
+    }
+}
+
 fn default_at() -> String {
     "09:00".to_owned()
 }

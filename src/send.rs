@@ -274,6 +274,9 @@ impl Suppression {
     }
 }
 
+/// The reason of a send that waits for the step before it.
+pub const EARLIER_STEP: &str = "earlier_step";
+
 /// The topic of a suppression that stops everything, transactional mail too.
 pub const EVERY_TOPIC: &str = "*";
 /// The topic of a suppression that stops all but transactional mail.

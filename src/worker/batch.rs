@@ -84,8 +84,14 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
         let outcome = Outcome::terminal(State::Skipped, "no_profile", detail);
         decided.stopped.push(Stopped { send, token: token.clone(), to: None, outcome });
     }
+    let sends = loaded.subjects.iter().map(|subject| &subject.send);
+    let mut waiting = engine.steps.waiting(&shared.store, sends, now).await?;
     let mut in_work: Option<Entered<'_>> = None;
     for subject in loaded.subjects {
+        if let Some(outcome) = waiting.remove(&subject.send.id) {
+            decided.stop(subject, &token, outcome);
+            continue;
+        }
         if subject.send.attempt > shared.settings.attempts_max {
             let detail = format!("{} attempts, and none came to an end", subject.send.attempt - 1);
             decided.stop(subject, &token, Outcome::terminal(State::Failed, "attempts", detail));

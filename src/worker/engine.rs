@@ -27,6 +27,7 @@ use crate::worker::gate::GateRules;
 use crate::worker::links::Links;
 use crate::worker::models::PolicyHolder;
 use crate::worker::sender::Sender;
+use crate::worker::steps::Steps;
 
 /// Facts with products: a mail whose template names one of them shows its products.
 const PRODUCT_FACTS: [&str; 7] =
@@ -57,6 +58,8 @@ pub struct Engine {
     pub(super) shop: Map<String, Value>,
     /// Per campaign, which facts its rules ask for.
     asked: HashMap<CampaignId, Asked>,
+    /// Per campaign, the steps before it.
+    pub(super) steps: Steps,
     /// Per template, which facts it may print at all: only these are frozen with a decision.
     pub(super) printed: HashMap<TemplateHash, HashSet<&'static str>>,
 }
@@ -85,6 +88,7 @@ impl Engine {
         let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
         Self {
             asked,
+            steps: Steps::of(&catalog),
             rules: GateRules::new(&config.cap, &config.quiet_hours),
             value: None,
             policy: PolicyHolder::new(features::traits_of(&catalog)),

@@ -28,5 +28,6 @@ pub mod run;
 pub mod schedule;
 pub mod sender;
 mod shared;
+mod steps;
 mod submit;
 pub mod tally;

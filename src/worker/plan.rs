@@ -82,7 +82,10 @@ pub async fn plan(
         place_everybody(store, engine, horizon.now, PlacingLimits::default()).await?;
     }
     let mut done = Vec::new();
-    for entry in engine.catalog.campaigns() {
+    // Of a series, the earlier steps first: nobody is to find a later one alone.
+    let mut entries: Vec<&CampaignEntry> = engine.catalog.campaigns().collect();
+    entries.sort_by_key(|entry| entry.campaign.trigger.delay_minutes());
+    for entry in entries {
         let name = entry.campaign.id.as_str();
         if only.is_some_and(|only| only != name) || canceled.iter().any(|canceled| canceled == name) {
             continue;
@@ -92,6 +95,7 @@ pub async fn plan(
         name.clone_into(&mut planned.campaign);
         done.push(planned);
     }
+    done.sort_by(|left, right| left.campaign.cmp(&right.campaign));
     Ok(done)
 }
 

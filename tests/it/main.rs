@@ -55,6 +55,7 @@ mod replay;
 mod reports;
 mod reports_trials;
 mod retention;
+mod series;
 mod shards;
 mod shipped;
 mod smtp;

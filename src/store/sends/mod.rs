@@ -3,6 +3,7 @@
 mod change;
 mod claim;
 mod mark;
+mod occurrence;
 mod outcome;
 mod plan;
 mod read;
@@ -18,6 +19,8 @@ pub use mark::Cap;
 pub use mark::Mark;
 pub use mark::Marked;
 pub use mark::Refusal;
+pub use occurrence::Occurrence;
+pub use occurrence::SendOfOccurrence;
 pub use outcome::DETAIL_BYTES_MAX;
 pub use outcome::GroupCommit;
 pub use outcome::GroupCommitted;

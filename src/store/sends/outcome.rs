@@ -230,13 +230,14 @@ pub(in crate::store) const HOLDINGS_SQL: &str =
      join sends as s on s.id = value->>'id' and s.lease_token = value->>'token'
      order by s.id {for_update_of_s}) as q";
 
-/// `$1` outcomes, `$2` now. The clock of a send's deadline stands still during quiet hours: they drop no mail.
+/// `$1` outcomes, `$2` now. The clock of a send's deadline stands still during quiet hours, and while it waits for the
+/// step before it: neither drops mail.
 pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
        state = value->>'state', reason = value->>'reason', detail = value->>'detail',
        relay = coalesce(value->>'relay', relay),
        due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
        expires_at = expires_at
-         + case when value->>'reason' = 'quiet_hours' then cast(value->>'retry_at' as bigint) - {now} else 0 end,
+         + case when value->>'reason' in ('quiet_hours', 'earlier_step') then cast(value->>'retry_at' as bigint) - {now} else 0 end,
        finished_at = case when cast(value->>'terminal' as bigint) = 1 then {now} end,
        attempt = attempt - cast(value->>'unspent' as bigint),
        lease_until = null

@@ -1,0 +1,114 @@
+//! Steps of a series: what one event starts goes to each person in its order, however late it all comes due.
+
+use bespoke::campaign::CampaignId;
+use bespoke::send::State;
+use serde_json::json;
+
+use crate::support::TestApp;
+use crate::support::app::Files;
+
+const STEP: &str = "<mj-section><mj-column><mj-text>Good day.</mj-text></mj-column></mj-section>";
+
+/// Three campaigns on one event, named against their order, and the shop's daily news out of the way.
+fn files() -> Vec<(&'static str, String)> {
+    let campaign = |minutes: u32| {
+        format!(
+            "kind = \"lifecycle\"\ndeadline_hours = 72\n\
+             trigger = {{ event = {{ name = \"Signed Up\", delay_minutes = {minutes} }} }}\n"
+        )
+    };
+    let letter = |subject: &str| format!("+++\nsubject = \"{subject}\"\n+++\n{STEP}");
+    vec![
+        ("a-third/campaign.toml", campaign(2 * 24 * 60)),
+        ("a-third/any/letter.mjml", letter("Third")),
+        ("b-second/campaign.toml", campaign(24 * 60)),
+        ("b-second/any/letter.mjml", letter("Second")),
+        ("c-first/campaign.toml", campaign(1)),
+        ("c-first/any/letter.mjml", letter("First")),
+        ("news/campaign.toml", "kind = \"lifecycle\"\ntrigger = { api = {} }\n".to_owned()),
+    ]
+}
+
+async fn on_each_database() -> Vec<TestApp> {
+    let files = files();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let files: Files<'_> = &files;
+    TestApp::on_each_database(files).await
+}
+
+/// Subjects of what went out, in that order.
+fn subjects(app: &TestApp) -> Vec<String> {
+    let subject = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.lines().find_map(|line| line.strip_prefix("Subject: ").map(str::to_owned)).unwrap()
+    };
+    app.mails().iter().map(|mail| subject(&mail.bytes)).collect()
+}
+
+#[tokio::test]
+async fn steps_that_come_due_together_go_in_their_order_and_apart() {
+    for app in on_each_database().await {
+        let on = app.database.name();
+        app.given_profile("ana").await;
+        app.does("ana", "Signed Up", json!({})).await;
+        // Nobody was at work for two days and two hours.
+        for (time, expected) in [
+            ("2026-03-04T11:00:00Z", &["First"][..]),
+            ("2026-03-04T11:05:00Z", &["First"]),
+            ("2026-03-05T10:00:00Z", &["First"]),
+            ("2026-03-05T11:00:00Z", &["First", "Second"]),
+            ("2026-03-05T11:02:00Z", &["First", "Second"]),
+            ("2026-03-06T11:00:00Z", &["First", "Second", "Third"]),
+        ] {
+            app.at(time).await;
+            app.plans().await;
+            app.runs_until_idle().await;
+            assert_eq!(subjects(&app), expected, "{time} on {on}");
+        }
+        let sent = app.states().await.iter().filter(|(state, _)| *state == State::Sent).count();
+        assert_eq!(sent, 3, "{on}: {:?}", app.states().await);
+    }
+}
+
+#[tokio::test]
+async fn steps_in_time_do_not_wait() {
+    for app in on_each_database().await {
+        app.given_profile("ana").await;
+        app.does("ana", "Signed Up", json!({})).await;
+        for (time, expected) in [
+            ("2026-03-02T09:02:00Z", &["First"][..]),
+            // The first was late by a minute; that moves nothing.
+            ("2026-03-03T09:00:30Z", &["First", "Second"]),
+            ("2026-03-04T09:00:30Z", &["First", "Second", "Third"]),
+        ] {
+            app.at(time).await;
+            app.plans().await;
+            app.runs_until_idle().await;
+            assert_eq!(subjects(&app), expected, "{time} on {}", app.database.name());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_was_not_sent_or_whose_campaign_is_paused_holds_nobody_up() {
+    for app in on_each_database().await {
+        let on = app.database.name();
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+            app.does(name, "Signed Up", json!({})).await;
+        }
+        app.at("2026-03-03T09:30:00Z").await;
+        app.plans().await;
+        let first = app.sends().await.into_iter().find(|stored| {
+            stored.send.campaign.as_str() == "c-first" && stored.send.profile.as_str() == "ana"
+        });
+        let store = &app.database.store;
+        store.cancel_send(&first.unwrap().send.id, "by hand", app.now()).await.unwrap();
+        store.pause_campaign(&CampaignId("c-first".to_owned()), "a break", app.now()).await.unwrap();
+        app.runs_until_idle().await;
+        // Bo's first is put aside by the first claim, so the second may be looked at once more.
+        app.at("2026-03-03T09:32:00Z").await;
+        app.runs_until_idle().await;
+        assert_eq!(subjects(&app), ["Second", "Second"], "{on}");
+    }
+}
