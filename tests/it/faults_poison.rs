@@ -18,8 +18,8 @@ async fn a_send_that_was_in_work_at_three_deaths_is_quarantined_and_all_others_a
     for mut live in Live::on_each_database(WORKER).await {
         live.given_sends(Guarantee::AtMostOnce, 40).await;
         live.serve(0.0, &["connect=421 4.3.0 not yet"]);
-        let sends = live.store().sends(&SendFilter::default(), None, 1).await.unwrap();
-        let poison = &sends[0].send.id;
+        let sends = live.store().sends(&SendFilter::default(), None, 100).await.unwrap();
+        let poison = &sends.iter().find(|stored| stored.send.profile.as_str() == "p7").unwrap().send.id;
         for _ in 0..3 {
             // What a process leaves behind that dies while it renders this send.
             let dead = InWork::begin(&live.in_work());

@@ -30,24 +30,28 @@ fn work_and_be_killed(live: &Live, mails: usize, enough: usize, later: Duration)
 }
 
 async fn kill_loop(guarantee: Guarantee, kills: usize, sends: usize) {
-    let Some(mut live) = Live::on_sqlite(WORKER).await else { return };
-    live.given_sends(guarantee, sends).await;
-    live.serve(0.004, &[]);
-    for kill in 0..kills {
-        let later = Duration::from_millis(kill as u64 * 7 % 23);
-        work_and_be_killed(&live, 20 + kill % 17, sends, later);
+    for mut live in Live::on_each_database(WORKER).await {
+        live.given_sends(guarantee, sends).await;
+        live.serve(0.004, &[]);
+        for kill in 0..kills {
+            let later = Duration::from_millis(kill as u64 * 7 % 23);
+            // Spread over the whole run: a like share of what is left, each time.
+            let mails = sends.saturating_sub(live.count("accept")) / (kills - kill + 1);
+            work_and_be_killed(&live, mails, sends, later);
+            live.dead_leases_end().await;
+        }
+        // What was ambiguous under at-least-once is due again a little later: work until nothing is open.
+        live.takes_over_and_drains().await;
+        let verdict = live.is_judged(kills, IN_FLIGHT);
+        live.everybody_is_served(guarantee, sends);
+        let doubled = live.count("accept").saturating_sub(sends);
+        let unknown = live.states().get("unknown").copied().unwrap_or(0);
+        let (bound, name) = (kills * IN_FLIGHT, live.database.name());
+        eprintln!(
+            "{kills} kills on {name}, {}: {doubled} doubled, {unknown} unknown, at most {bound}; {verdict}",
+            guarantee.as_str()
+        );
     }
-    // What was ambiguous under at-least-once is due again a little later: work until nothing is open.
-    live.drains();
-    let verdict = live.is_judged(kills, IN_FLIGHT);
-    let copies = live.count("accept");
-    let unknown = live.states().get("unknown").copied().unwrap_or(0);
-    let doubled = copies.saturating_sub(sends);
-    let bound = kills * IN_FLIGHT;
-    eprintln!(
-        "{kills} kills, {}: {doubled} doubled, {unknown} unknown, at most {bound}; {verdict}",
-        guarantee.as_str()
-    );
 }
 
 /// `tests/run --faults` does the whole of it.

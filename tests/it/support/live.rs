@@ -17,9 +17,11 @@ use bespoke::campaign::Guarantee;
 use bespoke::campaign::Kind;
 use bespoke::event::Event;
 use bespoke::profile::Profile;
+use bespoke::send::EVERY_TOPIC;
 use bespoke::send::ScheduledSend;
 use bespoke::send::SendId;
 use bespoke::send::State;
+use bespoke::send::Suppression;
 use bespoke::store::Store;
 use jiff::Timestamp;
 use jiff::ToSpan as _;
@@ -56,6 +58,27 @@ pub(crate) struct Live {
     /// Where the server listens.
     pub(crate) host: String,
     relay: Relay,
+}
+
+/// Those whom nobody may write to, and why.
+pub(crate) const SUPPRESSED: [(&str, &str); 4] = [
+    ("suppressed0", "hard_bounce"),
+    ("suppressed1", "complaint"),
+    ("suppressed2", "unsubscribe"),
+    ("suppressed3", "manual"),
+];
+
+fn suppressions() -> Vec<Suppression> {
+    let at = bespoke::clock::Clock::System.now();
+    let suppression = |(name, reason): (&str, &str)| Suppression {
+        address: format!("{name}@example.test"),
+        topic: EVERY_TOPIC.to_owned(),
+        reason: reason.to_owned(),
+        at,
+        until: None,
+        send: None,
+    };
+    SUPPRESSED.map(suppression).into()
 }
 
 /// How the workers know their relay.
@@ -229,9 +252,12 @@ impl Live {
         self.server = Some(Running(child));
     }
 
-    /// People `p0` …, and a send to each, due now.
+    /// People `p0` …, and a send to each, due now; among them some whom nobody may write to.
     pub(crate) async fn given_sends(&self, guarantee: Guarantee, count: usize) {
-        let names: Vec<String> = (0..count).map(|i| format!("p{i}")).collect();
+        let mut names: Vec<String> = (0..count).map(|i| format!("p{i}")).collect();
+        let suppressed = SUPPRESSED.map(|(name, _)| name.to_owned());
+        names.splice(count / 2..count / 2, suppressed);
+        self.store().add_suppressions(&suppressions()).await.unwrap();
         self.given_sends_to(guarantee, &names, |_| {}).await;
     }
 
@@ -315,58 +341,6 @@ impl Live {
             assert!(begun.elapsed() < PATIENCE, "{what}: does not happen; {:?}", self.states());
             std::thread::park_timeout(Duration::from_millis(3));
         }
-    }
-
-    /// What the program exports of its sends.
-    pub(crate) fn ledger(&self) -> Vec<Value> {
-        let export = self.bespoke().args(["sends", "export"]).stdout(Stdio::piped()).output().unwrap();
-        assert!(export.status.success());
-        let text = String::from_utf8(export.stdout).unwrap();
-        std::fs::write(self.path("ledger.jsonl"), &text).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// How many sends are in each state.
-    pub(crate) fn states(&self) -> std::collections::BTreeMap<String, usize> {
-        let mut states = std::collections::BTreeMap::new();
-        for line in self.ledger() {
-            *states.entry(line["state"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        states
-    }
-
-    /// Works until nothing is open any more.
-    pub(crate) fn drains(&self) {
-        let begun = Instant::now();
-        loop {
-            assert!(self.bespoke().args(["work", "--until-idle"]).status().unwrap().success());
-            let open = ["scheduled", "leased", "submitting", "deferred"];
-            let states = self.states();
-            if !open.iter().any(|state| states.contains_key(*state)) {
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "open for ever: {states:?}");
-            std::thread::park_timeout(Duration::from_millis(300));
-        }
-    }
-
-    /// Lets the judge compare the ledger with the journal. Returns its first line.
-    pub(crate) fn is_judged(&self, kills: usize, in_flight: usize) -> String {
-        self.ledger();
-        let judge = Command::new("python3")
-            .arg(self.tools.join("invariants.py"))
-            .args(["--kills", &kills.to_string(), "--inflight", &in_flight.to_string()])
-            .arg("--ledger")
-            .arg(self.path("ledger.jsonl"))
-            .arg("--journal")
-            .arg(self.path("journal.jsonl"))
-            .output()
-            .unwrap();
-        let verdict = String::from_utf8_lossy(&judge.stdout).into_owned();
-        assert!(judge.status.success(), "{verdict}{}", String::from_utf8_lossy(&judge.stderr));
-        let first = verdict.lines().next().unwrap_or_default().to_owned();
-        eprintln!("{}: {first}", self.database.name());
-        first
     }
 }
 

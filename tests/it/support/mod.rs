@@ -7,6 +7,7 @@ pub(crate) mod given;
 pub(crate) mod journal;
 pub(crate) mod judge;
 pub(crate) mod leaders;
+pub(crate) mod ledger;
 pub(crate) mod live;
 pub(crate) mod patience;
 pub(crate) mod postgres;
