@@ -66,14 +66,6 @@ fn relay(live: &Live, mails: u32) -> String {
     format!("[[relay]]\nurl = \"smtp://{host}:{port}\"\nmax_messages_per_connection = {mails}\n")
 }
 
-/// Time in which something could happen that must not.
-fn passes(time: Duration) {
-    let begun = Instant::now();
-    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        std::thread::park_timeout(left);
-    }
-}
-
 #[tokio::test]
 async fn without_room_for_the_database_nothing_is_sent_and_with_room_again_everybody_has_one_mail() {
     let Some(disk) = disk(16) else { return };
@@ -165,7 +157,7 @@ async fn without_file_handles_mails_wait_and_with_some_again_everybody_has_one()
         let mut worker = live.worker();
         live.waits_until("mails go out", || live.count("accept") >= 20);
         limit_files(&worker, 4);
-        passes(Duration::from_secs(5));
+        Live::passes(Duration::from_secs(5));
         assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
         limit_files(&worker, 4_096);
         live.hurries_until_all_are(&["sent"]).await;

@@ -4,7 +4,6 @@
 //! and the worker is killed there.
 
 use std::time::Duration;
-use std::time::Instant;
 
 use bespoke::campaign::Guarantee;
 
@@ -131,8 +130,7 @@ async fn die_at(point: &Point, guarantee: Guarantee, mut live: Live) {
         At::Locked(phase) => {
             live.waits_until(&on, || live.struck(phase));
             held = Held::all_writes(&live.database).await;
-            let begun = Instant::now();
-            live.waits_until("the delay is over", || begun.elapsed() > DELAY);
+            Live::passes(DELAY);
         }
         At::State(state) => live.waits_until(&on, || live.states().contains_key(state)),
     }

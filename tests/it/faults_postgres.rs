@@ -44,14 +44,6 @@ fn behind(live: &mut Live, server: &Server) -> Proxy {
     proxy
 }
 
-/// Time passes.
-fn passes(time: Duration) {
-    let begun = Instant::now();
-    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
-        std::thread::park_timeout(left);
-    }
-}
-
 #[tokio::test]
 async fn a_server_that_is_restarted_five_times_loses_and_doubles_nobody() {
     let Some((mut server, live)) = given().await else { return };
@@ -82,9 +74,9 @@ async fn a_worker_that_cannot_reach_the_database_sends_nothing_and_goes_on_when_
     live.waits_until("mails go out", || live.count("accept") >= 40);
     proxy.be(Network::Silent);
     // What was marked may still go; then it is quiet.
-    passes(Duration::from_secs(1));
+    Live::passes(Duration::from_secs(1));
     let quiet = live.count("accept");
-    passes(Duration::from_secs(if is_long() { 60 } else { 8 }));
+    Live::passes(Duration::from_secs(if is_long() { 60 } else { 8 }));
     assert_eq!(live.count("accept"), quiet, "no mail goes without its mark");
     proxy.be(Network::Up);
     everybody_has_one(&live, &mut workers).await;
@@ -102,7 +94,7 @@ async fn what_a_cut_off_worker_held_goes_to_another_and_what_it_had_on_the_wire_
     live.waits_until("mails go out", || live.count("accept") >= 40);
     proxy.be(Network::Silent);
     let seconds = if is_long() { 60 } else { 15 };
-    passes(Duration::from_secs(seconds));
+    Live::passes(Duration::from_secs(seconds));
     let states = live.states();
     let with_the_cut_off = states.get("submitting").copied().unwrap_or(0);
     assert!(with_the_cut_off <= 8 && states["sent"] + with_the_cut_off == SENDS, "{states:?}");
@@ -118,9 +110,9 @@ async fn answers_that_are_lost_after_a_commit_lose_and_double_nobody() {
     for time in 1..=5 {
         live.waits_until("mails go out", || live.count("accept") >= time * 40);
         proxy.be(Network::Deaf);
-        passes(Duration::from_millis(300));
+        Live::passes(Duration::from_millis(300));
         proxy.be(Network::Cut);
-        passes(Duration::from_millis(200));
+        Live::passes(Duration::from_millis(200));
         proxy.be(Network::Up);
     }
     everybody_has_one(&live, &mut workers).await;

@@ -2,7 +2,6 @@
 //! what SMTP makes undecidable.
 
 use std::time::Duration;
-use std::time::Instant;
 
 use bespoke::campaign::Guarantee;
 
@@ -22,10 +21,7 @@ fn work_and_be_killed(live: &Live, mails: usize, enough: usize, later: Duration)
         assert!(worker.0.try_wait().unwrap().is_none(), "the worker ended by itself");
         live.count("accept") >= (before + mails).min(enough)
     });
-    let taken = Instant::now();
-    while let Some(left) = later.checked_sub(taken.elapsed()).filter(|left| !left.is_zero()) {
-        std::thread::park_timeout(left);
-    }
+    Live::passes(later);
     worker.kill();
 }
 

@@ -22,6 +22,7 @@ mod faults_plan;
 mod faults_points;
 mod faults_poison;
 mod faults_postgres;
+mod faults_power;
 mod faults_rates;
 mod faults_receivers;
 mod faults_replies;

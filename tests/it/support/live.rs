@@ -334,6 +334,14 @@ impl Live {
         text.matches(&format!("\"ev\": \"{event}\"")).count()
     }
 
+    /// Time in which something could happen that must not.
+    pub(crate) fn passes(time: Duration) {
+        let begun = Instant::now();
+        while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+            std::thread::park_timeout(left);
+        }
+    }
+
     /// Waits, with patience, for something that the server or the database shows.
     pub(crate) fn waits_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
@@ -346,18 +354,33 @@ impl Live {
 
 /// Lifecycle mail is at-most-once here and transactional mail at-least-once, as by default.
 fn send(profile: &str, guarantee: Guarantee, now: Timestamp) -> ScheduledSend {
-    let (campaign, kind) = match guarantee {
-        Guarantee::AtMostOnce => ("news", Kind::Lifecycle),
-        Guarantee::AtLeastOnce => ("receipt", Kind::Transactional),
+    let campaign = match guarantee {
+        Guarantee::AtMostOnce => "news",
+        Guarantee::AtLeastOnce => "receipt",
     };
+    send_of(campaign, guarantee, profile, "once", now)
+}
+
+/// A send that is due now.
+pub(crate) fn send_of(
+    campaign: &str,
+    guarantee: Guarantee,
+    profile: &str,
+    occurrence: &str,
+    now: Timestamp,
+) -> ScheduledSend {
     let campaign = CampaignId(campaign.to_owned());
+    let kind = match guarantee {
+        Guarantee::AtMostOnce => Kind::Lifecycle,
+        Guarantee::AtLeastOnce => Kind::Transactional,
+    };
     ScheduledSend {
-        id: SendId::derive(now, &campaign, &given::id(profile), "once"),
+        id: SendId::derive(now, &campaign, &given::id(profile), occurrence),
         campaign,
         kind,
         guarantee,
         profile: given::id(profile),
-        occurrence: "once".to_owned(),
+        occurrence: occurrence.to_owned(),
         due_at: now,
         expires_at: now + 24.hours(),
         state: State::Scheduled,
