@@ -179,7 +179,9 @@ async fn campaigns_that_are_paused_resumed_and_canceled_at_random_send_nothing_m
         let on = live.database.name();
         let mut random = ChaCha8Rng::seed_from_u64(20);
         let names: Vec<String> = (0..campaigns).map(|i| format!("c{i}")).collect();
-        names.iter().for_each(|name| given_campaign(&live, name, ""));
+        for name in &names {
+            given_campaign(&live, name, "");
+        }
         live.serve(0.05, &[]);
         let _worker = live.worker();
         let mut canceled_at = BTreeMap::new();
