@@ -135,9 +135,10 @@ pub fn add(facts: &mut Map<String, Value>, sources: &Sources<'_>, wanted: impl F
 }
 
 fn fact(name: &str, sources: &Sources<'_>) -> Option<Value> {
+    let shown = |known: &Product| product(known, sources.shop);
     let list = |ids: &mut dyn Iterator<Item = &String>| {
         let known = ids.filter_map(|id| sources.products.get(id));
-        Value::Array(known.take(PRODUCTS_PER_LIST_MAX).map(product).collect())
+        Value::Array(known.take(PRODUCTS_PER_LIST_MAX).map(shown).collect())
     };
     let history = sources.history;
     let recommended = sources.recommendations;
@@ -146,15 +147,15 @@ fn fact(name: &str, sources: &Sources<'_>) -> Option<Value> {
         "history" => serde_json::to_value(history).unwrap_or_default(),
         "stage" => Value::from(sources.stage.as_str()),
         "campaign" => campaign(sources.campaign),
-        "cart" => cart(history, sources.products),
+        "cart" => cart(history, sources),
         "recommended" => list(&mut recommended.for_you.iter()),
         "related" => list(&mut recommended.related.iter()),
-        "related_to" => product(sources.products.get(recommended.related_to.as_ref()?)?),
+        "related_to" => shown(sources.products.get(recommended.related_to.as_ref()?)?),
         "popular" => list(&mut recommended.popular.iter()),
         "viewed" => list(&mut history.viewed_products.iter()),
         "wish_list" => list(&mut history.wish_list.iter()),
         "purchased" => list(&mut history.purchased.iter().map(|p| &p.product_id)),
-        "data" => Value::Object(sources.data.iter().map(bounded_entry).collect()),
+        "data" => data(sources),
         "shop" => Value::Object(sources.shop.clone()),
         "now" => Value::from(sources.now.to_string()),
         _ => return None,
@@ -190,8 +191,9 @@ fn campaign(campaign: &Campaign) -> Value {
     })
 }
 
-/// A product as templates see it; see the contract.
-pub fn product(product: &Product) -> Value {
+/// A product as templates see it; see the contract. Who follows the link of one without a page comes to the shop.
+fn product(product: &Product, shop: &Map<String, Value>) -> Value {
+    let front = || shop.get("url").and_then(Value::as_str).unwrap_or_default();
     let mut fields = json!({
         "id": product.id,
         "name": product.name,
@@ -199,7 +201,7 @@ pub fn product(product: &Product) -> Value {
         "category": product.category,
         "price": product.price_minor,
         "currency": product.currency,
-        "url": product.url,
+        "url": if product.url.is_empty() { front() } else { &product.url },
         "image_url": product.image_url,
     });
     if let (Some(price), Value::Object(fields)) = (product.list_price_minor, &mut fields) {
@@ -208,12 +210,35 @@ pub fn product(product: &Product) -> Value {
     fields
 }
 
+/// What came along. Lines that name a product say of it what the catalogue knows and they do not: `name`, `url` and
+/// `image_url`.
+fn data(sources: &Sources<'_>) -> Value {
+    let mut data: Map<String, Value> = sources.data.iter().map(bounded_entry).collect();
+    let lines = data.get_mut("products").and_then(Value::as_array_mut);
+    for line in lines.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let id = match line.get("product_id").or_else(|| line.get("sku")) {
+            Some(Value::String(id)) => id.trim().to_owned(),
+            Some(Value::Number(id)) => id.to_string(),
+            _ => continue,
+        };
+        let Some(known) = sources.products.get(&id) else { continue };
+        let known = product(known, sources.shop);
+        for name in ["name", "url", "image_url"] {
+            let is_stated = line.get(name).is_some_and(|stated| !stated.is_null() && stated != "");
+            if let (false, Some(value)) = (is_stated, known.get(name).filter(|value| *value != "")) {
+                line.insert(name.to_owned(), value.clone());
+            }
+        }
+    }
+    Value::Object(data)
+}
+
 /// What lies in the cart and is still in the catalogue.
-fn cart(history: &History, products: &ProductIndex) -> Value {
+fn cart(history: &History, sources: &Sources<'_>) -> Value {
     let lines = history.cart.iter().take(CART_LINES_MAX).filter_map(|line| {
-        let known = products.get(&line.product_id)?;
+        let known = sources.products.get(&line.product_id)?;
         let price = if line.price > 0 { line.price } else { known.price_minor };
-        Some((line.quantity, price, product(known)))
+        Some((line.quantity, price, product(known, sources.shop)))
     });
     let mut value = 0_i64;
     let items: Vec<Value> = lines

@@ -28,6 +28,7 @@ use crate::render::LinkContext;
 use crate::render::LinkSigner;
 use crate::render::Part;
 use crate::render::RenderFault;
+use crate::render::Rendered;
 use crate::render::Renderer;
 
 /// Samples named with one fault, at most.
@@ -174,6 +175,18 @@ fn absent(variable: &str, help: &str) -> String {
     }
 }
 
+/// Where a sample unsubscribes.
+fn unsubscribe_address() -> String {
+    format!("https://mail.shop.example/u/{SEND}/{SIGNATURE}")
+}
+
+/// Whether a mail could go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    ToSend,
+    Not,
+}
+
 struct Checker<'a> {
     catalog: &'a Catalog,
     renderer: &'a Renderer,
@@ -195,7 +208,13 @@ impl Checker<'_> {
                 *reasons.entry(reason).or_insert(0_usize) += 1;
                 continue;
             }
-            self.render(&entry.campaign, variant, &facts, format!("`{}`", sample.name));
+            if self.render(&entry.campaign, variant, &facts, format!("`{}`", sample.name)) == Fit::ToSend
+                && self.links_products(variant)
+                && let Some(bare) = reach::without_pictures(&facts)
+            {
+                let who = format!("`{}` with products of which no picture and no page is known", sample.name);
+                self.rendered(&entry.campaign, variant, &bare, &who);
+            }
             let barest = reach::barest(self.catalog.contract(), entry, variant, &facts);
             if tried.insert(barest.to_string()) {
                 self.render(&entry.campaign, variant, &barest, format!("{BAREST}`{}`", sample.name));
@@ -206,13 +225,28 @@ impl Checker<'_> {
         }
     }
 
-    /// Renders one mail; `who` it is for goes into faults.
-    fn render(&mut self, campaign: &Campaign, variant: &Variant, facts: &Value, who: String) {
+    /// Whether a template prints addresses that come from products.
+    fn links_products(&self, variant: &Variant) -> bool {
+        self.catalog.template(&variant.template).is_some_and(|template| {
+            let count = |words| template.html.matches(words).count();
+            count("image_url") > 0 || count(".url") > count("shop.url")
+        })
+    }
+
+    /// Renders one mail, or says why it cannot be; `who` it is for goes into faults.
+    fn rendered(
+        &mut self,
+        campaign: &Campaign,
+        variant: &Variant,
+        facts: &Value,
+        who: &str,
+    ) -> Option<Rendered> {
         let facts = match self.with_offer(variant, facts) {
             Ok(facts) => facts,
             Err(message) => {
                 let fault = self.catalog.fault_in(variant, "offer", message);
-                return self.found.of_sample(fault.with_help("correct the offer in offers.toml"), who);
+                self.found.of_sample(fault.with_help("correct the offer in offers.toml"), who.to_owned());
+                return None;
             }
         };
         let pages = self.catalog.pages == Pages::Public;
@@ -221,18 +255,26 @@ impl Checker<'_> {
         let links = LinkContext {
             send: SEND,
             tracking: campaign.tracking,
-            unsubscribe: &format!("https://mail.shop.example/u/{SEND}/{SIGNATURE}"),
+            unsubscribe: &unsubscribe_address(),
             preferences: pages.then_some(&*preferences),
             view: pages.then_some(&*view),
             honeypot: Some("https://mail.shop.example/h"),
         };
         self.found.renders += 1;
-        let mail = match self.renderer.render(&variant.template, &facts, &links) {
-            Ok(mail) => mail,
-            Err(fault) => return self.found.of_sample(self.located(variant, &fault), who),
-        };
+        match self.renderer.render(&variant.template, &facts, &links) {
+            Ok(mail) => Some(mail),
+            Err(fault) => {
+                self.found.of_sample(self.located(variant, &fault.of_anybody()), who.to_owned());
+                None
+            }
+        }
+    }
+
+    /// Renders one mail, and looks at it as inboxes do.
+    fn render(&mut self, campaign: &Campaign, variant: &Variant, facts: &Value, who: String) -> Fit {
+        let Some(mail) = self.rendered(campaign, variant, facts, &who) else { return Fit::Not };
         if campaign.kind == Kind::Lifecycle
-            && let Some(missing) = unsubscribe::missing(&mail, links.unsubscribe)
+            && let Some(missing) = unsubscribe::missing(&mail, &unsubscribe_address())
         {
             self.found.of_sample(self.without_link(variant, &missing), who.clone());
         }
@@ -251,6 +293,7 @@ impl Checker<'_> {
             let help = "show fewer things in its loops, or use fewer sections";
             self.found.of_sample(fault.with_help(help), who);
         }
+        Fit::ToSend
     }
 
     /// At the link that some people do not get; at the variant where there is none.
@@ -307,6 +350,10 @@ impl Checker<'_> {
         };
         match fault {
             RenderFault::MissingVariable { variable, .. } => located.with_help(absent(variable, help)),
+            RenderFault::BadAddress { fact: Some(fact), .. } => located.with_help(format!(
+                "ask for it: `{{% if {fact} %}}` before and `{{% endif %}}` behind what shows it, in `<mj-raw>` where \
+                 that is an MJML element"
+            )),
             _ => located.with_help(help),
         }
     }

@@ -94,6 +94,32 @@ pub(super) fn barest(contract: &Contract, entry: &CampaignEntry, variant: &Varia
     facts.clone()
 }
 
+/// The same recipient with products of which no picture and no page is known; `None` where there is no product.
+pub(super) fn without_pictures(facts: &Value) -> Option<Value> {
+    let front = facts["shop"]["url"].as_str().unwrap_or_default().to_owned();
+    let mut bare = facts.clone();
+    for (name, fact) in bare.as_object_mut()? {
+        if !["data", "shop", "links", "offer"].contains(&name.as_str()) {
+            take_pictures(fact, &front);
+        }
+    }
+    (bare != *facts).then_some(bare)
+}
+
+fn take_pictures(fact: &mut Value, front: &str) {
+    match fact {
+        Value::Array(items) => items.iter_mut().for_each(|item| take_pictures(item, front)),
+        Value::Object(fields) => {
+            if fields.contains_key("image_url") {
+                fields.insert("image_url".to_owned(), Value::from(""));
+                fields.insert("url".to_owned(), Value::from(front));
+            }
+            fields.values_mut().for_each(|field| take_pictures(field, front));
+        }
+        _ => {}
+    }
+}
+
 /// How much is left of a list that must not be empty.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Items {

@@ -136,7 +136,7 @@ fn minimal(kind: &FactType) -> Value {
         FactType::Object(fields) => {
             let always = fields.iter().filter(|(_, fact)| fact.presence == Presence::Always);
             let fill = |name: &str, kind: &FactType| match name {
-                "url" | "image_url" => Value::from(ADDRESS),
+                "url" => Value::from(ADDRESS),
                 _ => minimal(kind),
             };
             Value::Object(

@@ -4,7 +4,6 @@
 //! memory. Every batch is one transaction and everything is idempotent, so an import that was interrupted is simply
 //! run again.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
@@ -21,8 +20,6 @@ use indicatif::HumanCount;
 
 use crate::cli::context::Context;
 use crate::cli::context::block_on;
-use crate::config::Config;
-use crate::config::TraitType;
 use crate::fault::render_all;
 use crate::ingest::Format;
 use crate::ingest::Mapping;
@@ -31,7 +28,6 @@ use crate::ingest::ReadOptions;
 use crate::ingest::Reader;
 use crate::ingest::Shop;
 use crate::ingest::Source;
-use crate::ingest::ValueType;
 use crate::words;
 use crate::words::counted;
 
@@ -106,6 +102,8 @@ A mapping file:
   [time]
   format = \"%d/%m/%Y %H:%M\"                # strptime
   zone = \"Europe/London\"                   # of times without an offset
+  [number]
+  decimal = \",\"                            # 1.299 is 1299 then
   [fields]
   profile = \"customer\"                     # a column; JSONL: \"user.id\"
   # trim, lower, upper, replace(from=\"a\", to=\"b\"), default(value=\"x\")
@@ -184,8 +182,7 @@ impl Files {
                 FormatFlag::Jsonl => Format::Jsonl,
             }),
             delimiter: self.delimiter,
-            trait_types: trait_types(&context.config),
-            shop: Shop { currency: currency(&context.config), offer },
+            shop: Shop { offer, ..Shop::of_config(&context.config) },
             now: context.clock.now(),
         })
     }
@@ -215,20 +212,6 @@ impl Files {
     }
 }
 
-fn trait_types(config: &Config) -> BTreeMap<String, ValueType> {
-    let value_type = |declared: &TraitType| match declared {
-        TraitType::String => ValueType::String,
-        TraitType::Number => ValueType::Number,
-        TraitType::Bool => ValueType::Bool,
-        TraitType::Date => ValueType::Date,
-    };
-    config.traits.iter().map(|(name, declared)| (name.clone(), value_type(declared))).collect()
-}
-
-fn currency(config: &Config) -> String {
-    config.shop.get("currency").and_then(toml::Value::as_str).unwrap_or_default().to_owned()
-}
-
 fn display_name(path: &Path) -> String {
     if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
 }
@@ -251,6 +234,10 @@ impl fmt::Display for Summary<'_> {
             write!(f, "{} skipped by the map, ", HumanCount(tally.skipped))?;
         }
         write!(f, "{} rejected", HumanCount(tally.rejected))?;
+        if tally.left_out > 0 {
+            let were = words::noun(tally.left_out, "was");
+            write!(f, ", {} that could not be read {were} left out", counted(tally.left_out, "trait"))?;
+        }
         if let Some(path) = &tally.rejects {
             write!(f, " (see {})", path.display())?;
         }

@@ -268,7 +268,7 @@ fn text_category(properties: &Map<String, Value>) -> Option<&str> {
 fn line(thing: usize, properties: &Map<String, Value>, digits: u32) -> (Line, Option<i64>) {
     let quantity = properties::quantity(properties).unwrap_or(1.0);
     let pieces = if quantity > 0.0 { properties::pieces(quantity) } else { 0 };
-    let price = properties::amount(properties, "price");
+    let price = properties::amount(properties, "price", digits);
     (Line { thing, pieces }, price.and_then(|price| money::to_minor(price * quantity, digits)))
 }
 
@@ -276,6 +276,6 @@ fn line(thing: usize, properties: &Map<String, Value>, digits: u32) -> (Line, Op
 fn stated_total(properties: &Map<String, Value>, digits: u32) -> Option<i64> {
     ["total", "revenue", "value"]
         .into_iter()
-        .find_map(|key| properties::amount(properties, key))
+        .find_map(|key| properties::amount(properties, key, digits))
         .and_then(|major| money::to_minor(major, digits))
 }

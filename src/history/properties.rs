@@ -27,18 +27,19 @@ pub(super) fn product_id(properties: &Map<String, Value>) -> Option<Cow<'_, str>
     id(properties, "product_id").or_else(|| id(properties, "sku"))
 }
 
-/// An amount in major units: a number, or a text as people write amounts.
-pub(super) fn amount(properties: &Map<String, Value>, key: &str) -> Option<f64> {
-    match properties.get(key)? {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => money::decimal(text),
-        _ => None,
-    }
+/// An amount in major units of a currency with so many digits behind the point.
+pub(super) fn amount(properties: &Map<String, Value>, key: &str, digits: u32) -> Option<f64> {
+    money::major(properties.get(key)?, digits)
 }
 
 /// `quantity`, which may be negative on a line that gives something back; `None` where none is stated.
 pub(super) fn quantity(properties: &Map<String, Value>) -> Option<f64> {
-    amount(properties, "quantity").map(|quantity| quantity.clamp(-QUANTITY_MAX, QUANTITY_MAX))
+    let quantity = match properties.get("quantity")? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => money::decimal(text),
+        _ => None,
+    };
+    quantity.map(|quantity| quantity.clamp(-QUANTITY_MAX, QUANTITY_MAX))
 }
 
 /// Whole pieces of a positive quantity, at least one: half a kilogram is one thing in a cart.

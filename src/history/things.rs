@@ -162,7 +162,7 @@ impl<'a> Things<'a> {
             return;
         }
         self.cart_changed_ms = event.at.as_millisecond();
-        let price = properties::amount(&event.properties, "price");
+        let price = properties::amount(&event.properties, "price", digits);
         let price = price.and_then(|major| money::to_minor(major, digits));
         let thing = &mut self.list[index];
         let before = thing.cart.map_or(0, |line| line.pieces);

@@ -22,7 +22,7 @@ use crate::http::auth::MayDecide;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
-use crate::http::send::check_data;
+use crate::http::send::read_data;
 use crate::http::service::Service;
 use crate::http::whom::read_id;
 use crate::ingest::segment::ANONYMOUS;
@@ -66,7 +66,7 @@ pub(super) struct DecideAsk {
     #[serde(default)]
     #[schema(max_items = 20)]
     slots: Vec<String>,
-    /// What templates see as `data`.
+    /// What templates see as `data`; money as in `POST /v1/send`.
     #[serde(default)]
     #[schema(value_type = Object)]
     data: Map<String, Value>,
@@ -124,10 +124,10 @@ pub(super) struct Chosen {
 pub(super) async fn decide(
     State(service): State<Service>,
     _: MayDecide,
-    Json(ask): Json<DecideAsk>,
+    Json(mut ask): Json<DecideAsk>,
 ) -> Result<axum::Json<Chosen>, Problem> {
-    check_data(&ask.data)?;
     let engine = service.engine();
+    ask.data = read_data(ask.data, engine.minor_digits())?;
     let entry = entry(&engine, &ask)?;
     let now = service.now();
     if let Err(error) = engine.refresh_policy(service.store(), now).await {

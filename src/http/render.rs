@@ -12,7 +12,7 @@ use crate::http::auth::MayDecide;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
 use crate::http::problem::Refused;
-use crate::http::send::check_data;
+use crate::http::send::read_data;
 use crate::http::sends::Why;
 use crate::http::service::Service;
 use crate::http::whom::person;
@@ -35,7 +35,7 @@ pub(super) struct RenderAsk {
     #[serde(default)]
     #[schema(format = "email", max_length = 254)]
     address: Option<String>,
-    /// What templates see as `data`; where it is left out, that of what starts the campaign, or of a sample.
+    /// What templates see as `data`, money as in `POST /v1/send`; where it is left out, that of what starts the campaign, or of a sample.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     data: Option<Map<String, Value>>,
@@ -92,11 +92,9 @@ pub(super) async fn render(
         .catalog
         .campaign(&CampaignId(ask.campaign.clone()))
         .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {:?}", ask.campaign)))?;
-    if let Some(data) = &ask.data {
-        check_data(data)?;
-    }
+    let data = ask.data.map(|data| read_data(data, engine.minor_digits())).transpose()?;
     let person = person(&service, ask.profile.as_deref(), ask.address.as_deref()).await?;
-    let request = DryRunRequest { profile: person.profile, to: person.to, data: ask.data };
+    let request = DryRunRequest { profile: person.profile, to: person.to, data };
     let done =
         dry_run(service.store(), &engine, entry, request, service.now()).await.map_err(
             |error| match error {

@@ -102,7 +102,8 @@ call!(
 
 async fn one(service: &Service, key: String, call: Call, body: &[u8]) -> Result<axum::Json<Kept>, Problem> {
     let message = object(body)?;
-    let entries = segment::message(Some(call), &message, service.now()).map_err(Problem::unprocessable)?;
+    let entries = segment::message(Some(call), &message, &service.engine().intake, service.now())
+        .map_err(Problem::unprocessable)?;
     take_in(service, key, entries).await?;
     Ok(axum::Json(Kept { success: true, rejected: Vec::new() }))
 }
@@ -124,7 +125,8 @@ pub(super) async fn batch(
     State(service): State<Service>,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<axum::Json<Kept>, Problem> {
-    let read = segment::batch(object(&body?)?, service.now()).map_err(Problem::unprocessable)?;
+    let read = segment::batch(object(&body?)?, &service.engine().intake, service.now())
+        .map_err(Problem::unprocessable)?;
     if !read.rejected.is_empty() {
         tracing::warn!(
             messages = read.messages,

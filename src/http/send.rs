@@ -34,8 +34,8 @@ use crate::store::Accepted;
 use crate::store::IdempotencyKey;
 use crate::store::SendRequest;
 use request::Ask;
-pub(super) use request::check_data;
 use request::files;
+pub(super) use request::read_data;
 
 mod request;
 
@@ -90,7 +90,7 @@ pub(super) async fn send(
     {
         return answer(before);
     }
-    let ask: Ask = read_json(&body)?;
+    let mut ask: Ask = read_json(&body)?;
     drop(body);
     let attachments = files(&ask.attachments)?;
     let engine = service.engine();
@@ -100,7 +100,7 @@ pub(super) async fn send(
         .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {:?}", ask.campaign)))?
         .campaign;
     may_be_asked_for(campaign)?;
-    ask.check_data()?;
+    ask.data = read_data(ask.data, engine.minor_digits())?;
     let person = person(&service, ask.profile.as_deref(), ask.address.as_deref()).await?;
     let now = service.now();
     let send = scheduled(

@@ -64,6 +64,11 @@ impl Fields {
         self.named.push((name, 0, value));
     }
 
+    /// A field that is there.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        self.named.iter_mut().find(|(known, _, _)| *known == name).map(|(_, _, value)| value)
+    }
+
     /// Takes a field out; null and blank text are absent.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         let index = self.named.iter().position(|(known, _, _)| *known == name)?;

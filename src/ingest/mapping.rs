@@ -15,6 +15,9 @@
 //! format = "%d/%m/%Y %H:%M"                # strptime
 //! zone = "Europe/London"                   # of times that carry no offset; UTC where none is stated
 //!
+//! [number]
+//! decimal = ","                            # 1.299 is 1299 then; where none is stated, it is refused as a price
+//!
 //! [fields]
 //! profile = "customer"                                      # a column (JSONL: "user.id" is a path)
 //! id = "{{ invoice }}-{{ line | default(value=\"1\") }}"    # a template
@@ -42,6 +45,7 @@ use super::times::TimeReader;
 use super::values::ValueType;
 use crate::fault::Fault;
 use crate::fault::SourceFile;
+use crate::product::money::Written;
 use crate::toml_text;
 
 #[cfg(test)]
@@ -53,6 +57,7 @@ mod tests;
 pub struct Mapping {
     pub(super) file: FileShape,
     pub(super) time: TimeShape,
+    number: NumberShape,
     pub(super) skip_when_empty: Vec<String>,
     pub(super) only: BTreeMap<String, OneOrMany>,
     pub(super) skip: BTreeMap<String, OneOrMany>,
@@ -81,6 +86,22 @@ pub(super) struct FileShape {
 pub(super) struct TimeShape {
     format: Option<String>,
     zone: Option<String>,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NumberShape {
+    decimal: Option<DecimalSign>,
+}
+
+/// What stands before the fraction of a number.
+#[derive(Debug, Clone, Copy, Deserialize)]
+enum DecimalSign {
+    #[serde(rename = ".")]
+    Point,
+    #[serde(rename = ",")]
+    Comma,
 }
 
 /// What becomes of columns that the map does not name.
@@ -198,6 +219,14 @@ impl Mapping {
             None => TimeZone::UTC,
         };
         TimeReader::new(self.time.format.as_deref(), zone)
+    }
+
+    /// How all its numbers are written, where it says so.
+    pub(super) fn written(&self) -> Option<Written> {
+        self.number.decimal.map(|sign| match sign {
+            DecimalSign::Point => Written::With('.'),
+            DecimalSign::Comma => Written::With(','),
+        })
     }
 
     /// Key, message and help of everything that is wrong.

@@ -1,5 +1,7 @@
 //! Fields become a noun, or the reason why they cannot.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Map;
@@ -12,14 +14,18 @@ use super::fields::Fields;
 use super::identity::event_id;
 use super::times::TimeReader;
 use super::values;
+use super::values::ValueType;
 use super::values::shown;
 use crate::clock::is_plausible;
+use crate::config::Config;
+use crate::config::TraitType;
 use crate::event::EVENT_SIZE_BYTES_MAX;
 use crate::event::Event;
 use crate::product::Availability;
 use crate::product::Product;
 use crate::product::Repeat;
 use crate::product::money;
+use crate::product::money::Written;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::Profile;
@@ -41,6 +47,39 @@ pub struct Shop {
     pub currency: String,
     /// Offer of coupons that state none.
     pub offer: Option<String>,
+    /// What traits must be, as the configuration declares them.
+    pub traits: BTreeMap<String, ValueType>,
+}
+
+impl Shop {
+    /// What the configuration says.
+    pub fn of_config(config: &Config) -> Self {
+        let value_type = |declared: &TraitType| match declared {
+            TraitType::String => ValueType::String,
+            TraitType::Number => ValueType::Number,
+            TraitType::Bool => ValueType::Bool,
+            TraitType::Date => ValueType::Date,
+        };
+        Self {
+            currency: config
+                .shop
+                .get("currency")
+                .and_then(toml::Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            offer: None,
+            traits: config
+                .traits
+                .iter()
+                .map(|(name, declared)| (name.clone(), value_type(declared)))
+                .collect(),
+        }
+    }
+
+    /// Digits behind the point of its currency.
+    pub(super) fn minor_digits(&self) -> u32 {
+        money::minor_digits(&self.currency)
+    }
 }
 
 /// A code of a unique offer.
@@ -92,7 +131,7 @@ pub fn record(noun: Noun, fields: Fields, shop: &Shop, now: Timestamp) -> Result
     }
     match noun {
         Noun::Profiles => profile(fields, now).map(Record::Profile),
-        Noun::Events => event(fields),
+        Noun::Events => event(fields, shop),
         Noun::Products => product(fields, shop).map(Record::Product),
         Noun::Coupons => coupon(fields, shop).map(Record::Coupon),
     }
@@ -124,7 +163,7 @@ fn profile(mut fields: Fields, now: Timestamp) -> Result<Profile, String> {
     })
 }
 
-fn event(mut fields: Fields) -> Result<Record, String> {
+fn event(mut fields: Fields, shop: &Shop) -> Result<Record, String> {
     let profile = required(&mut fields, "profile")?;
     let profile = ProfileId::parse(&profile).map_err(|error| format!("profile: {error}"))?;
     let name = name(required(&mut fields, "name")?, "name")?;
@@ -135,6 +174,9 @@ fn event(mut fields: Fields) -> Result<Record, String> {
     let id = fields.take_text("id")?.map(|id| self::name(id, "id")).transpose()?;
     let mut properties = fields.extras;
     properties.retain(|_, value| !value.is_null());
+    if let Some(fault) = money::unclear(&properties, shop.minor_digits()) {
+        return Err(fault);
+    }
     let bytes = json_bytes(&properties) + profile.as_str().len() + name.len();
     within("the event has", bytes, EVENT_SIZE_BYTES_MAX)?;
     let identity = if id.is_some() { Identity::Stated } else { Identity::Derived };
@@ -292,12 +334,18 @@ fn price(fields: &mut Fields, major: &str, minor: &str, currency: &str) -> Resul
     let (major_value, minor_value) = (fields.take(major), fields.take(minor));
     let (name, value, found) = match (minor_value, major_value) {
         (Some(value), _) => {
-            let number = values::number(&value).and_then(|number| number.as_i64());
+            let number = values::number(&value, Written::Number).ok().and_then(|number| number.as_i64());
             (minor, value, number)
         }
         (None, Some(value)) => {
-            let number = values::number(&value).and_then(|number| number.as_f64());
-            (major, value, number.and_then(|number| money::to_minor(number, money::minor_digits(currency))))
+            let digits = money::minor_digits(currency);
+            if let (true, Some(text)) =
+                (values::is_ambiguous(&value, Written::Amount(digits)), value.as_str())
+            {
+                return Err(format!("{major}: {}", values::ambiguous(text, digits)));
+            }
+            let found = money::major(&value, digits).and_then(|amount| money::to_minor(amount, digits));
+            (major, value, found)
         }
         (None, None) => return Ok(None),
     };
@@ -318,7 +366,7 @@ fn web_address(fields: &mut Fields, field: &str, schemes: &[&str]) -> Result<Str
 /// Words of product feeds, truths, or a number of pieces.
 fn availability(value: &Value) -> Result<Availability, String> {
     let known = |stock: bool| Ok(if stock { Availability::InStock } else { Availability::OutOfStock });
-    if let Some(pieces) = values::number(value).and_then(|number| number.as_f64()) {
+    if let Some(pieces) = values::number(value, Written::Number).ok().and_then(|number| number.as_f64()) {
         return known(pieces > 0.0);
     }
     if let Some(truth) = values::truth(value) {

@@ -7,36 +7,68 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Noun;
+use super::Shop;
 use super::aliases;
 use super::aliases::Meaning;
 use super::fields::Fields;
 use super::json;
 use super::mapping::Mapping;
 use super::mapping::OneOrMany;
-use super::mapping::Origin;
-use super::mapping::OtherColumns;
-use super::mapping::Rule;
 use super::rows::Format;
 use super::rows::Row;
 use super::template::Template;
 use super::times::TimeReader;
 use super::values;
 use super::values::ValueType;
-use crate::catalog::nearest::nearest;
 use crate::fault::Fault;
 use crate::fault::render_all;
+use crate::product::money;
+use crate::product::money::Written;
+
+mod finder;
+
+use finder::Finder;
 
 /// Fields that hold a time: rules bring them to RFC 3339, which is what nouns read.
 const TIME_FIELDS: [&str; 3] = ["at", "created_at", "published_at"];
+/// Fields of products that are money.
+const PRICES: [&str; 2] = ["price", "list_price"];
 
 /// How rows become fields.
 #[derive(Debug)]
 pub(super) struct Plan {
     noun: Noun,
     times: TimeReader,
+    numbers: Numbers,
     /// Types of traits that the configuration declares, for traits to which the map gives none.
     trait_types: BTreeMap<String, ValueType>,
     kind: Kind,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    /// As the map says.
+    stated: Option<Written>,
+    /// Digits behind the point of the shop's currency.
+    minor_digits: u32,
+}
+
+impl Numbers {
+    /// How a number of this name is written.
+    fn of(self, name: &str) -> Written {
+        let is_money = money::FIELDS.contains(&name) || PRICES.contains(&name);
+        let usual = if is_money { Written::Amount(self.minor_digits) } else { Written::Number };
+        self.stated.unwrap_or(usual)
+    }
+}
+
+/// A row by the names of our fields.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) fields: Fields,
+    /// Why traits that the row states are left out.
+    pub(super) left_out: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -104,6 +136,7 @@ struct Step {
     /// Of a date.
     format: Option<String>,
     times: TimeReader,
+    written: Written,
     default: Option<Value>,
 }
 
@@ -126,7 +159,7 @@ impl Step {
         };
         match (found.or_else(|| self.default.clone()), self.value_type) {
             (Some(value), Some(value_type)) => {
-                values::typed(value, value_type, self.format.as_deref(), &self.times).map(Some)
+                values::typed(value, value_type, self.format.as_deref(), &self.times, self.written).map(Some)
             }
             (found, _) => Ok(found),
         }
@@ -140,12 +173,16 @@ impl Plan {
         mapping: Option<&Mapping>,
         format: Format,
         header: &[String],
-        trait_types: BTreeMap<String, ValueType>,
+        shop: &Shop,
     ) -> Result<Self, String> {
         let times = mapping.map_or_else(|| Ok(TimeReader::default()), Mapping::times)?;
+        let stated = mapping.and_then(Mapping::written);
+        let numbers = Numbers { stated, minor_digits: shop.minor_digits() };
+        let trait_types = shop.traits.clone();
         let kind = match (mapping, format) {
             (Some(mapping), _) => {
-                let finder = Finder { format, header, times: &times, faults: RefCell::default() };
+                let faults = RefCell::default();
+                let finder = Finder { format, header, times: &times, numbers, traits: &trait_types, faults };
                 let mapped = finder.mapped(noun, mapping)?;
                 let faults: Vec<Fault> = (finder.faults.into_inner().into_iter())
                     .map(|(name, message)| mapping.fault_of_column(&name, message))
@@ -161,7 +198,7 @@ impl Plan {
             }
             (None, Format::Jsonl) => Kind::ObviousObjects,
         };
-        let plan = Self { noun, times, trait_types, kind };
+        let plan = Self { noun, times, numbers, trait_types, kind };
         plan.check_required(header)?;
         Ok(plan)
     }
@@ -191,14 +228,16 @@ impl Plan {
         Ok(())
     }
 
-    /// The fields of a row; `None` when the map leaves it out; the reason when a value is not what it must be.
-    pub(super) fn fields(&self, row: Row<'_>) -> Result<Option<Fields>, String> {
+    /// The fields of a row; `None` when the map leaves it out; the reason when a value is not what it must be. A trait
+    /// that is not costs only itself.
+    pub(super) fn fields(&self, row: Row<'_>) -> Result<Option<Found>, String> {
+        let mut left_out = Vec::new();
         let mut fields = match (&self.kind, row) {
             (Kind::Mapped(mapped), row) => {
                 if mapped.leaves_out(row) {
                     return Ok(None);
                 }
-                mapped.fields(row)?
+                mapped.fields(self.noun, row, &mut left_out)?
             }
             (Kind::ObviousCells(meanings), row) => {
                 let mut fields = Fields::default();
@@ -212,28 +251,40 @@ impl Plan {
             (Kind::ObviousObjects, Row::Object(object)) => Fields::of_object(self.noun, object),
             (Kind::ObviousObjects, Row::Cells { .. }) => Fields::default(),
         };
-        self.type_extras(&mut fields, row)?;
-        Ok(Some(fields))
+        match self.noun {
+            Noun::Profiles => {
+                let written = self.numbers.stated.unwrap_or(Written::Number);
+                let types = &self.trait_types;
+                left_out.extend(values::typed_traits(&mut fields.extras, types, &self.times, written));
+            }
+            // In CSV everything is text: amounts become numbers where they can.
+            Noun::Events if matches!(row, Row::Cells { .. }) => {
+                for name in aliases::AMOUNTS {
+                    if let Some(value) = fields.extras.get_mut(*name) {
+                        self.amount(name, value)?;
+                    }
+                }
+            }
+            // Else each product is read by its own currency.
+            Noun::Products if self.numbers.stated.is_some() => {
+                for name in PRICES {
+                    if let Some(value) = fields.get_mut(name) {
+                        self.amount(name, value)?;
+                    }
+                }
+            }
+            Noun::Events | Noun::Products | Noun::Coupons => {}
+        }
+        Ok(Some(Found { fields, left_out }))
     }
 
-    /// Traits become what the configuration declares them to be; amounts of events in CSV become numbers where they can.
-    fn type_extras(&self, fields: &mut Fields, row: Row<'_>) -> Result<(), String> {
-        if self.noun == Noun::Profiles {
-            for (name, value_type) in &self.trait_types {
-                if let Some(value) = fields.extras.get_mut(name).filter(|value| !value.is_null()) {
-                    *value = values::typed(value.take(), *value_type, None, &self.times)
-                        .map_err(|error| format!("{name}: {error}"))?;
-                }
-            }
-        }
-        if self.noun == Noun::Events && matches!(row, Row::Cells { .. }) {
-            for name in aliases::AMOUNTS {
-                if let Some(value) = fields.extras.get_mut(*name)
-                    && let Some(number) = values::number(value)
-                {
-                    *value = number;
-                }
-            }
+    /// Makes an amount a number where it is one. The reason, where it may be two.
+    fn amount(&self, name: &str, value: &mut Value) -> Result<(), String> {
+        let written = self.numbers.of(name);
+        match values::number(value, written) {
+            Ok(number) => *value = number,
+            Err(reason) if values::is_ambiguous(value, written) => return Err(format!("{name}: {reason}")),
+            Err(_) => {}
         }
         Ok(())
     }
@@ -249,7 +300,7 @@ impl Mapped {
             || self.skip.iter().any(|(column, unwanted)| is(column, unwanted))
     }
 
-    fn fields(&self, row: Row<'_>) -> Result<Fields, String> {
+    fn fields(&self, noun: Noun, row: Row<'_>, left_out: &mut Vec<String>) -> Result<Fields, String> {
         let mut fields = Fields::default();
         for (name, step) in &self.fields {
             if let Some(value) = step.value(row).map_err(|error| format!("{name}: {error}"))? {
@@ -257,8 +308,13 @@ impl Mapped {
             }
         }
         for (name, step) in &self.extras {
-            if let Some(value) = step.value(row).map_err(|error| format!("{name}: {error}"))? {
-                fields.extras.insert(name.clone(), value);
+            match step.value(row) {
+                Ok(Some(value)) => {
+                    fields.extras.insert(name.clone(), value);
+                }
+                Ok(None) => {}
+                Err(error) if noun == Noun::Profiles => left_out.push(format!("{name}: {error}")),
+                Err(error) => return Err(format!("{name}: {error}")),
             }
         }
         match (&self.others, row) {
@@ -274,103 +330,6 @@ impl Mapped {
             _ => {}
         }
         Ok(fields)
-    }
-}
-
-/// Finds the columns of rules in a file.
-struct Finder<'a> {
-    format: Format,
-    header: &'a [String],
-    times: &'a TimeReader,
-    /// Columns that cannot be found, each with what is to be said of it.
-    faults: RefCell<Vec<(String, String)>>,
-}
-
-impl Finder<'_> {
-    fn mapped(&self, noun: Noun, mapping: &Mapping) -> Result<Mapped, String> {
-        let filters = |rules: &BTreeMap<String, OneOrMany>| -> Vec<(Column, OneOrMany)> {
-            rules.iter().map(|(name, values)| (self.column(name), values.clone())).collect()
-        };
-        let known = aliases::fields(noun);
-        let mut fields = Vec::new();
-        for (name, rule) in &mapping.fields {
-            if let Some(name) = known.iter().find(|field| *field == name) {
-                fields.push((*name, self.step(name, rule)?));
-            }
-        }
-        let mut extras = Vec::new();
-        for (name, rule) in mapping.extras(noun) {
-            extras.push((name.clone(), self.step(name, rule)?));
-        }
-        Ok(Mapped {
-            skip_when_empty: mapping.skip_when_empty.iter().map(|name| self.column(name)).collect(),
-            only: filters(&mapping.only),
-            skip: filters(&mapping.skip),
-            others: self.others(noun, mapping),
-            fields,
-            extras,
-        })
-    }
-
-    fn others(&self, noun: Noun, mapping: &Mapping) -> Others {
-        if mapping.other_columns == OtherColumns::Drop {
-            return Others::Drop;
-        }
-        let rules = mapping.fields.values().chain(mapping.extras(noun).values());
-        let mut named: Vec<String> = Vec::new();
-        for rule in rules {
-            match &rule.origin {
-                Origin::Column(name) => named.push(name.clone()),
-                Origin::Template(template) => named.extend(template.columns().map(str::to_owned)),
-                Origin::Constant(_) => {}
-            }
-        }
-        if self.format == Format::Jsonl {
-            return Others::Keys(named);
-        }
-        let unnamed =
-            self.header.iter().enumerate().filter(|(_, name)| !name.is_empty() && !named.contains(name));
-        Others::Cells(unnamed.map(|(index, name)| Column { name: name.clone(), index }).collect())
-    }
-
-    fn step(&self, name: &str, rule: &Rule) -> Result<Step, String> {
-        let origin = match &rule.origin {
-            Origin::Column(column) => StepOrigin::Column(self.column(column)),
-            Origin::Constant(value) => StepOrigin::Constant(value.clone()),
-            Origin::Template(template) => {
-                let columns = template.columns().map(|name| self.column(name)).collect();
-                StepOrigin::Template(template.clone(), columns)
-            }
-        };
-        let is_time = TIME_FIELDS.contains(&name) || rule.value_type == Some(ValueType::Time);
-        let times = match &rule.format {
-            Some(format) if is_time => self.times.with_format(format)?,
-            _ => self.times.clone(),
-        };
-        let value_type = if TIME_FIELDS.contains(&name) { Some(ValueType::Time) } else { rule.value_type };
-        Ok(Step { origin, value_type, format: rule.format.clone(), times, default: rule.default.clone() })
-    }
-
-    /// A column that the file does not have is noted, so that all of them are told at once.
-    fn column(&self, name: &str) -> Column {
-        if self.format == Format::Jsonl {
-            return Column { name: name.to_owned(), index: 0 };
-        }
-        let mut found = self.header.iter().enumerate().filter(|(_, column)| *column == name);
-        let message = match (found.next(), found.next()) {
-            (Some((index, _)), None) => return Column { name: name.to_owned(), index },
-            (Some(_), Some(_)) => called_twice(name),
-            (None, _) => {
-                let near = nearest(name, self.header.iter().map(String::as_str));
-                let near = near.map_or_else(String::new, |near| format!("did you mean {near:?}? "));
-                format!("no column is called {name:?}; {near}the columns are {}", listed(self.header))
-            }
-        };
-        let mut faults = self.faults.borrow_mut();
-        if !faults.iter().any(|(known, _)| known == name) {
-            faults.push((name.to_owned(), message));
-        }
-        Column { name: name.to_owned(), index: usize::MAX }
     }
 }
 

@@ -1,7 +1,5 @@
 //! A file as records, one at a time.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::Noun;
@@ -19,7 +17,6 @@ use super::rows::Reject;
 use super::rows::Rows;
 use super::rows::Shape;
 use super::rows::Step;
-use super::values::ValueType;
 
 /// How a file is to be read.
 #[derive(Debug, Clone)]
@@ -32,9 +29,7 @@ pub struct ReadOptions {
     pub format: Option<Format>,
     /// Separator of a CSV file; found out where it is not stated here or in the map.
     pub delimiter: Option<char>,
-    /// Types of traits that the configuration declares.
-    pub trait_types: BTreeMap<String, ValueType>,
-    /// What the shop adds.
+    /// What the shop adds, and what it declares.
     pub shop: Shop,
     /// The time for what states none.
     pub now: Timestamp,
@@ -58,6 +53,7 @@ pub struct Reader {
     rows: Rows<Source>,
     plan: Plan,
     occurrences: Occurrences,
+    left_out: Vec<String>,
     options: ReadOptions,
 }
 
@@ -76,14 +72,14 @@ impl Reader {
         };
         let shape = Shape { format: options.format.or(file.format), separator, columns: file.columns };
         let rows = Rows::open(source, shape).map_err(fault)?;
-        let types = options.trait_types.clone();
-        let plan = Plan::new(options.noun, options.mapping.as_ref(), rows.format(), rows.header(), types)
-            .map_err(fault)?;
-        Ok(Self { name, rows, plan, occurrences: Occurrences::default(), options })
+        let (mapping, shop) = (options.mapping.as_ref(), &options.shop);
+        let plan = Plan::new(options.noun, mapping, rows.format(), rows.header(), shop).map_err(fault)?;
+        Ok(Self { name, rows, plan, occurrences: Occurrences::default(), left_out: Vec::new(), options })
     }
 
     /// The next row, `None` behind the last. An error ends the file: it cannot be read any further.
     pub fn next_item(&mut self) -> Result<Option<Item>, ReadError> {
+        self.left_out.clear();
         let step = self.rows.step().map_err(|error| ReadError {
             file: self.name.clone(),
             line: Some(self.rows.line()),
@@ -101,9 +97,19 @@ impl Reader {
         self.rows.bytes()
     }
 
+    /// What of the row that was read last could not be used, though the row was: its line, why, and the row.
+    pub fn left_out(&self) -> impl Iterator<Item = Reject> {
+        self.left_out
+            .iter()
+            .map(|reason| self.rows.reject(format!("{reason}; the rest of the row is loaded")))
+    }
+
     fn item(&mut self) -> Item {
         let fields = match self.plan.fields(self.rows.row()) {
-            Ok(Some(fields)) => fields,
+            Ok(Some(found)) => {
+                self.left_out = found.left_out;
+                found.fields
+            }
             Ok(None) => return Item::Skipped,
             Err(reason) => return Item::Rejected(self.rows.reject(reason)),
         };
@@ -113,7 +119,11 @@ impl Reader {
                 Item::Record(Record::Event { event, identity: Identity::Derived })
             }
             Ok(record) => Item::Record(record),
-            Err(reason) => Item::Rejected(self.rows.reject(reason)),
+            // Nothing of it is used.
+            Err(reason) => {
+                self.left_out.clear();
+                Item::Rejected(self.rows.reject(reason))
+            }
         }
     }
 }

@@ -16,10 +16,12 @@ use super::Shop;
 use super::json::too_deep;
 use super::nouns::record;
 use super::times::TimeReader;
+use super::values;
 use crate::clock::is_plausible;
 use crate::event::EVENT_SIZE_BYTES_MAX;
 use crate::event::Event;
 use crate::event::name;
+use crate::product::money::Written;
 use crate::profile::PROFILE_ID_CHARACTERS_MAX;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
@@ -105,7 +107,7 @@ pub struct Batch {
 }
 
 /// Reads the body of a batch, which arrived at `received_at`. The reason, where nothing of it can be read.
-pub fn batch(mut body: Map<String, Value>, received_at: Timestamp) -> Result<Batch, String> {
+pub fn batch(mut body: Map<String, Value>, shop: &Shop, received_at: Timestamp) -> Result<Batch, String> {
     time(&body, "sentAt")?;
     object(&body, "context")?;
     let sent_at = body.get("sentAt").cloned();
@@ -128,7 +130,7 @@ pub fn batch(mut body: Map<String, Value>, received_at: Timestamp) -> Result<Bat
                 message.insert(key.to_owned(), outer.clone());
             }
         }
-        match self::message(None, &message, received_at) {
+        match self::message(None, &message, shop, received_at) {
             Ok(entries) => read.entries.extend(entries),
             Err(reason) => {
                 let message_id = message.get("messageId").and_then(Value::as_str).map(str::to_owned);
@@ -143,6 +145,7 @@ pub fn batch(mut body: Map<String, Value>, received_at: Timestamp) -> Result<Bat
 pub fn message(
     call: Option<Call>,
     message: &Map<String, Value>,
+    shop: &Shop,
     received_at: Timestamp,
 ) -> Result<Vec<Entry>, String> {
     let json = serde_json::to_string(message).map_err(|error| error.to_string())?;
@@ -162,20 +165,20 @@ pub fn message(
         text(id, "messageId")?;
     }
     match call {
-        Call::Identify => identify(message, &who, at, received_at),
+        Call::Identify => identify(message, &who, shop, at, received_at),
         Call::Alias => alias(message, &who),
         Call::Track => {
             let name = field(message, "event").ok_or("event is missing: the name of what was done")?;
             let name = name.as_str().ok_or("event is no text")?;
-            Ok(vec![event(message, &who, Value::from(name), "properties", at)?])
+            Ok(vec![event(message, &who, Value::from(name), "properties", shop, at)?])
         }
         Call::Page | Call::Screen => {
             let seen = Value::from(name::PAGE_VIEWED);
-            Ok(vec![event(message, &who, seen, "properties", at)?])
+            Ok(vec![event(message, &who, seen, "properties", shop, at)?])
         }
         Call::Group => {
             text(field(message, "groupId").ok_or("groupId is missing")?, "groupId")?;
-            Ok(vec![event(message, &who, Value::from(GROUP_JOINED), "traits", at)?])
+            Ok(vec![event(message, &who, Value::from(GROUP_JOINED), "traits", shop, at)?])
         }
     }
 }
@@ -283,13 +286,15 @@ fn corrected(message: &Map<String, Value>, received_at: Timestamp) -> Result<Tim
 fn identify(
     message: &Map<String, Value>,
     who: &Who,
+    shop: &Shop,
     at: Timestamp,
     now: Timestamp,
 ) -> Result<Vec<Entry>, String> {
     let traits = object(message, "traits")?.cloned().unwrap_or_default();
     // What a client adds by itself must not cost the person's own words.
     let context = object(message, "context")?.map(context).unwrap_or_default();
-    let read = profile(who, &traits, context, now).or_else(|_| profile(who, &traits, Map::new(), now))?;
+    let read = profile(who, &traits, context, shop, now)
+        .or_else(|_| profile(who, &traits, Map::new(), shop, now))?;
     let profile = Profile { created_at: read.created_at.min(at), ..read };
     Ok(who.join().into_iter().chain([Entry::Profile(profile)]).collect())
 }
@@ -304,6 +309,7 @@ fn profile(
     who: &Who,
     traits: &Map<String, Value>,
     mut more: Map<String, Value>,
+    shop: &Shop,
     now: Timestamp,
 ) -> Result<Profile, String> {
     more.extend(traits.iter().map(|(key, value)| (key.clone(), value.clone())));
@@ -311,7 +317,12 @@ fn profile(
     // An id among the traits is the same person's id elsewhere, not another person.
     fields.take("id");
     fields.set("id", Value::from(who.id().as_str()));
-    match record(Noun::Profiles, fields, &Shop::default(), now)? {
+    let untyped =
+        values::typed_traits(&mut fields.extras, &shop.traits, &TimeReader::default(), Written::Number);
+    if let Some(reason) = untyped.into_iter().next() {
+        return Err(format!("traits.{reason}"));
+    }
+    match record(Noun::Profiles, fields, shop, now)? {
         Record::Profile(profile) => Ok(profile),
         _ => Err("no profile came of it".to_owned()),
     }
@@ -329,6 +340,7 @@ fn event(
     who: &Who,
     name: Value,
     extras: &str,
+    shop: &Shop,
     at: Timestamp,
 ) -> Result<Entry, String> {
     let mut properties = object(message, extras)?.cloned().unwrap_or_default();
@@ -345,7 +357,7 @@ fn event(
     if let Some(id) = field(message, "messageId") {
         fields.set("id", Value::from(text(id, "messageId")?));
     }
-    match record(Noun::Events, fields, &Shop::default(), at)? {
+    match record(Noun::Events, fields, shop, at)? {
         Record::Event { event, .. } => Ok(Entry::Event(event)),
         _ => Err("no event came of it".to_owned()),
     }

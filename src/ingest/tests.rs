@@ -11,6 +11,8 @@ use super::*;
 use crate::fault::SourceFile;
 use crate::profile::EmailAddress;
 
+mod written;
+
 fn options(noun: Noun, map: &str) -> ReadOptions {
     let file = SourceFile { path: "map.toml".into(), text: map.into() };
     ReadOptions {
@@ -18,8 +20,11 @@ fn options(noun: Noun, map: &str) -> ReadOptions {
         mapping: (!map.is_empty()).then(|| Mapping::parse(&file, noun).unwrap()),
         format: None,
         delimiter: None,
-        trait_types: [("age".to_owned(), ValueType::Number)].into(),
-        shop: Shop { currency: "GBP".to_owned(), offer: None },
+        shop: Shop {
+            currency: "GBP".to_owned(),
+            offer: None,
+            traits: [("age".to_owned(), ValueType::Number), ("born".to_owned(), ValueType::Date)].into(),
+        },
         now: "2026-06-01T12:00:00Z".parse().unwrap(),
     }
 }

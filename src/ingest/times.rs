@@ -64,6 +64,23 @@ impl TimeReader {
         Ok(from_millisecond(time.as_millisecond()))
     }
 
+    /// Reads a calendar date: by a format of its own, else by that of the times, or ISO 8601.
+    pub(super) fn date(&self, value: &Value, own: Option<&str>) -> Result<Date, String> {
+        let text = match value {
+            Value::String(text) => text.trim(),
+            _ => "",
+        };
+        let by = |format: &str| strtime::parse(format, text).and_then(|parts| parts.to_date()).ok();
+        let date = match own {
+            Some(format) => by(format),
+            None => text.parse::<Date>().ok().or_else(|| by(self.format.as_deref()?)),
+        };
+        date.ok_or_else(|| {
+            let form = own.or(self.format.as_deref()).unwrap_or("2026-01-31");
+            format!("{} is no date of the form {form}", super::values::shown(value))
+        })
+    }
+
     fn formatted(&self, format: &str, text: &str) -> Option<Timestamp> {
         let parts = strtime::parse(format, text).ok()?;
         if let Ok(time) = parts.to_timestamp() {
@@ -105,22 +122,6 @@ fn check_format(format: &str) -> Result<(), String> {
         return Err(format!("{format:?} names no day: year, month and day, or %s"));
     }
     Ok(())
-}
-
-/// Reads a calendar date: ISO 8601, or by a format.
-pub(super) fn date(value: &Value, format: Option<&str>) -> Result<Date, String> {
-    let text = match value {
-        Value::String(text) => text.trim(),
-        _ => "",
-    };
-    let date = match format {
-        Some(format) => strtime::parse(format, text).and_then(|parts| parts.to_date()).ok(),
-        None => text.parse::<Date>().ok(),
-    };
-    date.ok_or_else(|| {
-        let form = format.unwrap_or("2026-01-31");
-        format!("{} is no date of the form {form}", super::values::shown(value))
-    })
 }
 
 #[cfg(test)]
@@ -178,11 +179,19 @@ mod tests {
 
     #[test]
     fn dates_are_calendar_dates() {
-        assert_eq!(date(&json!("1990-04-23"), None).unwrap().to_string(), "1990-04-23");
-        assert_eq!(date(&json!("23/04/1990"), Some("%d/%m/%Y")).unwrap().to_string(), "1990-04-23");
-        assert_eq!(
-            date(&json!("1990-02-30"), None).unwrap_err(),
-            "\"1990-02-30\" is no date of the form 2026-01-31"
-        );
+        let (usual, german) =
+            (TimeReader::default(), TimeReader::new(Some("%d.%m.%Y"), TimeZone::UTC).unwrap());
+        for (reader, text, own, expected) in [
+            (&usual, "1990-04-23", None, Ok("1990-04-23")),
+            (&usual, "23/04/1990", Some("%d/%m/%Y"), Ok("1990-04-23")),
+            (&usual, "1990-02-30", None, Err("\"1990-02-30\" is no date of the form 2026-01-31")),
+            (&german, "31.12.1985", None, Ok("1985-12-31")),
+            (&german, "1985-12-31", None, Ok("1985-12-31")),
+            (&german, "12/31/1985", Some("%m/%d/%Y"), Ok("1985-12-31")),
+            (&german, "31.13.1985", None, Err("\"31.13.1985\" is no date of the form %d.%m.%Y")),
+        ] {
+            let found = reader.date(&json!(text), own).map(|date| date.to_string());
+            assert_eq!(found, expected.map(str::to_owned).map_err(str::to_owned));
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! The type of a value, where one is stated.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Map;
 use serde_json::Number;
 use serde_json::Value;
 
-use super::times;
 use super::times::TimeReader;
 use crate::product::money;
+use crate::product::money::NoNumber;
+use crate::product::money::Written;
 use crate::words::shortened;
 
 /// How much of a bad value a reason repeats.
@@ -28,42 +32,106 @@ pub enum ValueType {
     Time,
 }
 
-/// Makes a value one of a type, or says why it is none. `format` is for dates; times bring theirs along.
+/// Makes a value one of a type, or says why it is none. `format` is for dates, where they have one of their own.
 pub(super) fn typed(
     value: Value,
     value_type: ValueType,
     format: Option<&str>,
     times: &TimeReader,
+    written: Written,
 ) -> Result<Value, String> {
     match value_type {
-        ValueType::String => Ok(Value::String(match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        })),
-        ValueType::Number => number(&value).ok_or_else(|| format!("{} is no number", shown(&value))),
+        ValueType::String => match value {
+            Value::Array(_) => Err(format!("{} is a list, not a text", shown(&value))),
+            Value::Object(_) => Err(format!("{} is an object, not a text", shown(&value))),
+            Value::String(text) => Ok(Value::String(text)),
+            other => Ok(Value::String(other.to_string())),
+        },
+        ValueType::Number => number(&value, written),
         ValueType::Bool => truth(&value)
             .map(Value::Bool)
             .ok_or_else(|| format!("{} is neither true nor false", shown(&value))),
-        ValueType::Date => times::date(&value, format).map(|date| Value::String(date.to_string())),
+        ValueType::Date => times.date(&value, format).map(|date| Value::String(date.to_string())),
         ValueType::Time => times.read(&value).map(|time| Value::String(time.to_string())),
     }
 }
 
+/// Makes traits what they are declared to be. Those that are not are taken out; their reasons are returned.
+pub(super) fn typed_traits(
+    traits: &mut Map<String, Value>,
+    types: &BTreeMap<String, ValueType>,
+    times: &TimeReader,
+    written: Written,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for (name, value_type) in types {
+        let Some(value) = traits.get_mut(name).filter(|value| !value.is_null()) else { continue };
+        if *value_type != ValueType::String && value.as_str().is_some_and(|text| text.trim().is_empty()) {
+            traits.remove(name);
+            continue;
+        }
+        match typed(value.take(), *value_type, None, times, written) {
+            Ok(typed) => *value = typed,
+            Err(reason) => {
+                traits.remove(name);
+                reasons.push(format!(
+                    "{name}: {reason}; [traits] of bespoke.toml declares {}",
+                    value_type.declared()
+                ));
+            }
+        }
+    }
+    reasons
+}
+
+impl ValueType {
+    /// What a trait of this type must be.
+    fn declared(self) -> &'static str {
+        match self {
+            Self::String => "a text",
+            Self::Number => "a number",
+            Self::Bool => "true or false",
+            Self::Date => "a date, such as 1990-04-23",
+            Self::Time => "a time",
+        }
+    }
+}
+
 /// A number as JSON has it; whole ones without a fraction, so that they print as people write them.
-pub(super) fn number(value: &Value) -> Option<Value> {
+pub(super) fn number(value: &Value, written: Written) -> Result<Value, String> {
+    let no_number = || format!("{} is no number", shown(value));
     let number = match value {
-        Value::Number(_) => return Some(value.clone()),
+        Value::Number(_) => return Ok(value.clone()),
         Value::String(text) => match text.trim().parse::<i64>() {
-            Ok(whole) => return Some(Value::from(whole)),
-            Err(_) => money::decimal(text)?,
+            Ok(whole) => return Ok(Value::from(whole)),
+            Err(_) => match (money::read(text, written), written) {
+                (Ok(number), _) => number,
+                (Err(NoNumber::Ambiguous), Written::Amount(digits)) => return Err(ambiguous(text, digits)),
+                (Err(_), _) => return Err(no_number()),
+            },
         },
-        _ => return None,
+        _ => return Err(no_number()),
     };
     #[expect(clippy::cast_possible_truncation, reason = "compared with what it came from")]
     let whole = number as i64;
     #[expect(clippy::cast_precision_loss, clippy::float_cmp, reason = "a whole number is exactly itself")]
     let same = whole as f64 == number;
-    if same { Some(Value::from(whole)) } else { Number::from_f64(number).map(Value::Number) }
+    if same {
+        Ok(Value::from(whole))
+    } else {
+        Number::from_f64(number).map(Value::Number).ok_or_else(no_number)
+    }
+}
+
+/// What is said of an amount in a file that may be two.
+pub(super) fn ambiguous(text: &str, digits: u32) -> String {
+    let told = money::ambiguous(text, digits);
+    format!("{told}, or state `decimal = \",\"` or `decimal = \".\"` under [number] in the map")
+}
+
+/// Whether a value may be two numbers, depending on who reads it.
+pub(super) fn is_ambiguous(value: &Value, written: Written) -> bool {
+    value.as_str().is_some_and(|text| money::read(text, written) == Err(NoNumber::Ambiguous))
 }
 
 /// Reads yes and no as files write them.
@@ -110,13 +178,14 @@ mod tests {
             (json!(true), Number, Err("\"true\" is no number".to_owned())),
             (json!("free"), Number, Err("\"free\" is no number".to_owned())),
             (json!(7), String, Ok(json!("7"))),
+            (json!(["a"]), String, Err("\"[\\\"a\\\"]\" is a list, not a text".to_owned())),
             (json!("Yes"), Bool, Ok(json!(true))),
             (json!(0), Bool, Ok(json!(false))),
             (json!("maybe"), Bool, Err("\"maybe\" is neither true nor false".to_owned())),
             (json!("1990-04-23"), Date, Ok(json!("1990-04-23"))),
             (json!("2026-01-31 18:00"), Time, Ok(json!("2026-01-31T18:00:00Z"))),
         ] {
-            assert_eq!(typed(value, value_type, None, &TimeReader::default()), expected);
+            assert_eq!(typed(value, value_type, None, &TimeReader::default(), Written::Number), expected);
         }
     }
 }

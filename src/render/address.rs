@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 /// Longest address of a link or picture, in bytes: what fits into a signed click.
 pub const ADDRESS_BYTES_MAX: usize = 6_000;
 
+/// Said of an address of which nothing is there.
+pub(super) const EMPTY: &str = "the address is empty";
+
 /// An address that passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address<'a> {
@@ -20,7 +23,7 @@ pub(super) enum Address<'a> {
 pub(super) fn check(address: &str) -> Result<Address<'_>, &'static str> {
     let address = address.trim_matches(|c: char| c.is_ascii_whitespace());
     if address.is_empty() {
-        return Err("the address is empty");
+        return Err(EMPTY);
     }
     if address.len() > ADDRESS_BYTES_MAX {
         return Err(TOO_LONG);

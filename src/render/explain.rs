@@ -5,6 +5,7 @@ use std::ops::Range;
 use tera::Error;
 use tera::ErrorKind;
 
+use super::address;
 use super::fault::Part;
 use super::fault::RenderFault;
 use super::renderer::Loaded;
@@ -24,8 +25,16 @@ pub(super) fn stopped(loaded: &Loaded, part: Part, stopped: &Stopped, limits: Li
             let (_, source) = loaded.part(part);
             let start = source.find(&format!("{ADDRESS}{number}:")).unwrap_or(source.len());
             let end = source[start..].find(ADDRESS_END).map_or(source.len(), |length| start + length);
-            let label = label(loaded, number);
-            RenderFault::BadAddress { template, part, span: start..end, label, message: (*why).to_owned() }
+            let printed = source[start..end].split_once(':').map_or("", |(_, printed)| printed);
+            RenderFault::BadAddress {
+                template,
+                part,
+                span: start..end,
+                label: label(loaded, number),
+                message: (*why).to_owned(),
+                fact: fact(printed).filter(|_| *why == address::EMPTY),
+                products: Vec::new(),
+            }
         }
         Stopped::Marks => message(
             loaded,
@@ -74,18 +83,25 @@ pub(super) fn error(loaded: &Loaded, part: Part, error: &Error) -> RenderFault {
     }
 }
 
-/// What a reader sees of an address, by its number.
+/// The one fact that an address is.
+fn fact(printed: &str) -> Option<String> {
+    let path = printed.trim().strip_prefix("{{")?.strip_suffix("}}")?.trim();
+    let is_path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '[' | ']');
+    (!path.is_empty() && path.chars().all(is_path)).then(|| path.to_owned())
+}
+
+/// What a reader sees of an address, by its number; what they see of a name that only the mail holds is not known here.
 fn label(loaded: &Loaded, number: &str) -> String {
     let template = &loaded.template;
     let at = |number: &str| number.parse::<usize>().unwrap_or(usize::MAX);
-    match number.strip_prefix(PICTURE) {
-        Some(number) => {
-            format!("picture “{}”", template.pictures.get(at(number)).map_or("", String::as_str))
-        }
-        None => {
-            format!("link “{}”", template.links.get(at(number)).map_or("", |link| link.label.as_str()))
-        }
+    let (what, words) = match number.strip_prefix(PICTURE) {
+        Some(number) => ("picture", template.pictures.get(at(number)).map_or("", String::as_str)),
+        None => ("link", template.links.get(at(number)).map_or("", |link| link.label.as_str())),
+    };
+    if words.contains("{{") || words.contains("{%") {
+        return what.to_owned();
     }
+    format!("{what} “{words}”")
 }
 
 /// The engine points at the last name of `a.b.c`; this is all of it.

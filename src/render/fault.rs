@@ -5,8 +5,13 @@ use std::ops::Range;
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
 
 use crate::fault::Severity;
+
+/// Products named with one fault, at most.
+const PRODUCTS_MAX: usize = 3;
 
 /// The parts of a template, each with its own source text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -127,7 +132,10 @@ pub enum RenderFault {
         message: String,
     },
     /// The address of a link or picture is none that may stand in a mail.
-    #[error("{template}: {message} ({label}, in the {part}); correct the fact it comes from")]
+    #[error(
+        "{template}: {} ({label}, in the {part}); correct the fact it comes from",
+        told(message, fact.as_deref(), products)
+    )]
     BadAddress {
         /// The template's name.
         template: String,
@@ -139,6 +147,10 @@ pub enum RenderFault {
         label: String,
         /// What is wrong with its address; it never holds the address itself.
         message: String,
+        /// The fact that is printed there and nothing else, such as `p.image_url`.
+        fact: Option<String>,
+        /// Ids of products of which that fact is empty.
+        products: Vec<String>,
     },
     /// A part grew over its limit.
     #[error("{template}: the {part} is over {limit_bytes} bytes; show fewer things in its loops")]
@@ -170,4 +182,52 @@ pub enum RenderFault {
         /// Which part.
         part: Part,
     },
+}
+
+impl RenderFault {
+    /// The same whoever it came out for.
+    pub(crate) fn of_anybody(mut self) -> Self {
+        if let Self::BadAddress { products, .. } = &mut self {
+            products.clear();
+        }
+        self
+    }
+
+    /// Names the products without the address that is missing.
+    pub(super) fn of_products(mut self, facts: &Map<String, Value>) -> Self {
+        if let Self::BadAddress { fact: Some(fact), products, .. } = &mut self {
+            let name = fact.rsplit('.').next().unwrap_or_default();
+            facts.values().for_each(|fact| collect_without(fact, name, products));
+        }
+        self
+    }
+}
+
+/// Adds the ids of products, wherever they stand, whose field of this name is empty.
+fn collect_without(fact: &Value, name: &str, products: &mut Vec<String>) {
+    match fact {
+        Value::Array(items) => items.iter().for_each(|item| collect_without(item, name, products)),
+        Value::Object(fields) => {
+            let id = fields.get("id").and_then(Value::as_str);
+            if let (Some(id), Some("")) = (id, fields.get(name).and_then(Value::as_str))
+                && products.len() < PRODUCTS_MAX
+                && !products.iter().any(|known| known == id)
+            {
+                products.push(id.to_owned());
+            }
+            fields.values().for_each(|field| collect_without(field, name, products));
+        }
+        _ => {}
+    }
+}
+
+/// An address that is empty, by the fact that it comes from.
+fn told(message: &str, fact: Option<&str>, products: &[String]) -> String {
+    match (fact, products) {
+        (Some(fact), []) => format!("{message}: `{fact}`"),
+        (Some(fact), products) => {
+            format!("{message}: `{fact}`, which is not known of {}", products.join(", "))
+        }
+        (None, _) => message.to_owned(),
+    }
 }

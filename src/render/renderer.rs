@@ -203,7 +203,10 @@ impl Renderer {
         let (loaded, facts) = self.loaded(hash, facts)?;
         let mut context = self.context(loaded, facts, links);
         let mut addresses = self.addresses(links);
-        let mut part = |part: Part, context: &Context| self.part(loaded, part, context, &mut addresses, None);
+        let mut part = |part: Part, context: &Context| {
+            let written = self.part(loaded, part, context, &mut addresses, None);
+            written.map_err(|fault| fault.of_products(facts))
+        };
         let subject = single_line(&part(Part::Subject, &context)?);
         not_empty(loaded, Part::Subject, &subject)?;
         let preheader = single_line(&part(Part::Preheader, &context)?);

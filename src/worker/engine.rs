@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::decision::TemplateHash;
 use crate::facts::Asked;
 use crate::history::FoldContext;
+use crate::ingest;
 use crate::learn::value::ValueModel;
 use crate::product::ProductIndex;
 use crate::product::money;
@@ -56,6 +57,8 @@ pub struct Engine {
     pub policy: PolicyHolder,
     pub(super) fold: FoldContext,
     pub(super) shop: Map<String, Value>,
+    /// What the configuration says of what comes in.
+    pub(crate) intake: ingest::Shop,
     /// Per campaign, which facts its rules ask for.
     asked: HashMap<CampaignId, Asked>,
     /// Per campaign, the steps before it.
@@ -77,6 +80,7 @@ impl Engine {
             Ok(Value::Object(shop)) => shop,
             _ => Map::new(),
         };
+        let intake = ingest::Shop::of_config(&config);
         let globals = Map::from_iter([("shop".to_owned(), Value::Object(shop.clone()))]);
         let links: Arc<dyn LinkSigner> = Arc::<Links>::clone(&sender.links);
         let mut renderer = Renderer::new(links, &globals);
@@ -99,6 +103,7 @@ impl Engine {
             items,
             sender,
             shop,
+            intake,
             printed,
             config,
         }

@@ -16,6 +16,7 @@ mod sendgrid;
 mod ses;
 mod told;
 mod tracking;
+mod units;
 mod unsubscribe;
 
 use bespoke::http::Scope;

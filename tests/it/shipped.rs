@@ -105,6 +105,32 @@ async fn a_regulars_reward_is_worked_out_from_what_they_spend() {
 }
 
 #[tokio::test]
+async fn who_withdrew_consent_is_not_asked_for_a_review_and_whoever_is_can_leave() {
+    for app in shops("review-request").await {
+        app.database
+            .store
+            .upsert_products(&products("https://brindle.example", "GBP"), app.now())
+            .await
+            .unwrap();
+        for (name, consent) in [("ana", Consent::Granted), ("wil", Consent::Withdrawn)] {
+            app.given_profile_with(name, |profile| profile.consent = consent).await;
+            orders(&app, name, &["2026-03-02"], &["hearth-blend"], 10).await;
+        }
+        app.at("2026-03-14T12:00:00Z").await;
+        app.plans().await;
+        app.runs_until_idle().await;
+        let mails = app.mails();
+        assert_eq!(mails.iter().map(|mail| mail.to.as_str()).collect::<Vec<_>>(), ["ana@example.test"]);
+        let mail = mail_parser::MessageParser::new().parse(&mails[0].bytes).unwrap();
+        assert!(mail.header_raw("List-Unsubscribe").is_some());
+        let text = mail.body_text(0).unwrap();
+        assert!(text.contains("https://m.brindle.example/u/"), "{text}");
+        // The order's line says its id alone; its name is the catalogue's.
+        assert!(text.contains("Hearth Blend") && !text.contains("hearth-blend"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_may_show_whatever_of_the_journey_it_wants() {
     for app in shops("journey").await {
         let store = &app.database.store;

@@ -32,6 +32,8 @@ pub(super) struct Tally {
     pub(super) skipped: u64,
     /// Not usable.
     pub(super) rejected: u64,
+    /// Traits that were not usable, of rows that were.
+    pub(super) left_out: u64,
     /// Where those went.
     pub(super) rejects: Option<PathBuf>,
     /// What the store did with the others.
@@ -89,6 +91,10 @@ fn read(
         };
         tally.rows += 1;
         batch.rows += 1;
+        for reject in reader.left_out() {
+            tally.left_out += 1;
+            rejects.write(&reject)?;
+        }
         match item {
             Item::Record(record) => {
                 batch.records.push(record);

@@ -19,6 +19,7 @@ use crate::deliver::message::Attachment;
 use crate::http::problem::Problem;
 use crate::ingest::JSON_DEPTH_MAX;
 use crate::ingest::json::too_deep;
+use crate::product::money;
 use crate::store::StoredAttachment;
 
 /// Longest `data`, as compact JSON, in bytes.
@@ -47,7 +48,9 @@ pub(in crate::http) struct Ask {
     #[serde(default)]
     #[schema(format = "email", max_length = 254)]
     pub(super) address: Option<String>,
-    /// What templates see as `data`; at most 65,536 bytes, nested at most 32 levels deep.
+    /// What templates see as `data`; at most 65,536 bytes, nested at most 32 levels deep. `price`, `total`, `subtotal`,
+    /// `revenue`, `shipping`, `tax`, `discount` and `value`, here and in each of `products`, are money as in events:
+    /// decimal major units of the shop's currency, 24.5 for £24.50. Templates see minor units, 2450.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub(super) data: Map<String, Value>,
@@ -81,10 +84,6 @@ pub(in crate::http) struct File {
 }
 
 impl Ask {
-    pub(super) fn check_data(&self) -> Result<(), Problem> {
-        check_data(&self.data)
-    }
-
     pub(super) fn due_at(&self) -> Result<Option<Timestamp>, Problem> {
         let read = |text: &String| {
             text.parse().map_err(|_| {
@@ -103,9 +102,13 @@ impl Ask {
     }
 }
 
-/// Templates can do with so much.
-pub(in crate::http) fn check_data(data: &Map<String, Value>) -> Result<(), Problem> {
-    let text = serde_json::to_string(data).expect("a JSON object has a JSON form");
+/// The `data` of a request as rules and templates see it: no more than they can do with, money in minor units as
+/// that of events.
+pub(in crate::http) fn read_data(
+    mut data: Map<String, Value>,
+    minor_digits: u32,
+) -> Result<Map<String, Value>, Problem> {
+    let text = serde_json::to_string(&data).expect("a JSON object has a JSON form");
     if text.len() > DATA_BYTES_MAX {
         let bytes = text.len();
         return Err(Problem::unprocessable(format!(
@@ -118,7 +121,11 @@ pub(in crate::http) fn check_data(data: &Map<String, Value>) -> Result<(), Probl
             "data: it is nested deeper than {JSON_DEPTH_MAX} levels"
         )));
     }
-    Ok(())
+    if let Some(fault) = money::unclear(&data, minor_digits) {
+        return Err(Problem::unprocessable(format!("data.{fault}")));
+    }
+    money::in_minor_units(&mut data, minor_digits);
+    Ok(data)
 }
 
 /// Decodes and checks files. Too many bytes are 413, whatever is wrong with one of them is 422 with its number.

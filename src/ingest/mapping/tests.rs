@@ -1,6 +1,7 @@
 //! What is said of a faulty map, and of one that does not fit its file.
 
 use super::*;
+use crate::ingest::Shop;
 use crate::ingest::plan::Plan;
 
 #[test]
@@ -45,7 +46,7 @@ born = { column = \"d\", type = \"date\", format = \"hello\" }
     let file = SourceFile { path: "map.toml".into(), text: map.into() };
     let mapping = Mapping::parse(&file, Noun::Events).unwrap();
     let header: Vec<String> = ["customer", "what", "when"].map(str::to_owned).into();
-    let said = Plan::new(Noun::Events, Some(&mapping), Format::Csv, &header, BTreeMap::new()).unwrap_err();
+    let said = Plan::new(Noun::Events, Some(&mapping), Format::Csv, &header, &Shop::default()).unwrap_err();
     for part in [
         "map.toml:1:21",
         "no column is called \"nocol\"; the columns are \"customer\", \"what\", \"when\"",

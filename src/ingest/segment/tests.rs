@@ -10,7 +10,7 @@ fn now() -> Timestamp {
 
 fn read(value: Value) -> Result<Vec<Entry>, String> {
     let Value::Object(object) = value else { unreachable!() };
-    message(None, &object, now())
+    message(None, &object, &Shop::default(), now())
 }
 
 fn events(value: Value) -> Vec<(String, String, Value, String)> {
@@ -149,13 +149,13 @@ fn a_bad_message_of_a_batch_costs_only_itself() {
         ]
     });
     let Value::Object(body) = body else { unreachable!() };
-    let read = batch(body, now()).unwrap();
+    let read = batch(body, &Shop::default(), now()).unwrap();
     let [Entry::Event(event)] = read.entries.as_slice() else { panic!("{read:?}") };
     assert_eq!((event.id.as_str(), event.at.to_string().as_str()), ("m1", "2026-03-02T08:59:59Z"));
     let reasons: Vec<_> =
         read.rejected.iter().map(|rejected| (rejected.index, rejected.message_id.as_deref())).collect();
     assert_eq!((read.messages, reasons), (3, vec![(1, Some("m2")), (2, None)]));
-    assert!(batch(Map::new(), now()).unwrap_err().starts_with("batch is missing"));
+    assert!(batch(Map::new(), &Shop::default(), now()).unwrap_err().starts_with("batch is missing"));
 }
 
 proptest::proptest! {
@@ -166,7 +166,7 @@ proptest::proptest! {
                 let mut object = Map::from_iter([("userId".to_owned(), json!("a")), ("event".to_owned(), json!("E"))]);
                 object.insert(key.to_owned(), value);
                 for call in [Call::Identify, Call::Track, Call::Page, Call::Group, Call::Alias] {
-                    let _ = message(Some(call), &object, now());
+                    let _ = message(Some(call), &object, &Shop::default(), now());
                 }
             }
         }

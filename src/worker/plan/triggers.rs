@@ -141,31 +141,12 @@ impl Planner<'_> {
     }
 }
 
-/// Properties of events that are money: major units there (Segment), minor units in the facts.
-const MONEY: [&str; 8] = ["price", "total", "subtotal", "revenue", "shipping", "tax", "discount", "value"];
-
 /// What an event that starts a send brings along: `data` in rules and templates. Money becomes minor units, as
 /// everywhere in the facts.
 pub(crate) fn starting_data(event: &Event, minor_digits: u32) -> Map<String, Value> {
     let mut data = event.properties.clone();
-    in_minor_units(&mut data, minor_digits);
-    for line in data.get_mut("products").and_then(Value::as_array_mut).into_iter().flatten() {
-        if let Value::Object(line) = line {
-            in_minor_units(line, minor_digits);
-        }
-    }
+    money::in_minor_units(&mut data, minor_digits);
     let started = json!({ "id": event.id, "name": event.name, "at": event.at.to_string() });
     data.insert("event".to_owned(), started);
     data
-}
-
-fn in_minor_units(fields: &mut Map<String, Value>, minor_digits: u32) {
-    for name in MONEY {
-        if let Some(field) = fields.get_mut(name) {
-            let major = field.as_f64().or_else(|| field.as_str().and_then(money::decimal));
-            if let Some(minor) = major.and_then(|major| money::to_minor(major, minor_digits)) {
-                *field = Value::from(minor);
-            }
-        }
-    }
 }
