@@ -350,9 +350,10 @@ impl Checker<'_> {
         };
         match fault {
             RenderFault::MissingVariable { variable, .. } => located.with_help(absent(variable, help)),
-            RenderFault::BadAddress { fact: Some(fact), .. } => located.with_help(format!(
-                "ask for it: `{{% if {fact} %}}` before and `{{% endif %}}` behind what shows it, in `<mj-raw>` where \
-                 that is an MJML element"
+            RenderFault::BadAddress { missing: Some(missing), .. } => located.with_help(format!(
+                "ask for it: `{{% if {} %}}` before and `{{% endif %}}` behind what shows it, in `<mj-raw>` where \
+                 that is an MJML element",
+                missing.fact
             )),
             _ => located.with_help(help),
         }

@@ -6,6 +6,7 @@ use tera::Error;
 use tera::ErrorKind;
 
 use super::address;
+use super::fault::MissingAddress;
 use super::fault::Part;
 use super::fault::RenderFault;
 use super::renderer::Loaded;
@@ -32,8 +33,9 @@ pub(super) fn stopped(loaded: &Loaded, part: Part, stopped: &Stopped, limits: Li
                 span: start..end,
                 label: label(loaded, number),
                 message: (*why).to_owned(),
-                fact: fact(printed).filter(|_| *why == address::EMPTY),
-                products: Vec::new(),
+                missing: fact(printed)
+                    .filter(|_| *why == address::EMPTY)
+                    .map(|fact| Box::new(MissingAddress { fact, products: Vec::new() })),
             }
         }
         Stopped::Marks => message(

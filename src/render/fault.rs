@@ -79,6 +79,15 @@ impl CompileFault {
     }
 }
 
+/// A fact that is printed as an address, alone, and is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingAddress {
+    /// As the template names it, such as `p.image_url`.
+    pub fact: String,
+    /// Ids of products of which it is not known.
+    pub products: Vec<String>,
+}
+
 /// Why one mail could not be rendered. It is data for the worker: the send is skipped, or gets its fallback variant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderFault {
@@ -134,7 +143,7 @@ pub enum RenderFault {
     /// The address of a link or picture is none that may stand in a mail.
     #[error(
         "{template}: {} ({label}, in the {part}); correct the fact it comes from",
-        told(message, fact.as_deref(), products)
+        told(message, missing.as_deref())
     )]
     BadAddress {
         /// The template's name.
@@ -147,10 +156,8 @@ pub enum RenderFault {
         label: String,
         /// What is wrong with its address; it never holds the address itself.
         message: String,
-        /// The fact that is printed there and nothing else, such as `p.image_url`.
-        fact: Option<String>,
-        /// Ids of products of which that fact is empty.
-        products: Vec<String>,
+        /// The fact that it is and that is empty.
+        missing: Option<Box<MissingAddress>>,
     },
     /// A part grew over its limit.
     #[error("{template}: the {part} is over {limit_bytes} bytes; show fewer things in its loops")]
@@ -187,15 +194,16 @@ pub enum RenderFault {
 impl RenderFault {
     /// The same whoever it came out for.
     pub(crate) fn of_anybody(mut self) -> Self {
-        if let Self::BadAddress { products, .. } = &mut self {
-            products.clear();
+        if let Self::BadAddress { missing: Some(missing), .. } = &mut self {
+            missing.products.clear();
         }
         self
     }
 
     /// Names the products without the address that is missing.
     pub(super) fn of_products(mut self, facts: &Map<String, Value>) -> Self {
-        if let Self::BadAddress { fact: Some(fact), products, .. } = &mut self {
+        if let Self::BadAddress { missing: Some(missing), .. } = &mut self {
+            let MissingAddress { fact, products } = &mut **missing;
             let name = fact.rsplit('.').next().unwrap_or_default();
             facts.values().for_each(|fact| collect_without(fact, name, products));
         }
@@ -222,12 +230,12 @@ fn collect_without(fact: &Value, name: &str, products: &mut Vec<String>) {
 }
 
 /// An address that is empty, by the fact that it comes from.
-fn told(message: &str, fact: Option<&str>, products: &[String]) -> String {
-    match (fact, products) {
-        (Some(fact), []) => format!("{message}: `{fact}`"),
-        (Some(fact), products) => {
+fn told(message: &str, missing: Option<&MissingAddress>) -> String {
+    match missing {
+        Some(MissingAddress { fact, products }) if products.is_empty() => format!("{message}: `{fact}`"),
+        Some(MissingAddress { fact, products }) => {
             format!("{message}: `{fact}`, which is not known of {}", products.join(", "))
         }
-        (None, _) => message.to_owned(),
+        None => message.to_owned(),
     }
 }

@@ -39,6 +39,7 @@ pub use compile::TemplateParts;
 pub use compile::compile;
 pub use engine::LinkSigner;
 pub use fault::CompileFault;
+pub use fault::MissingAddress;
 pub use fault::Part;
 pub use fault::RenderFault;
 pub use filters::Example;
