@@ -1,6 +1,7 @@
 //! No room on the disk for the database, the previews or the log, and no file handles left: nothing is sent that
 //! cannot be written down, and the same worker goes on when there is room again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,11 +10,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bespoke::campaign::Guarantee;
+use serde_json::json;
 
 use crate::support::Database;
+use crate::support::given::id;
 use crate::support::live::Live;
 use crate::support::live::Running;
 use crate::support::not_tested;
+use crate::support::patience::until;
+use crate::support::postgres::Server;
+use crate::support::program::Program;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\npoll_ms = 50\n";
 
@@ -66,6 +72,20 @@ fn relay(live: &Live, mails: u32) -> String {
     format!("[[relay]]\nurl = \"smtp://{host}:{port}\"\nmax_messages_per_connection = {mails}\n")
 }
 
+/// No mail goes any more, long before all have gone: the log of a database has room for a moment.
+fn is_quiet(live: &Live, sends: usize) {
+    let mut quiet = (live.count("accept"), Instant::now());
+    live.waits_until("it is quiet", || {
+        let now = live.count("accept");
+        if now > quiet.0 {
+            quiet = (now, Instant::now());
+        }
+        quiet.1.elapsed() > Duration::from_secs(3)
+    });
+    eprintln!("{}: quiet after {} of {sends}", live.database.name(), quiet.0);
+    assert!(quiet.0 < sends, "the disk was full before all were sent");
+}
+
 #[tokio::test]
 async fn without_room_for_the_database_nothing_is_sent_and_with_room_again_everybody_has_one_mail() {
     let Some(disk) = disk(16) else { return };
@@ -76,22 +96,76 @@ async fn without_room_for_the_database_nothing_is_sent_and_with_room_again_every
     let mut worker = live.worker();
     live.waits_until("mails go out", || live.count("accept") >= 50);
     let filler = disk.fill();
-    // The log of the database has room for a moment; then it is quiet.
-    let mut quiet = (live.count("accept"), Instant::now());
-    live.waits_until("it is quiet", || {
-        let now = live.count("accept");
-        if now > quiet.0 {
-            quiet = (now, Instant::now());
-        }
-        quiet.1.elapsed() > Duration::from_secs(3)
-    });
-    assert!(quiet.0 < 600, "the disk was full before all were sent");
+    is_quiet(&live, 600);
     assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
     std::fs::remove_file(filler).unwrap();
     live.hurries_until_all_are(&["sent"]).await;
     live.is_judged(0, 8);
     assert_eq!(live.count("accept"), 600);
     live.database.is_whole().await;
+}
+
+#[tokio::test]
+async fn without_room_for_postgresql_nothing_is_sent_and_with_room_again_everybody_has_one_mail() {
+    let Some(disk) = disk(160) else { return };
+    let Some(mut server) = Server::own_in(disk.path()) else { return };
+    let Some(mut live) = Live::on_server(&server, WORKER).await else { return };
+    live.given_sends(Guarantee::AtMostOnce, 500).await;
+    live.given_sends(Guarantee::AtLeastOnce, 500).await;
+    live.serve(0.02, &[]);
+    let mut worker = live.worker();
+    live.waits_until("mails go out", || live.count("accept") >= 50);
+    let filler = disk.fill();
+    is_quiet(&live, 1_000);
+    assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
+    std::fs::remove_file(filler).unwrap();
+    // A server whose log has no room ends itself; whoever looks after it makes room and starts it.
+    server.restart();
+    live.hurries_until_all_are(&["sent"]).await;
+    assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
+    live.is_judged(0, 8);
+    assert_eq!(live.count("accept"), 1_000);
+}
+
+#[tokio::test]
+async fn without_room_a_service_refuses_and_with_room_again_it_keeps_and_nothing_it_had_kept_is_lost() {
+    let Some(disk) = disk(16) else { return };
+    let database = Database::empty_sqlite_in(disk.path()).await;
+    let program = Program::new(&format!("[database]\nurl = \"{}\"\n", database.url));
+    let key = program.says(&["keys", "create", "web", "--scope", "ingest"]).await.trim().to_owned();
+    let mut service = program.serves(&[]).await;
+    let (client, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), service.url.clone());
+    let tells = async |message: usize| {
+        let properties = json!({"note": "x".repeat(20_000)});
+        let body = json!({"userId": "ana", "event": "Seen", "messageId": message.to_string(), "properties": properties});
+        let answer =
+            client.post(format!("{url}/v1/track")).bearer_auth(&key).json(&body).send().await.unwrap();
+        let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), retry)
+    };
+    let mut kept = 0;
+    while kept < 20 {
+        assert_eq!(tells(kept).await, (200, None));
+        kept += 1;
+    }
+    let filler = disk.fill();
+    let refused = loop {
+        match tells(kept).await {
+            (200, _) => kept += 1,
+            refused => break refused,
+        }
+    };
+    assert_eq!(refused, (503, Some("5".to_owned())), "after {kept}");
+    assert_eq!(tells(kept).await.0, 503, "as long as there is no room");
+    std::fs::remove_file(filler).unwrap();
+    until("there is room", async || (tells(kept).await.0 == 200).then_some(())).await;
+    assert!(service.child.try_wait().unwrap().is_none(), "the service goes on");
+    let ana = id("ana");
+    let found = database.store.events_of(std::slice::from_ref(&ana)).await.unwrap();
+    let found: BTreeSet<String> = found.into_values().flatten().map(|event| event.id).collect();
+    assert_eq!(found, (0..=kept).map(|message| message.to_string()).collect());
+    eprintln!("{kept} events kept before it was full");
+    database.is_whole().await;
 }
 
 #[tokio::test]

@@ -87,7 +87,12 @@ impl Server {
     /// A server of a test's own, which may be killed; on this TCP address too, where one is given. `None` when this
     /// machine has no PostgreSQL.
     pub(crate) fn own(address: &str) -> Option<Self> {
-        start(address)
+        start(address, &std::env::temp_dir())
+    }
+
+    /// The same whose files are in this folder, such as a small disk.
+    pub(crate) fn own_in(folder: &Path) -> Option<Self> {
+        start("", folder)
     }
 
     /// Stops it as a crash does and starts it again.
@@ -117,10 +122,10 @@ pub(crate) fn url() -> Option<String> {
     if let Ok(url) = std::env::var(URL_VARIABLE) {
         return Some(url);
     }
-    SERVER.get_or_init(|| start("")).as_ref().map(|server| server.url.clone())
+    SERVER.get_or_init(|| Server::own("")).as_ref().map(|server| server.url.clone())
 }
 
-fn start(address: &str) -> Option<Server> {
+fn start(address: &str, folder: &Path) -> Option<Server> {
     let Some(programs) = programs() else {
         not_tested(&format!(
             "EVERYTHING ON POSTGRESQL: it is not installed here. Install Debian's `postgresql`, or set {URL_VARIABLE}"
@@ -132,7 +137,7 @@ fn start(address: &str) -> Option<Server> {
     command
         .args(["-c", SCRIPT, "sh"])
         .arg(&programs)
-        .arg(std::env::temp_dir())
+        .arg(folder)
         .arg(FSYNC)
         .args([address, &port.to_string()])
         .env_remove("PGDATA");
