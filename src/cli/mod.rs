@@ -11,6 +11,7 @@ pub mod bounces;
 pub mod check;
 pub mod context;
 pub mod demo;
+pub mod dkim;
 pub mod evaluate;
 pub mod explain;
 pub mod import;
@@ -70,6 +71,9 @@ enum Command {
     /// Makes, lists and revokes the keys of programs that ask over HTTP.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Makes a key that signs mail, and says which DNS records belong to those that are configured
+    #[command(subcommand)]
+    Dkim(dkim::Dkim),
     /// Shows, exports or erases what is held on a person.
     #[command(subcommand)]
     Profile(profile::Profile),
@@ -120,6 +124,7 @@ impl Cli {
             Command::Plan(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Work(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Serve(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Dkim(command) => command.run(&globals),
             Command::Keys(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Profile(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Prune(command) => globals.context().and_then(|context| command.run(&context)),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::encoding::Pkcs8V1Der;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::Ed25519KeyPair;
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use memchr::memchr;
 use memchr::memmem;
+use secrecy::SecretString;
 use sha2::Digest as _;
 use sha2::Sha256;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -42,6 +44,8 @@ const SIGNED_HEADERS: &[&str] = &[
     "feedback-id",
     "auto-submitted",
 ];
+/// Bytes of a line of PEM (RFC 7468 §2).
+const PEM_LINE_BYTES: usize = 64;
 /// Smallest RSA key that mailbox hosts believe.
 const RSA_BITS_MIN: usize = 2_048;
 
@@ -69,9 +73,7 @@ impl std::fmt::Debug for Key {
 #[derive(Debug, thiserror::Error)]
 pub enum DkimError {
     /// No private key stands in the text.
-    #[error(
-        "no private key in PEM form is there; make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`"
-    )]
+    #[error("no private key in PEM form is there; `bespoke dkim create` makes one")]
     NoKey,
     /// The key is of a kind that DKIM does not know, or broken.
     #[error("the private key is neither RSA nor Ed25519, or is damaged")]
@@ -110,13 +112,13 @@ impl DkimKey {
         Self::new(domain, selector, Key::Rsa(Box::new(rsa)))
     }
 
-    /// A fresh RSA-2048 key, for demonstrations and tests.
+    /// A fresh RSA-2048 key.
     pub fn generate_rsa(domain: &str, selector: &str) -> Result<Self, DkimError> {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| DkimError::Signing)?;
         Self::new(domain, selector, Key::Rsa(Box::new(key)))
     }
 
-    /// A fresh Ed25519 key, for demonstrations and tests.
+    /// A fresh Ed25519 key.
     pub fn generate_ed25519(domain: &str, selector: &str) -> Result<Self, DkimError> {
         let key = Ed25519KeyPair::generate().map_err(|_| DkimError::Signing)?;
         Self::new(domain, selector, Key::Ed25519(Box::new(key)))
@@ -129,6 +131,22 @@ impl DkimKey {
             return Err(DkimError::ShortKey);
         }
         Ok(Self { domain: domain.to_ascii_lowercase(), selector: selector.to_owned(), key })
+    }
+
+    /// The private key as PEM text, which [`DkimKey::from_pem`] reads.
+    pub fn to_pem(&self) -> Result<SecretString, DkimError> {
+        let der: Pkcs8V1Der<'_> = match &self.key {
+            Key::Rsa(pair) => pair.as_der(),
+            Key::Ed25519(pair) => pair.as_der(),
+        }
+        .map_err(|_| DkimError::Signing)?;
+        let text = STANDARD.encode(der.as_ref());
+        let mut pem = "-----BEGIN PRIVATE KEY-----\n".to_owned();
+        for line in text.as_bytes().chunks(PEM_LINE_BYTES) {
+            pem.extend(line.iter().copied().map(char::from));
+            pem.push('\n');
+        }
+        Ok((pem + "-----END PRIVATE KEY-----\n").into())
     }
 
     /// Where the public key is looked up, and the TXT record that belongs there.

@@ -8,6 +8,7 @@ mod catalog;
 mod commands;
 mod config;
 mod demo;
+mod dkim;
 mod erasure;
 mod evaluate;
 mod failover;

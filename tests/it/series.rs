@@ -1,7 +1,10 @@
 //! Steps of a series: what one event starts goes to each person in its order, however late it all comes due.
 
 use bespoke::campaign::CampaignId;
+use bespoke::send::ScheduledSend;
 use bespoke::send::State;
+use bespoke::store::Occurrence;
+use bespoke::store::SendOfOccurrence;
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -105,8 +108,17 @@ async fn a_step_that_was_not_sent_or_whose_campaign_is_paused_holds_nobody_up() 
         let store = &app.database.store;
         store.cancel_send(&first.unwrap().send.id, "by hand", app.now()).await.unwrap();
         store.pause_campaign(&CampaignId("c-first".to_owned()), "a break", app.now()).await.unwrap();
+        let of_bo = app.sends().await.into_iter().find(|stored| {
+            stored.send.campaign.as_str() == "c-first" && stored.send.profile.as_str() == "bo"
+        });
+        let ScheduledSend { campaign, profile, occurrence, due_at, .. } = of_bo.unwrap().send;
+        let asked = [Occurrence { campaign, profile, occurrence }];
+        let waits = SendOfOccurrence { state: State::Scheduled, due_at, submitted_at: None };
+        let found = store.sends_of_occurrences(&asked).await.unwrap();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [(asked[0].clone(), waits)], "{on}");
         app.runs_until_idle().await;
         // Bo's first is put aside by the first claim, so the second may be looked at once more.
+        assert_eq!(store.sends_of_occurrences(&asked).await.unwrap().len(), 0, "{on}");
         app.at("2026-03-03T09:32:00Z").await;
         app.runs_until_idle().await;
         assert_eq!(subjects(&app), ["Second", "Second"], "{on}");
