@@ -6,11 +6,14 @@
 //! hundredth may go at once after a quiet time. Of a minute, an hour, a day never more goes than was stated, across
 //! workers, kills and restarts; a slot that is not used within half a second is lost.
 //!
+//! Who waits for the turn of a group takes up a place among the mails in work; half of these are kept for others.
+//!
 //! A host that answers 421 or 4.7.x has its group's rate halved for all workers; it recovers step by step.
 
 mod purse;
 mod scope;
 mod throttle;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -27,10 +30,16 @@ use crate::rate::Granted;
 use crate::rate::Refusal;
 use crate::rate::Reserve;
 use crate::rate::Throttled;
+use scope::GROUP;
 use scope::Scope;
 use scope::Turn;
+use scope::group_key;
+use scope::relay_key;
 use throttle::Measure;
 use throttle::Throttle;
+use waiting::Room;
+use waiting::Waiter;
+use waiting::Waiting;
 
 /// Who has to wait longer than this for its group's turn should do something else meanwhile.
 pub const GROUP_WAIT_MAX: Duration = Duration::from_millis(500);
@@ -44,6 +53,8 @@ const REFUSALS_TOGETHER: Duration = Duration::from_secs(1);
 const GROUPS_MAX: usize = 10_000;
 /// Those that are put back come back this much faster than the rate, so that none of its slots is lost.
 const PUT_BACK_SURPLUS: f64 = 1.25;
+/// Who is urgent is put back for this long at least.
+const URGENT_PUT_BACK_MIN: Duration = Duration::from_millis(50);
 /// Nobody is put back for longer than about this.
 const PUT_BACK_MAX: Duration = Duration::from_hours(1);
 
@@ -55,6 +66,8 @@ pub struct Limiter {
     asked: Notify,
     /// Told when slots have come.
     granted: Notify,
+    /// For those who wait for the turn of a group.
+    room: Room,
 }
 
 #[derive(Debug)]
@@ -119,7 +132,20 @@ impl Limiter {
             refusals: HashMap::new(),
             workers: 1,
         };
-        Self { state: Mutex::new(state), asked: Notify::new(), granted: Notify::new() }
+        let room = Room::of(u32::MAX);
+        Self { state: Mutex::new(state), asked: Notify::new(), granted: Notify::new(), room }
+    }
+
+    /// The same in a process that has so many mails in work at once: half of these, at most, wait for the turns of
+    /// groups, so that the others go past them.
+    #[must_use]
+    pub fn among(self, in_work: usize) -> Self {
+        Self { room: Room::of(u32::try_from(in_work / 2).unwrap_or(u32::MAX)), ..self }
+    }
+
+    /// Whether mails found no room to wait for the turn of their group: they should be looked for often.
+    pub fn is_waited_for(&self) -> bool {
+        self.room.is_used()
     }
 
     /// The stated rate of all mail together, mails per second; `None` where there is none.
@@ -136,17 +162,20 @@ impl Limiter {
     pub fn group_is_far(&self, group: &str, urgency: Urgency) -> Option<NotSoon> {
         let now = Instant::now();
         let mut state = self.state();
-        let wait = state.scopes.get(&group_key(group))?.wait_at_least(now);
-        (wait > GROUP_WAIT_MAX).then(|| state.put_back(group, wait, urgency, now))
+        let scope = state.scopes.get_mut(&group_key(group))?;
+        let wait = scope.wait_at_least(now);
+        let is_full = self.room.is_full(urgency) && !scope.has_turn(now);
+        (wait > GROUP_WAIT_MAX || is_full).then(|| state.put_back(group, wait, urgency, now))
     }
 
     /// Waits for the turn of one mail to a group, as long as that comes soon.
     pub async fn group_turn(&self, group: &str, urgency: Urgency) -> Result<(), NotSoon> {
         let key = group_key(group);
         let end = Instant::now() + GROUP_WAIT_MAX;
+        let mut waiter = None;
         loop {
             let granted = self.granted.notified();
-            if let Some(at) = self.ask_for_group(group, &key, urgency, end)? {
+            if let Some(at) = self.ask_for_group(group, &key, urgency, end, &mut waiter)? {
                 sleep_until(at).await;
                 return Ok(());
             }
@@ -157,16 +186,27 @@ impl Limiter {
         }
     }
 
-    /// The time of the turn; `None` when slots have to be asked for first.
-    fn ask_for_group(
-        &self,
+    /// The time of the turn; `None` when slots have to be asked for first. Who has to wait becomes a waiter, or is put back.
+    fn ask_for_group<'a>(
+        &'a self,
         group: &str,
         key: &str,
         urgency: Urgency,
         end: Instant,
+        waiter: &mut Option<Waiter<'a>>,
     ) -> Result<Option<Instant>, NotSoon> {
         let now = Instant::now();
         let mut state = self.state();
+        if let Some(scope) = state.scopes.get_mut(key)
+            && waiter.is_none()
+            && !scope.has_turn(now)
+        {
+            *waiter = self.room.enter(urgency);
+            if waiter.is_none() {
+                let wait = scope.wait_at_least(now);
+                return Err(state.put_back(group, wait, urgency, now));
+            }
+        }
         match state.scopes.get_mut(key).map(|scope| scope.turn(now, GROUP_WAIT_MAX)) {
             Some(Turn::NotBefore(wait)) if now >= end || now + wait > end => {
                 Err(state.put_back(group, wait, urgency, now))
@@ -308,26 +348,6 @@ impl Limiter {
     }
 }
 
-/// Counts as waiting as long as it lives.
-struct Waiting<'a>(&'a Limiter, &'a str);
-
-impl<'a> Waiting<'a> {
-    fn new(limiter: &'a Limiter, key: &'a str) -> Self {
-        if let Some(scope) = limiter.state().scopes.get_mut(key) {
-            scope.purse.begin_to_wait();
-        }
-        Self(limiter, key)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(scope) = self.0.state().scopes.get_mut(self.1) {
-            scope.purse.end_to_wait();
-        }
-    }
-}
-
 impl State {
     fn group(&mut self, group: &str, now: Instant) -> &mut Group {
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(group) {
@@ -355,7 +375,7 @@ impl State {
     /// When a mail that cannot go soon comes back: each one turn of the rate behind the one before it.
     fn put_back(&mut self, group: &str, wait: Duration, urgency: Urgency, now: Instant) -> NotSoon {
         if urgency == Urgency::Urgent {
-            return NotSoon { after: wait };
+            return NotSoon { after: wait.max(URGENT_PUT_BACK_MIN) };
         }
         let rate = self.scopes.get(&group_key(group)).map_or(f64::INFINITY, Scope::rate);
         let turn = Duration::from_secs_f64((1.0 / (rate * PUT_BACK_SURPLUS)).min(PUT_BACK_MAX.as_secs_f64()));
@@ -374,16 +394,6 @@ async fn sleep_until(at: Instant) {
     if at > Instant::now() {
         tokio::time::sleep_until(at).await;
     }
-}
-
-fn relay_key(relay: &str) -> String {
-    format!("relay:{relay}")
-}
-
-const GROUP: &str = "group:";
-
-fn group_key(group: &str) -> String {
-    format!("{GROUP}{group}")
 }
 
 #[cfg(test)]

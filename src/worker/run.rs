@@ -49,6 +49,7 @@ use crate::worker::panics::Panics;
 use crate::worker::rates::Rates;
 use crate::worker::shared::Hands;
 use crate::worker::shared::Shared;
+use crate::worker::shared::places;
 use crate::worker::submit;
 use crate::worker::tally::Tally;
 
@@ -123,7 +124,7 @@ impl Worker {
         let in_work = store.beside();
         // What cannot be read accuses nobody.
         let suspects = left_behind(&in_work).unwrap_or_default();
-        let limiter = Limiter::new(&config.rates, relay_rates);
+        let limiter = Limiter::new(&config.rates, relay_rates).among(places(&config.worker, &transport));
         let slowest = limiter.global_rate().into_iter().chain(config.relays_rate()).min_by(f64::total_cmp);
         let shared = Shared {
             hands: Hands::new(&config.worker, slowest),
@@ -283,7 +284,7 @@ async fn claim_all(
                 if until == Until::Idle && shared.in_hands() == 0 {
                     return Ok(());
                 }
-                let wait = Duration::from_millis(shared.settings.poll_ms);
+                let wait = shared.look_again_after();
                 tokio::select! {
                     heard = ear.wait(wait) => if heard.is_err() { tokio::time::sleep(DATABASE_RETRY).await },
                     () = shared.freed.notified() => {}

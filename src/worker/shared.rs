@@ -38,6 +38,20 @@ const POLICY_SAMPLE: usize = 100;
 /// An offer whose coupons had run out is asked for again after this long: somebody may have imported more.
 const EMPTY_OFFER_KEPT: Duration = Duration::from_mins(1);
 
+/// Mails that were put back for want of room are looked for so often: they come back within the second.
+const PUT_BACK_POLL: Duration = Duration::from_millis(50);
+
+/// How many mails can be on their way at once: as many as are in flight, and not more than there are connections.
+pub(super) fn places(settings: &WorkerSettings, transport: &Transport) -> usize {
+    match transport {
+        Transport::Smtp(pool) => {
+            let connections = pool.status().iter().map(|relay| relay.connections_max).sum();
+            settings.in_flight.min(connections)
+        }
+        Transport::Directory(_) | Transport::Memory(_) => settings.in_flight,
+    }
+}
+
 /// What all tasks of a worker share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -98,6 +112,12 @@ impl Shared {
 
     pub(super) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// When an idle worker looks for work that nobody tells it of.
+    pub(super) fn look_again_after(&self) -> Duration {
+        let usual = Duration::from_millis(self.settings.poll_ms);
+        if self.limiter.is_waited_for() { usual.min(PUT_BACK_POLL) } else { usual }
     }
 
     /// What others left behind, as we know the relays.

@@ -1,5 +1,9 @@
 //! Rates are kept by all workers of one database together, and across their deaths.
 
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::Stdio;
+
 use bespoke::campaign::Guarantee;
 
 use crate::support::journal::accepted_at;
@@ -65,16 +69,25 @@ async fn given_at(live: &Live, domain: &str, count: usize) {
 #[tokio::test]
 #[ignore = "real time, half a minute: tests/run --faults"]
 async fn a_stated_rate_is_met_within_two_percent() {
-    for (rate, mails) in [(5.0, 40), (50.0, 500)] {
-        let config = format!("[worker]\nin_flight = 50\npoll_ms = 100\n[rates]\nper_second = {rate}\n");
-        for mut live in Live::on_each_database(&config).await {
+    let domain = "[rates.domain.example]\ndomains = [\"example.test\"]";
+    // Of the last one, more wait for their turn than there is room for.
+    for (scope, in_flight, rate, mails) in [
+        ("[rates]", 50, 5.0, 40),
+        ("[rates]", 50, 50.0, 500),
+        (domain, 50, 50.0, 500),
+        (domain, 12, 50.0, 500),
+    ] {
+        let worker = format!("[worker]\nin_flight = {in_flight}\npoll_ms = 100\n");
+        for mut live in Live::on_each_database(&format!("{worker}{scope}\nper_second = {rate}\n")).await {
             let workers = if live.database.name() == "postgres" { 2 } else { 1 };
             work(&mut live, workers, mails, false).await;
             let times = accepted_at(&live);
-            #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-            let found = (mails - 1) as f64 / (times[mails - 1] - times[0]);
-            eprintln!("{rate}/s stated, {found:.2}/s on {}, {workers} workers", live.database.name());
-            assert!((found / rate - 1.0).abs() < 0.02, "{found} of {rate} on {}", live.database.name());
+            let found = count(mails - 1) / (times[mails - 1] - times[0]);
+            let on = live.database.name();
+            eprintln!(
+                "{rate}/s of {scope:?} stated, {in_flight} in flight: {found:.2}/s on {on}, {workers} workers"
+            );
+            assert!((found / rate - 1.0).abs() < 0.02, "{found} of {rate} on {on}");
         }
     }
 }
@@ -100,6 +113,39 @@ async fn a_relay_that_is_slow_uses_up_nobody_elses_rate() {
         eprintln!("{most} in two seconds of 80 beside a relay that is slow, on {}", live.database.name());
         assert!(most >= 72, "{most} in two seconds on {}", live.database.name());
         assert!(slow.count("accept") <= 5, "each of its connections waits for its reply");
+    }
+}
+
+/// What the worker's own page says of the connections to its one relay.
+async fn connections_shown(address: &str) -> usize {
+    let page = reqwest::get(format!("{address}/metrics")).await.unwrap().text().await.unwrap();
+    let line = page.lines().find(|line| line.starts_with("bespoke_relay_connections{"));
+    let line = line.unwrap_or_else(|| panic!("no connections in {page}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_rate_finds_the_connections_that_it_needs_and_shows_them() {
+    let config = "[worker]\nin_flight = 60\npoll_ms = 50\n[rates]\nper_second = 40\n";
+    for mut live in Live::on_each_database_if_long(config).await {
+        live.given_sends(Guarantee::AtMostOnce, 600).await;
+        // A quarter of a second for each mail: ten connections carry forty a second.
+        live.serve(0.25, &[]);
+        let mut command = live.bespoke();
+        command.args(["work", "--metrics", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut worker = Running(command.spawn().unwrap());
+        let mut lines = BufReader::new(worker.0.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            Some(line.unwrap().strip_prefix("metrics at ")?.strip_suffix("/metrics")?.to_owned())
+        });
+        live.waits_until("mails go out", || live.count("accept") >= 200);
+        let shown = connections_shown(&address.unwrap()).await;
+        let opened = live.journal().into_iter().filter_map(|line| line["open"].as_u64()).max().unwrap();
+        let most = most_within(&accepted_at(&live), 3.0);
+        eprintln!("{shown} connections shown, {opened} at most, {most} of 120 mails in three seconds");
+        assert!((10..=20).contains(&shown) && (10..=20).contains(&opened), "{shown} shown, {opened} at most");
+        assert!(most >= 117, "{most} in three seconds on {}", live.database.name());
+        assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
     }
 }
 
@@ -144,5 +190,10 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_workers_and_from_those_t
             throttled.usual, throttled.rate
         );
         assert!(found <= throttled.rate * 1.1 + 1.0 && found > 0.0, "{found} of {throttled:?}");
+        // Those of another domain come last in the queue, and overtake all that wait for the patience of this one.
+        given_at(&live, "quick.test", 100).await;
+        live.waits_until("everybody at the other domain has mail", || taken(&live, "@quick.test") == 100);
+        let waiting = PEOPLE - taken(&live, "@example.test");
+        assert!(waiting > 100, "only {waiting} were left to overtake on {name}");
     }
 }

@@ -29,6 +29,7 @@ mod faults_receivers;
 mod faults_replies;
 mod faults_service;
 mod faults_signals;
+mod faults_soak;
 mod faults_wire;
 mod feedback;
 mod first_steps;

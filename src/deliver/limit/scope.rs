@@ -88,6 +88,11 @@ impl Scope {
         Turn::NotBefore(self.wait_at_least(now))
     }
 
+    /// Whether there is a slot that may be spent now.
+    pub(super) fn has_turn(&mut self, now: Instant) -> bool {
+        self.purse.next_slot(now).is_some_and(|at| at <= now)
+    }
+
     pub(super) fn wait_at_least(&self, now: Instant) -> Duration {
         self.purse.wait_at_least(self.interval_s(), now)
     }
@@ -107,6 +112,19 @@ impl Scope {
         };
         self.stated.iter().copied().chain(throttle).map(window).collect()
     }
+}
+
+/// The key of a relay.
+pub(super) fn relay_key(relay: &str) -> String {
+    format!("relay:{relay}")
+}
+
+/// How the keys of groups of domains begin.
+pub(super) const GROUP: &str = "group:";
+
+/// The key of a group of domains.
+pub(super) fn group_key(group: &str) -> String {
+    format!("{GROUP}{group}")
 }
 
 #[cfg(test)]

@@ -107,3 +107,25 @@ async fn a_slot_is_asked_for_all_stated_windows_together() {
     limiter.grant("global", &Granted { at_us: vec![0], wait_us: 0 });
     turn.await;
 }
+
+#[tokio::test]
+async fn those_who_wait_for_a_group_leave_half_of_the_places_to_others() {
+    let limiter = Limiter::new(&rates("[domain.gmail]\nper_second = 20"), []).among(8);
+    let mut waiting: Vec<_> =
+        (0..4).map(|_| Box::pin(limiter.group_turn("gmail", Urgency::Queued))).collect();
+    let waker = std::task::Waker::noop();
+    for turn in &mut waiting {
+        assert!(turn.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    }
+    // Beyond them lifecycle mail is put back at once, one behind the other, and what is urgent still finds room.
+    assert!(limiter.group_is_far("gmail", Urgency::Queued).is_some());
+    let first = soon(&limiter, "gmail").unwrap().unwrap_err().after;
+    let second = soon(&limiter, "gmail").unwrap().unwrap_err().after;
+    assert!(Duration::ZERO < first && first < second && second < GROUP_WAIT_MAX, "{first:?} {second:?}");
+    assert_eq!(limiter.group_is_far("gmail", Urgency::Urgent), None);
+    assert!(limiter.is_waited_for(), "they come back soon");
+    assert_eq!(soon(&limiter, "other.test"), Some(Ok(())));
+    // Whoever leaves makes room.
+    drop(waiting.pop());
+    assert_eq!(soon(&limiter, "gmail"), None);
+}

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::settings::{PoolSettings, WEEK_MS, doubled};
+use super::entry::{Block, Entry, Idle, Ready};
+use super::settings::{PoolSettings, doubled};
 use super::{NoRelay, NoRelayKind, RelayCondition, RelayStatus};
 use crate::deliver::smtp::relay::Relay;
 
@@ -35,7 +36,7 @@ pub(super) enum Instead<S> {
 /// When a session was opened, counted in changes of its relay's standing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Birth {
-    generation: u64,
+    pub(super) generation: u64,
     /// Whether this is the one connection that tries out a relay of unknown standing.
     pub(super) probe: bool,
 }
@@ -48,52 +49,6 @@ pub(super) struct Book<S> {
     relays: Vec<Entry<S>>,
     settings: PoolSettings,
     pub(super) closed: bool,
-}
-
-#[derive(Debug)]
-struct Entry<S> {
-    name: String,
-    weight: u32,
-    connections_max: usize,
-    idle_max: Duration,
-    /// Parked sessions, the last used at the end: it is taken first, so that surplus ones grow old and go.
-    idle: Vec<Idle<S>>,
-    /// Sessions checked out, being opened, or being ended.
-    in_use: usize,
-    /// Smooth weighted round-robin: the relay with the largest goes next.
-    turn: i64,
-    /// Whether a login succeeded since the last fault. Until then one connection at a time is tried, so that a
-    /// wrong password is refused once and not once per waiting task.
-    proven: bool,
-    probing: bool,
-    block: Option<Block>,
-    generation: u64,
-    faults: u32,
-    backoffs: u32,
-    opened_count: u64,
-    reused_count: u64,
-}
-
-#[derive(Debug)]
-struct Idle<S> {
-    birth: Birth,
-    session: S,
-    since: Instant,
-}
-
-#[derive(Debug, Clone)]
-struct Block {
-    kind: NoRelayKind,
-    until: Instant,
-    reason: String,
-}
-
-/// What one relay can do for a caller now.
-enum Ready {
-    Reuse,
-    Open,
-    Busy(Option<Instant>),
-    Blocked(Block),
 }
 
 impl<S> Book<S> {
@@ -166,12 +121,38 @@ impl<S> Book<S> {
         }
     }
 
-    /// A right to open a connection that was given a while ago ends; what the relay allows by now takes its place.
-    pub(super) fn take_instead(&mut self, relay: usize, birth: Birth, now: Instant) -> Instead<S> {
-        self.not_opened(relay, birth);
+    /// A mail that was given a place begins to wait for its turn, and lends the session that came with it.
+    pub(super) fn wait(&mut self, relay: usize, lent: Option<(Birth, S)>, now: Instant) {
         let entry = &mut self.relays[relay];
+        entry.waiting += 1;
+        entry.lent.extend(lent.map(|(birth, session)| Idle { birth, session, since: now }));
+    }
+
+    /// A mail that waited goes without having had its turn, and gives its place back. A session that nobody is left to
+    /// use is there for the next who asks; after the end it goes to whoever left.
+    pub(super) fn leave(&mut self, relay: usize, now: Instant) -> Option<S> {
+        let entry = &mut self.relays[relay];
+        entry.waiting = entry.waiting.saturating_sub(1);
+        let session = if entry.lent.len() > entry.waiting { entry.lent.pop() } else { None };
+        if self.closed && session.is_some() {
+            // The place goes back once it has ended.
+            return session.map(|idle| idle.session);
+        }
+        entry.in_use = entry.in_use.saturating_sub(1);
+        entry.idle.extend(session.map(|idle| Idle { since: now, ..idle }));
+        None
+    }
+
+    /// The turn of a mail that waited has come: it gets a session that somebody lent or gave back, or what the relay
+    /// allows by now. A right to open a connection, `birth`, that it was given a while ago ends.
+    pub(super) fn take_instead(&mut self, relay: usize, birth: Option<Birth>, now: Instant) -> Instead<S> {
+        if let Some(birth) = birth {
+            self.not_opened(relay, birth);
+        }
+        let entry = &mut self.relays[relay];
+        entry.waiting = entry.waiting.saturating_sub(1);
         if entry.block_of(NoRelayKind::Paused, now).is_none()
-            && let Some(idle) = entry.idle.pop()
+            && let Some(idle) = entry.lent.pop().or_else(|| entry.idle.pop())
         {
             entry.reused_count += 1;
             return Instead::Reuse(idle.birth, idle.session);
@@ -235,6 +216,7 @@ impl<S> Book<S> {
         entry.distrust();
         if kind == NoRelayKind::Paused {
             entry.idle.clear();
+            entry.lent.clear();
         }
     }
 
@@ -306,7 +288,7 @@ impl<S> Book<S> {
             };
             RelayStatus {
                 name: entry.name.clone(),
-                open: entry.in_use + entry.idle.len(),
+                open: entry.in_use + entry.lent.len() + entry.idle.len() - entry.waiting,
                 idle: entry.idle.len(),
                 connections_max: entry.connections_max,
                 opened_count: entry.opened_count,
@@ -323,78 +305,4 @@ impl<S> Book<S> {
 pub(super) enum Which {
     All,
     Expired,
-}
-
-impl<S> Entry<S> {
-    fn new(relay: &Relay) -> Self {
-        Self {
-            name: relay.name.clone(),
-            weight: relay.weight,
-            connections_max: relay.max_connections,
-            idle_max: Duration::from_millis(relay.max_idle_ms.min(WEEK_MS)),
-            idle: Vec::new(),
-            in_use: 0,
-            turn: 0,
-            proven: false,
-            probing: false,
-            block: None,
-            generation: 0,
-            faults: 0,
-            backoffs: 0,
-            opened_count: 0,
-            reused_count: 0,
-        }
-    }
-
-    fn ready(&self, now: Instant) -> Ready {
-        if let Some(block) = self.block_of(NoRelayKind::Paused, now) {
-            return Ready::Blocked(block.clone());
-        }
-        if !self.idle.is_empty() {
-            return Ready::Reuse;
-        }
-        if self.in_use >= self.connections_max {
-            return Ready::Busy(None);
-        }
-        match self.opening(now) {
-            // Somebody may bring a session back before new ones may be opened.
-            Ready::Blocked(block) if self.in_use > 0 => Ready::Busy(Some(block.until)),
-            ready => ready,
-        }
-    }
-
-    /// Whether a new connection may be opened, apart from the cap.
-    fn opening(&self, now: Instant) -> Ready {
-        match self.block.as_ref().filter(|block| block.until > now) {
-            Some(block) => Ready::Blocked(block.clone()),
-            None if !self.proven && self.probing => Ready::Busy(None),
-            None => Ready::Open,
-        }
-    }
-
-    fn block_of(&self, kind: NoRelayKind, now: Instant) -> Option<&Block> {
-        self.block.as_ref().filter(|block| block.kind == kind && block.until > now)
-    }
-
-    fn take(&mut self, index: usize) -> Take<S> {
-        self.in_use += 1;
-        match self.idle.pop() {
-            Some(idle) => {
-                self.reused_count += 1;
-                Take::Reuse(index, idle.birth, idle.session)
-            }
-            None => Take::Open(index, self.open()),
-        }
-    }
-
-    fn open(&mut self) -> Birth {
-        let probe = !self.proven;
-        self.probing |= probe;
-        Birth { generation: self.generation, probe }
-    }
-
-    fn distrust(&mut self) {
-        self.proven = false;
-        self.generation += 1;
-    }
 }

@@ -1,6 +1,7 @@
 //! Sessions with one or many relays: shared by weight, reused while healthy, never above a relay's cap.
 
 mod book;
+mod entry;
 mod pooled;
 mod settings;
 #[cfg(test)]
@@ -188,9 +189,9 @@ impl Pool {
         loop {
             match self.take(|book, now| book.take(now, &eligible)).await {
                 Take::Reuse(relay, birth, session) => {
-                    return Ok(Held::open(Slot::new(&self.0, relay, birth), session));
+                    return Ok(Held::open(&self.0, relay, birth, session));
                 }
-                Take::Open(relay, birth) => return Ok(Held::to_open(Slot::opening(&self.0, relay, birth))),
+                Take::Open(relay, birth) => return Ok(Held::to_open(&self.0, relay, birth)),
                 Take::None(none) => return Err(none),
                 Take::Wait(..) => {}
             }

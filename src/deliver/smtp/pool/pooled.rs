@@ -24,6 +24,8 @@ pub(super) struct Slot {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// A mail waits for its turn.
+    Waiting,
     /// A connection is being opened.
     Opening,
     /// It is open, or being ended.
@@ -33,12 +35,9 @@ enum Stage {
 }
 
 impl Slot {
-    pub(super) fn new(inner: &Arc<Inner>, relay: usize, birth: Birth) -> Self {
-        Self { inner: Arc::clone(inner), relay, birth: Some(birth), stage: Stage::Held }
-    }
-
-    pub(super) fn opening(inner: &Arc<Inner>, relay: usize, birth: Birth) -> Self {
-        Self { inner: Arc::clone(inner), relay, birth: Some(birth), stage: Stage::Opening }
+    /// Of a mail that waits for its turn, with the right to open a connection, or having lent its session.
+    pub(super) fn waiting(inner: &Arc<Inner>, relay: usize, birth: Option<Birth>) -> Self {
+        Self { inner: Arc::clone(inner), relay, birth, stage: Stage::Waiting }
     }
 
     pub(super) fn ending(inner: &Arc<Inner>, relay: usize) -> Self {
@@ -93,31 +92,46 @@ impl Drop for Slot {
         if self.stage == Stage::Parked {
             return;
         }
-        {
+        let left = {
             let mut book = self.inner.book();
-            if let (Stage::Opening, Some(birth)) = (self.stage, self.birth) {
+            if let (Stage::Opening | Stage::Waiting, Some(birth)) = (self.stage, self.birth) {
                 book.not_opened(self.relay, birth);
             }
-            book.release(self.relay);
+            if self.stage == Stage::Waiting {
+                book.leave(self.relay, Instant::now())
+            } else {
+                book.release(self.relay);
+                None
+            }
+        };
+        if let Some(session) = left {
+            return Self::ending(&self.inner, self.relay).end(session);
         }
         self.inner.changed[self.relay].notify_one();
+        if self.stage == Stage::Waiting {
+            self.inner.start_reaper();
+        }
     }
 }
 
-/// The right to a session with one relay. Dropped, a session that it holds is closed.
+/// The right to a session with one relay; given back when dropped. Which session that is, and whether one is opened, is
+/// seen when it is wanted: so there are no more of them than mails whose turn has come.
 #[derive(Debug)]
 pub struct Held {
     slot: Slot,
-    session: Option<Session>,
 }
 
 impl Held {
-    pub(super) fn open(slot: Slot, session: Session) -> Self {
-        Self { slot, session: Some(session) }
+    /// With a session that waits with it.
+    pub(super) fn open(inner: &Arc<Inner>, relay: usize, birth: Birth, session: Session) -> Self {
+        inner.book().wait(relay, Some((birth, session)), Instant::now());
+        Self { slot: Slot::waiting(inner, relay, None) }
     }
 
-    pub(super) fn to_open(slot: Slot) -> Self {
-        Self { slot, session: None }
+    /// With the right to open one.
+    pub(super) fn to_open(inner: &Arc<Inner>, relay: usize, birth: Birth) -> Self {
+        inner.book().wait(relay, None, Instant::now());
+        Self { slot: Slot::waiting(inner, relay, Some(birth)) }
     }
 
     /// The relay's name.
@@ -125,32 +139,28 @@ impl Held {
         &self.slot.inner.connectors[self.slot.relay].relay().name
     }
 
-    /// The session: the one that is held, one that came free meanwhile, or a new one.
+    /// The session: one that is there, or a new one.
     ///
     /// # Errors
     ///
     /// When the relay cannot be connected to.
     pub async fn connect(self) -> Result<PooledSession, NoRelay> {
-        let Self { mut slot, session } = self;
-        if let Some(session) = session {
-            return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
-        }
+        let Self { mut slot } = self;
         let pool = Pool(Arc::clone(&slot.inner));
         let relay = slot.relay;
-        if let Some(birth) = slot.birth {
-            let instead = slot.inner.book().take_instead(relay, birth, Instant::now());
-            // What the right to open was ended by is not ended a second time.
-            slot.stage = Stage::Held;
-            match instead {
-                Instead::Open(birth) => (slot.birth, slot.stage) = (Some(birth), Stage::Opening),
-                Instead::None(none) => return Err(none),
-                Instead::Reuse(used, session) => {
-                    slot.birth = Some(used);
-                    if birth.probe {
-                        slot.inner.changed[relay].notify_one();
-                    }
-                    return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
+        let right = slot.birth.take();
+        let instead = slot.inner.book().take_instead(relay, right, Instant::now());
+        // What the right to open was ended by is not ended a second time.
+        slot.stage = Stage::Held;
+        match instead {
+            Instead::Open(birth) => (slot.birth, slot.stage) = (Some(birth), Stage::Opening),
+            Instead::None(none) => return Err(none),
+            Instead::Reuse(birth, session) => {
+                slot.birth = Some(birth);
+                if right.is_some_and(|right| right.probe) {
+                    slot.inner.changed[relay].notify_one();
                 }
+                return Ok(PooledSession { slot, session: Some(session), reused: Reused::Yes });
             }
         }
         match slot.connect().await {
@@ -159,11 +169,9 @@ impl Held {
         }
     }
 
-    /// Gives the right back, and the session to the next who asks.
+    /// Gives the right back; a session that came with it goes to the next who asks.
     pub fn give_back(self) {
-        if let Some(session) = self.session {
-            self.slot.park(session);
-        }
+        drop(self);
     }
 }
 

@@ -221,21 +221,64 @@ fn who_waited_for_their_turn_does_what_the_relay_allows_by_then() {
     let (_, failing) = open(&mut book, now);
     fail(&mut book, 0, failing, NoRelayKind::BackingOff, now);
     // New connections back off; a session that was open before, and came back, is as good as it was.
-    let Instead::None(none) = book.take_instead(0, waiting[0], now) else { panic!("must not connect") };
+    let Instead::None(none) = book.take_instead(0, Some(waiting[0]), now) else { panic!("must not connect") };
     assert_eq!((none.kind, none.retry_after), (NoRelayKind::BackingOff, seconds(1)));
     book.release(0);
     assert_eq!(book.park(0, used, 7, now), None);
-    assert!(matches!(book.take_instead(0, waiting[1], now), Instead::Reuse(_, 7)));
+    assert!(matches!(book.take_instead(0, Some(waiting[1]), now), Instead::Reuse(_, 7)));
     // When the back-off is over, one is tried alone, however many were let in before it.
     let later = now + seconds(1);
-    let Instead::Open(probe) = book.take_instead(0, waiting[2], later) else { panic!("must connect") };
+    let Instead::Open(probe) = book.take_instead(0, Some(waiting[2]), later) else { panic!("must connect") };
     assert!(probe.probe && !waiting[2].probe);
-    assert!(matches!(book.take_instead(0, waiting[1], later), Instead::None(_)));
+    assert!(matches!(book.take_instead(0, Some(waiting[1]), later), Instead::None(_)));
     book.opened(0, probe);
-    assert!(matches!(book.take_instead(0, waiting[1], later), Instead::Open(_)));
+    assert!(matches!(book.take_instead(0, Some(waiting[1]), later), Instead::Open(_)));
     // A relay that is paused gets nothing, by whatever session.
     assert_eq!(book.park(0, used, 8, later), None);
     book.block(0, NoRelayKind::Paused, "login".to_owned(), later);
-    let Instead::None(none) = book.take_instead(0, waiting[1], later) else { panic!("is paused") };
+    let Instead::None(none) = book.take_instead(0, Some(waiting[1]), later) else { panic!("is paused") };
     assert_eq!(none.kind, NoRelayKind::Paused);
+}
+
+#[test]
+fn whose_turn_comes_first_takes_the_session_that_another_brought() {
+    let (now, mut book) = (Instant::now(), book(&[relay("a", 1, 2)]));
+    let (_, birth) = opened(&mut book, now);
+    assert_eq!(book.park(0, birth, 7, now), None);
+    // The first mail gets the session, the second the right to open another.
+    let Take::Reuse(0, used, 7) = book.take(now, &any) else { panic!("must reuse") };
+    book.wait(0, Some((used, 7)), now);
+    let Take::Open(0, right) = book.take(now, &any) else { panic!("must open") };
+    book.wait(0, None, now);
+    assert!(matches!(book.take(now, &any), Take::Wait(..)), "both places are taken");
+    assert_eq!(book.status(now)[0].open, 1, "one connection is there");
+    // The second has its turn first, and is done before the turn of the first comes: nothing else is opened.
+    let Instead::Reuse(used, 7) = book.take_instead(0, Some(right), now) else { panic!("must reuse") };
+    assert_eq!(book.park(0, used, 7, now), None);
+    let Instead::Reuse(used, 7) = book.take_instead(0, None, now) else { panic!("must reuse") };
+    assert_eq!(book.park(0, used, 7, now), None);
+    let status = book.status(now).remove(0);
+    assert_eq!((status.open, status.idle, status.opened_count), (1, 1, 1));
+}
+
+#[test]
+fn a_session_of_a_mail_that_does_not_go_is_there_for_the_next() {
+    let (now, mut book) = (Instant::now(), book(&[relay("a", 1, 2)]));
+    let (_, birth) = opened(&mut book, now);
+    assert_eq!(book.park(0, birth, 7, now), None);
+    let Take::Reuse(0, used, 7) = book.take(now, &any) else { panic!("must reuse") };
+    book.wait(0, Some((used, 7)), now);
+    let Take::Open(0, _) = book.take(now, &any) else { panic!("must open") };
+    book.wait(0, None, now);
+    assert_eq!(book.leave(0, now), None, "the session waits with the one that is left");
+    assert_eq!((book.status(now)[0].open, book.status(now)[0].idle), (1, 0));
+    assert_eq!(book.leave(0, now), None);
+    assert_eq!((book.status(now)[0].open, book.status(now)[0].idle), (1, 1));
+    assert!(matches!(book.take(now, &any), Take::Reuse(0, _, 7)));
+    book.wait(0, Some((birth, 7)), now);
+    book.closed = true;
+    assert_eq!(book.leave(0, now), Some(7), "after the end it goes");
+    assert_eq!(book.status(now)[0].open, 1, "until it has said so it is open");
+    book.release(0);
+    assert_eq!(book.status(now)[0].open, 0);
 }
