@@ -195,6 +195,27 @@ async fn without_room_for_previews_mails_wait_and_with_room_again_each_is_writte
 }
 
 #[tokio::test]
+async fn without_room_for_a_preview_whoever_asks_for_it_is_told_and_with_room_again_they_have_it() {
+    let Some(disk) = disk(1) else { return };
+    let Some(live) = Live::on_sqlite(WORKER).await else { return };
+    live.given_sends(Guarantee::AtMostOnce, 40).await;
+    let out = disk.path().join("preview");
+    let preview = || {
+        let mut command = live.bespoke();
+        command.args(["preview", "--campaign", "news", "--sample", "40", "--out"]).arg(&out);
+        command.output().unwrap()
+    };
+    let filler = disk.fill();
+    let told = preview();
+    let words = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.code() == Some(1) && words.contains("No space left"), "{told:?}");
+    assert!(!out.join("index.html").exists(), "half a preview is none");
+    std::fs::remove_file(filler).unwrap();
+    let had = preview();
+    assert!(had.status.success() && out.join("index.html").exists(), "{had:?}");
+}
+
+#[tokio::test]
 async fn without_room_for_the_log_mails_go_out_all_the_same() {
     let Some(disk) = disk(1) else { return };
     let Some(mut live) = Live::on_sqlite(WORKER).await else { return };

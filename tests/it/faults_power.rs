@@ -1,5 +1,6 @@
 //! Power that fails: what lies on the disk at any moment knows of every mail that the server had by then.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::support::live::IN_FLIGHT;
 use crate::support::live::Live;
 use crate::support::live::Running;
+use crate::support::not_tested;
 
 const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\n";
 const TIMES: usize = 5;
@@ -84,4 +86,63 @@ async fn a_copy_of_the_file_at_any_moment_is_whole_and_knows_of_every_mail_and_g
     let states = live.states();
     let unknown = states.get("unknown").copied().unwrap_or(0);
     assert_eq!(states["sent"] + unknown, sends, "{states:?}");
+}
+
+/// What the lines of `strace` say, in their order.
+enum Call<'a> {
+    /// The disk has what was written before.
+    Synced,
+    /// The relay is asked for leave to send a body, over this socket.
+    Asks(&'a str),
+    /// A body and its dot leave over this socket.
+    Body(&'a str),
+    Other,
+}
+
+fn call(line: &str) -> Call<'_> {
+    let (_, call) = line.split_once(' ').unwrap_or_default();
+    let call = call.trim();
+    let is_sync =
+        ["fsync(", "fdatasync(", "<... fsync", "<... fdatasync"].iter().any(|name| call.starts_with(name));
+    if is_sync && call.ends_with("= 0") {
+        return Call::Synced;
+    }
+    let socket =
+        call.split_once('(').and_then(|(_, rest)| rest.split_once(',')).map_or("", |(socket, _)| socket);
+    if call.contains("DATA\\r\\n\"") {
+        Call::Asks(socket)
+    } else if call.contains("\\r\\n.\\r\\n\"") {
+        Call::Body(socket)
+    } else {
+        Call::Other
+    }
+}
+
+#[tokio::test]
+async fn no_body_leaves_before_the_disk_has_its_mark() {
+    let Some(mut live) = Live::on_sqlite("[worker]\nin_flight = 1\nbatch = 100\n").await else { return };
+    live.given_sends(Guarantee::AtMostOnce, 40).await;
+    live.serve(0.0, &[]);
+    let trace = live.path("trace");
+    let calls = "trace=fsync,fdatasync,write,writev,sendto,sendmsg";
+    let strace = ["strace", "-f", "-s", "100000", "-e", calls, "-o", trace.to_str().unwrap()];
+    let worked = live.bespoke_behind(&strace).args(["work", "--until-idle"]).output();
+    if !worked.as_ref().is_ok_and(|output| output.status.success()) {
+        return not_tested(&format!("the order of disk and wire: strace cannot be used here: {worked:?}"));
+    }
+    let mut asked: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut bodies = 0;
+    let text = std::fs::read_to_string(&trace).unwrap();
+    for line in text.lines() {
+        match call(line) {
+            Call::Synced => asked.values_mut().for_each(|is_synced| *is_synced = true),
+            Call::Asks(socket) => drop(asked.insert(socket, false)),
+            Call::Body(socket) => {
+                assert_eq!(asked.remove(socket), Some(true), "{line}");
+                bodies += 1;
+            }
+            Call::Other => {}
+        }
+    }
+    assert_eq!(bodies, 40);
 }
