@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::Catalog;
 use super::Pages;
+use super::leftover;
 use super::load;
 use super::offer::OfferKind;
 use super::reach;
@@ -88,6 +89,7 @@ pub fn check(catalog: &Catalog) -> CheckReport {
     let found = try_all(catalog, &renderer);
     faults.extend(found.faults);
     faults.extend(found.of_samples.into_values().map(|(fault, who)| told_of(fault, &who)));
+    faults.extend(catalog.variants().flat_map(|variant| leftover::warnings(catalog, variant)));
     for entry in catalog.campaigns() {
         faults.extend(reach::shadowed(catalog, entry));
         faults.extend(reach::duplicates(catalog, entry));

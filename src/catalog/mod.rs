@@ -39,6 +39,7 @@ mod file_rule;
 pub mod files;
 mod folder;
 mod head;
+mod leftover;
 mod load;
 mod name;
 pub mod nearest;

@@ -146,6 +146,12 @@ pub(super) fn read(
         name::check(file, spanned.span(), "an offer's name", &name, faults);
         let percent = value(file, "percent", written.percent.as_ref(), contract, faults);
         let amount = value(file, "amount", written.amount.as_ref(), contract, faults);
+        if let (Some(_), Some(amount)) = (&written.percent, &written.amount) {
+            let help = "write one of them; two offers, if both are meant";
+            let message =
+                format!("the offer {name} has a `percent` and an `amount`: nobody knows which counts");
+            faults.push(Fault::at(file, amount.span(), message).with_help(help));
+        }
         if written.kind == OfferKind::Values && written.percent.is_none() && written.amount.is_none() {
             let help = "write `kind = \"coupon\"`, `percent = 10` or `amount = 500` (minor units)";
             faults.push(

@@ -4,6 +4,7 @@
 //! memory. Every batch is one transaction and everything is idempotent, so an import that was interrupted is simply
 //! run again.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::words;
 use crate::words::counted;
 
 mod load;
+mod names;
 mod offers;
 mod progress;
 pub(in crate::cli) mod rejects;
@@ -142,11 +144,14 @@ impl ImportCommand {
             readers.push((Reader::open(source, options.clone())?, progress, Rejects::new(rejects)));
         }
         let store = context.store().await?;
-        let mut offers = BTreeSet::new();
+        let (mut offers, mut named) = (BTreeSet::new(), BTreeMap::new());
         let mut code = ExitCode::SUCCESS;
         for (path, (reader, progress, rejects)) in files.paths.iter().zip(readers) {
             let (mut tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;
             offers.append(&mut tally.saved.offers);
+            for (name, count) in std::mem::take(&mut tally.names) {
+                *named.entry(name).or_default() += count;
+            }
             print(&Summary { name: &display_name(path), noun, tally: &tally })?;
             if let Err(error) = ended {
                 store.close().await;
@@ -159,7 +164,8 @@ impl ImportCommand {
             }
         }
         store.close().await;
-        for warning in offers::warnings(&context.config, &offers) {
+        let told = offers::warnings(&context.config, &offers);
+        for warning in told.into_iter().chain(names::warnings(&context.config, &named)) {
             eprintln!("{warning}");
         }
         Ok(code)

@@ -23,6 +23,7 @@ const CAP_DAYS_MAX: u32 = 3_650;
 pub(super) fn faults(config: &Config, source: Option<&Source>, laid: &Laid) -> Vec<Fault> {
     let mut check = Check { source, laid, faults: Vec::new() };
     check.addresses(config);
+    check.currency(config);
     check.times(config);
     check.numbers(config);
     check.relays(config);
@@ -116,10 +117,21 @@ impl Check<'_> {
         }
         let mailboxes = [("from", Some(&config.sender.from)), ("reply_to", config.sender.reply_to.as_ref())];
         for (key, text) in mailboxes.into_iter().filter_map(|(key, text)| Some((key, text?))) {
-            if let Err(error) = text.parse::<lettre::message::Mailbox>() {
-                let message = format!("sender.{key} is no mailbox: {error}");
-                self.fault(&format!("sender.{key}"), &message, "write `Shop <hello@shop.example>`");
+            if text.parse::<lettre::message::Mailbox>().is_err() {
+                let message = format!("sender.{key} is no mailbox");
+                let help = "write `hello@shop.example` or `Shop <hello@shop.example>`; a name with a comma or an @ \
+                            in it stands in quotes: `\"Shop, Ltd\" <hello@shop.example>`";
+                self.fault(&format!("sender.{key}"), &message, help);
             }
+        }
+    }
+
+    fn currency(&mut self, config: &Config) {
+        let Some(code) = config.shop.get("currency") else { return };
+        let is_code = |code: &str| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        if !code.as_str().is_some_and(is_code) {
+            let message = format!("[shop] currency = {code} is no code of a currency");
+            self.fault("shop.currency", &message, "write its three letters of ISO 4217, such as \"EUR\"");
         }
     }
 

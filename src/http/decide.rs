@@ -11,7 +11,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::campaign::Campaign;
-use crate::campaign::CampaignId;
 use crate::catalog::variant::CampaignEntry;
 use crate::decision::Channel;
 use crate::decision::Choice;
@@ -174,8 +173,8 @@ fn entry<'e>(engine: &'e Engine, ask: &DecideAsk) -> Result<&'e CampaignEntry, P
     if let Some(name) = &ask.campaign {
         let entry = engine
             .catalog
-            .campaign(&CampaignId(name.clone()))
-            .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {name:?}")))?;
+            .known_campaign(name)
+            .map_err(|unknown| Problem::not_found(format!("campaign: {unknown}")))?;
         if !has_slots(&entry) {
             return Err(Problem::not_found(format!("slots: no variant of {name} has all of them")));
         }

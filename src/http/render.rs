@@ -7,7 +7,6 @@ use serde_json::Map;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::campaign::CampaignId;
 use crate::http::auth::MayDecide;
 use crate::http::body::Json;
 use crate::http::problem::Problem;
@@ -90,8 +89,8 @@ pub(super) async fn render(
     let engine = service.engine();
     let entry = engine
         .catalog
-        .campaign(&CampaignId(ask.campaign.clone()))
-        .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {:?}", ask.campaign)))?;
+        .known_campaign(&ask.campaign)
+        .map_err(|unknown| Problem::not_found(format!("campaign: {unknown}")))?;
     let data = ask.data.map(|data| read_data(data, engine.minor_digits())).transpose()?;
     let person = person(&service, ask.profile.as_deref(), ask.address.as_deref()).await?;
     let request = DryRunRequest { profile: person.profile, to: person.to, data };

@@ -8,6 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
 use sha2::Digest as _;
 use sha2::Sha256;
 use utoipa::ToSchema;
@@ -15,6 +18,9 @@ use utoipa::ToSchema;
 use crate::campaign::Campaign;
 use crate::campaign::Kind;
 use crate::campaign::Trigger;
+use crate::catalog::variant::CampaignEntry;
+use crate::catalog::variant::Variant;
+use crate::catalog::variant::is_present;
 use crate::clock::later_by;
 use crate::http::auth::MaySend;
 use crate::http::body::RawBody;
@@ -94,13 +100,14 @@ pub(super) async fn send(
     drop(body);
     let attachments = files(&ask.attachments)?;
     let engine = service.engine();
-    let campaign = &engine
+    let entry = engine
         .catalog
-        .campaign(&crate::campaign::CampaignId(ask.campaign.clone()))
-        .ok_or_else(|| Problem::not_found(format!("campaign: there is no campaign {:?}", ask.campaign)))?
-        .campaign;
+        .known_campaign(&ask.campaign)
+        .map_err(|unknown| Problem::not_found(format!("campaign: {unknown}")))?;
+    let campaign = &entry.campaign;
     may_be_asked_for(campaign)?;
     ask.data = read_data(ask.data, engine.minor_digits())?;
+    says_enough(entry, &ask.data)?;
     let person = person(&service, ask.profile.as_deref(), ask.address.as_deref()).await?;
     let now = service.now();
     let send = scheduled(
@@ -150,6 +157,26 @@ pub(super) fn may_be_asked_for(campaign: &Campaign) -> Result<(), Problem> {
         "campaign: {} starts by its own trigger; only transactional campaigns and those with the trigger `api` can be \
          asked for",
         campaign.id
+    )))
+}
+
+/// A request that no variant can be made of is told so now, not by a send that is skipped.
+fn says_enough(entry: &CampaignEntry, data: &Map<String, Value>) -> Result<(), Problem> {
+    let facts = json!({ "data": data });
+    let missing = |variant: &Variant| -> Vec<String> {
+        let of_request = variant.inputs.iter().filter(|path| path.starts_with("data."));
+        of_request.filter(|path| !is_present(&facts, path)).cloned().collect()
+    };
+    let least = entry.variants().map(missing).min_by_key(Vec::len).unwrap_or_default();
+    if least.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::unprocessable(format!(
+        "data: {} {} not there, and no mail of {} can be made without; add {}",
+        least.join(", "),
+        if least.len() == 1 { "is" } else { "are" },
+        entry.campaign.id,
+        if least.len() == 1 { "it" } else { "them" },
     )))
 }
 

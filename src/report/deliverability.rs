@@ -23,6 +23,7 @@ use super::plot::Shape;
 use super::scope::Grain;
 use super::scope::Sources;
 use crate::deliver::domain::DomainGroups;
+use crate::send::State;
 use crate::store::Consequences;
 use crate::store::EndedSends;
 use crate::store::TroubledAttempts;
@@ -309,7 +310,10 @@ fn tried(attempts: &[TroubledAttempts]) -> Section {
         Column::new("mails", "mails", Unit::Count),
         Column::new("times", "times", Unit::Count),
     ]);
-    let meant_to_go = |attempt: &&TroubledAttempts| TRIED.contains(&attempt.state.as_str());
+    // What went at a later attempt is kept with its number, and is no trouble.
+    let meant_to_go = |attempt: &&TroubledAttempts| {
+        TRIED.contains(&attempt.state.as_str()) && attempt.reason != State::Sent.as_str()
+    };
     for attempt in attempts.iter().filter(meant_to_go) {
         table.row([
             Cell::text(&attempt.state),

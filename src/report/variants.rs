@@ -26,6 +26,7 @@ use super::plot::Dots;
 use super::plot::Plot;
 use super::plot::Shape;
 use super::scope::Sources;
+use crate::campaign::Tracking;
 use crate::learn::stats::Interval;
 use crate::learn::stats::holm;
 
@@ -42,6 +43,24 @@ struct Counts {
     revenue: Ratio,
     unsubscribed: u64,
     complained: u64,
+}
+
+/// Whether clicks and opens can be seen at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// They are counted.
+    Tracked,
+    /// No address leads to us: nothing is known of them.
+    Untracked,
+}
+
+/// Said in the place of a figure that nobody could count.
+const NOT_TRACKED: &str = "not tracked";
+
+impl Seen {
+    fn share(self, events: u64, of: u64) -> Cell {
+        if self == Self::Tracked { share(events, of) } else { Cell::text(NOT_TRACKED) }
+    }
 }
 
 /// A row of a plot: name, figure, interval.
@@ -116,6 +135,8 @@ fn tell(variants: &Variants, sources: &Sources<'_>) -> Report {
         all.join(counts);
     }
     let figure = |key, title, unit, value, from: String| Figure { key, title, unit, value, from };
+    let tracks = sources.config.public.url.is_some() && sources.config.public.tracking == Tracking::On;
+    let seen = if tracks || all.opened + all.clicked > 0 { Seen::Tracked } else { Seen::Untracked };
     let of = |events: u64| format!("{events} of {} mails", all.mails);
     report.headline = vec![
         figure(
@@ -125,16 +146,24 @@ fn tell(variants: &Variants, sources: &Sources<'_>) -> Report {
             Cell::count(variants.len()),
             format!("{} mails", all.mails),
         ),
-        figure("opened", "opened", Unit::Share, share(all.opened, all.mails), of(all.opened)),
-        figure("clicked", "clicked", Unit::Share, share(all.clicked, all.mails), of(all.clicked)),
+        figure("opened", "opened", Unit::Share, seen.share(all.opened, all.mails), of(all.opened)),
+        figure("clicked", "clicked", Unit::Share, seen.share(all.clicked, all.mails), of(all.clicked)),
         figure("bought", "led to an order", Unit::Share, share(all.buying, all.mails), of(all.buying)),
     ];
-    report.sections = vec![variants_section(variants), families_section(variants), options_section(variants)];
+    report.sections = vec![
+        variants_section(variants, seen),
+        families_section(variants, seen),
+        options_section(variants, seen),
+    ];
     report.notes = vec![
         "shares have Wilson intervals, revenue a mail a delta-method interval over people, all 95 %".to_owned(),
         "“clicked against the rest” is told within the campaign, adjusted for the number of comparisons (Holm)".to_owned(),
         "who got a variant was not drawn evenly: a difference may be that of the people. What a variant itself does shows in the learning slice, and in `bespoke evaluate ope`".to_owned(),
     ];
+    if seen == Seen::Untracked {
+        let note = "nothing is known of opens and clicks: state `public.url`, where tracked links lead, and serve it";
+        report.notes.push(note.to_owned());
+    }
     report
 }
 
@@ -149,13 +178,13 @@ const MEASURES: [Column; 8] = [
     Column::estimated("unsubscribed", "unsubscribed", Unit::Share),
 ];
 
-fn measures(counts: &Counts, all: u64, verdict: &str) -> Vec<Cell> {
+fn measures(counts: &Counts, all: u64, verdict: &str, seen: Seen) -> Vec<Cell> {
     vec![
         Cell::count(counts.mails),
         Cell::exact((all > 0).then(|| real(counts.mails) / real(all))),
-        share(counts.opened, counts.mails),
-        share(counts.clicked, counts.mails),
-        Cell::text(verdict),
+        seen.share(counts.opened, counts.mails),
+        seen.share(counts.clicked, counts.mails),
+        Cell::text(if seen == Seen::Tracked { verdict } else { NOT_TRACKED }),
         share(counts.buying, counts.mails),
         counts.revenue.cell(),
         share(counts.unsubscribed, counts.mails),
@@ -179,7 +208,11 @@ fn against_the_rest(group: &[&Counts]) -> Vec<&'static str> {
 }
 
 /// A table with the rows of each group together, and what each is compared with.
-fn grouped(heads: &[Column], groups: &BTreeMap<Vec<String>, BTreeMap<String, Counts>>) -> (Table, Dots) {
+fn grouped(
+    heads: &[Column],
+    groups: &BTreeMap<Vec<String>, BTreeMap<String, Counts>>,
+    seen: Seen,
+) -> (Table, Dots) {
     let mut table = Table::new(&[heads, MEASURES.as_slice()].concat());
     let mut plotted = Vec::new();
     for (names, members) in groups {
@@ -190,9 +223,9 @@ fn grouped(heads: &[Column], groups: &BTreeMap<Vec<String>, BTreeMap<String, Cou
         for ((name, counts), verdict) in rows {
             let mut row: Vec<Cell> = names.iter().map(Cell::text).collect();
             row.push(Cell::text(name));
-            row.extend(measures(counts, all, verdict));
+            row.extend(measures(counts, all, verdict, seen));
             table.row(row);
-            if counts.mails > 0 {
+            if counts.mails > 0 && seen == Seen::Tracked {
                 let rate = real(counts.clicked) / real(counts.mails);
                 plotted.push((counts.mails, (name.clone(), rate, wilson(counts.clicked, counts.mails))));
             }
@@ -212,14 +245,15 @@ fn plots(dots: Dots, what: &str) -> Vec<Plot> {
     vec![Plot { title, unit: Unit::Share, shape: Shape::Dots(dots) }]
 }
 
-fn variants_section(variants: &Variants) -> Section {
+fn variants_section(variants: &Variants, seen: Seen) -> Section {
     let mut groups: BTreeMap<Vec<String>, BTreeMap<String, Counts>> = BTreeMap::new();
     for ((campaign, variant), counts) in variants {
         groups.entry(vec![campaign.clone()]).or_default().insert(variant.clone(), counts.clone());
     }
     let heads =
         [Column::new("campaign", "campaign", Unit::Text), Column::new("variant", "variant", Unit::Text)];
-    let (table, dots) = grouped(&heads, &groups);
+    let (table, dots) = grouped(&heads, &groups, seen);
+    // Without its plot the table is all that people have.
     let readers = if dots.rows.len() < PLOTTED_MAX { Readers::Everybody } else { Readers::Programs };
     Section {
         name: "variants",
@@ -232,14 +266,14 @@ fn variants_section(variants: &Variants) -> Section {
     }
 }
 
-fn families_section(variants: &Variants) -> Section {
+fn families_section(variants: &Variants, seen: Seen) -> Section {
     let mut groups: BTreeMap<Vec<String>, BTreeMap<String, Counts>> = BTreeMap::new();
     for ((campaign, variant), counts) in variants {
         let family = variant.split('+').next().unwrap_or_default().to_owned();
         groups.entry(vec![campaign.clone()]).or_default().entry(family).or_default().join(counts);
     }
     let heads = [Column::new("campaign", "campaign", Unit::Text), Column::new("file", "file", Unit::Text)];
-    let (table, dots) = grouped(&heads, &groups);
+    let (table, dots) = grouped(&heads, &groups, seen);
     Section {
         name: "files",
         title: "By template file".to_owned(),
@@ -252,7 +286,7 @@ fn families_section(variants: &Variants) -> Section {
     }
 }
 
-fn options_section(variants: &Variants) -> Section {
+fn options_section(variants: &Variants, seen: Seen) -> Section {
     let mut groups: BTreeMap<Vec<String>, BTreeMap<String, Counts>> = BTreeMap::new();
     for ((campaign, variant), counts) in variants {
         for (slot, option) in variant.split('+').skip(1).filter_map(|part| part.split_once('=')) {
@@ -272,7 +306,7 @@ fn options_section(variants: &Variants) -> Section {
             "All mails of a campaign that show an option, against those with another option of the same slot."
                 .to_owned(),
         plots: Vec::new(),
-        table: grouped(&heads, &groups).0,
+        table: grouped(&heads, &groups, seen).0,
         readers: Readers::Everybody,
         missing: "No mail with slots went out in this period.",
     }

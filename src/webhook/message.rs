@@ -18,7 +18,7 @@ use crate::store::WebhookMessage;
 
 /// What can be told, as configurations name it; the `type` of a message is `email.` and this word.
 pub const KINDS: &[&str] =
-    &["sent", "deferred", "bounced", "complained", "opened", "clicked", "unsubscribed", "skipped"];
+    &["sent", "deferred", "bounced", "failed", "complained", "opened", "clicked", "unsubscribed", "skipped"];
 
 /// Events that are told, and as what.
 const EVENTS: [(&str, &str); 5] = [
@@ -51,6 +51,8 @@ pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]
         State::Skipped | State::Suppressed => "skipped",
         // A refusal while we were still connected; one that came by mail is an event.
         State::Failed if bounced => "bounced",
+        // Whatever else it failed of: a mail that could not be rendered, a campaign that is gone.
+        State::Failed => "failed",
         _ => return None,
     };
     let mut data = Map::new();

@@ -183,7 +183,8 @@ impl Worker {
             tracing::error!(%send, "send {send} was in work each time a worker died, and is quarantined");
         }
         if let WorkerLock::Sole(sole) = &self.lock {
-            shared.store.reap(Orphans::All(sole), now).await?;
+            let reaped = shared.store.reap(Orphans::All(sole), now).await?;
+            shared.tally.count_left_unknown(reaped.unknown.len());
         }
         // Dropped, they end.
         let mut background = JoinSet::new();
@@ -390,10 +391,7 @@ async fn reap(shared: Arc<Shared>) {
         // On SQLite our own clock decides. If it was moved, what we hold must not seem to have ended.
         renew_all(&shared).await;
         match shared.store.reap(orphans, shared.clock.now()).await {
-            Ok(reaped) if !reaped.unknown.is_empty() => {
-                tracing::warn!("{} sends are unknown after a worker died", reaped.unknown.len());
-            }
-            Ok(_) => {}
+            Ok(reaped) => shared.tally.count_left_unknown(reaped.unknown.len()),
             Err(error) => tracing::error!("cannot look for orphans: {error}"),
         }
     }

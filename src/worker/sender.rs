@@ -43,7 +43,7 @@ pub struct Sender {
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
     /// `sender.from` or `sender.reply_to`.
-    #[error("{key} = {value:?} is no mailbox: {reason}; write `Shop <hello@shop.example>`")]
+    #[error("{key} = {value:?} is no mailbox ({reason}); write `Shop <hello@shop.example>`")]
     Mailbox {
         /// Which key.
         key: &'static str,

@@ -41,6 +41,23 @@ async fn told(app: &TestApp, name: &str) -> Value {
 }
 
 #[tokio::test]
+async fn clicks_that_nobody_could_count_are_not_told_as_none() {
+    let config = CONFIG.replace("url = \"https://m.shop.test\"\n", "");
+    let app = TestApp::new(crate::support::Database::sqlite().await, &config, &AB);
+    for name in ["ana", "bo", "cy"] {
+        app.given_profile(name).await;
+    }
+    app.at("2026-03-02T00:30:00Z").await;
+    app.plans().await;
+    app.at("2026-03-02T10:00:00Z").await;
+    app.runs_until_idle().await;
+    app.at("2026-03-20T00:00:00Z").await;
+    let report = told(&app, "variants").await.to_string();
+    assert!(report.contains("\"not tracked\"") && !report.contains("not significant"), "{report}");
+    assert!(report.contains("nothing is known of opens and clicks: state `public.url`"), "{report}");
+}
+
+#[tokio::test]
 async fn a_person_counts_once_in_a_test_when_their_days_are_over() {
     for app in TestApp::on_each_database(&AB).await {
         for number in 0..30 {

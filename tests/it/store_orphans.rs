@@ -190,6 +190,17 @@ async fn the_only_worker_of_a_sqlite_file_takes_over_at_once() {
 }
 
 #[tokio::test]
+async fn a_worker_tells_of_the_mails_that_the_one_before_left_unknown() {
+    let app = crate::support::TestApp::on_sqlite(&[]).await;
+    let (lifecycle, _) = given_two(&app.database).await;
+    let held = claim(&app.database, start(), 2, "dead").await;
+    let on_wire = held.iter().find(|claimed| claimed.send.id == lifecycle).unwrap();
+    app.database.store.mark_submitting(&[mark(on_wire)], &[], start()).await.unwrap();
+    let told = app.says(&["work", "--until-idle", "--into", "mails"]).await;
+    assert!(told.contains("1 unknown  (on the wire when the worker before died"), "{told}");
+}
+
+#[tokio::test]
 async fn a_send_can_be_canceled_until_it_is_on_the_wire() {
     for database in stores().await {
         let store = &database.store;

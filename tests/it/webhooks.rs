@@ -145,6 +145,27 @@ async fn receivers_are_told_what_they_asked_for_in_order_and_once() {
 }
 
 #[tokio::test]
+async fn a_mail_that_ends_failed_for_whatever_reason_is_told() {
+    let link = "+++\nsubject = \"Track it\"\n+++\n<mj-section><mj-column><mj-text><a href=\"{{ data.url }}\">Track it</a></mj-text></mj-column></mj-section>";
+    let mut app = TestApp::on_sqlite(&[("receipt/any/receipt.mjml", link)]).await;
+    let receiver = Receiver::start().await;
+    configure(&mut app, &receiver, &["failed", "bounced"]);
+    let mut messenger = messenger(&app).await;
+    app.given_profile("ana").await;
+    app.does("ana", "Order Completed", json!({"url": " "})).await;
+    app.plans().await;
+    app.runs_until_idle().await;
+    assert_eq!(messenger.round(&app.database.store, &app.clock).await.unwrap(), delivered(1));
+    let told: Value = serde_json::from_str(&receiver.take()[0].1).unwrap();
+    assert_eq!(
+        (told["type"].as_str(), told["data"]["reason"].as_str()),
+        (Some("email.failed"), Some("render"))
+    );
+    let detail = told["data"]["detail"].as_str().unwrap();
+    assert!(detail.contains("the address is empty: `data.url` (link “Track it”, in the body)"), "{detail}");
+}
+
+#[tokio::test]
 async fn what_is_not_taken_is_told_again_under_the_same_id_until_it_is() {
     for mut app in TestApp::on_each_database(&[]).await {
         let receiver = Receiver::start().await;

@@ -1,5 +1,6 @@
 //! One file: a thread that reads and parses, and the store behind a short queue.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -23,6 +24,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Batches that wait to be saved.
 const BATCHES_WAITING_MAX: usize = 2;
 
+/// Names of events that are counted, at most.
+const NAMES_MAX: usize = 1_000;
+
 /// What became of a file's rows.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -36,8 +40,21 @@ pub(super) struct Tally {
     pub(super) left_out: u64,
     /// Where those went.
     pub(super) rejects: Option<PathBuf>,
+    /// How many events have each name; of very many names not all.
+    pub(super) names: BTreeMap<String, u64>,
     /// What the store did with the others.
     pub(super) saved: Saved,
+}
+
+impl Tally {
+    fn name(&mut self, record: &Record) {
+        let Record::Event { event, .. } = record else { return };
+        if let Some(count) = self.names.get_mut(&event.name) {
+            *count += 1;
+        } else if self.names.len() < NAMES_MAX {
+            self.names.insert(event.name.clone(), 1);
+        }
+    }
 }
 
 /// Rows on their way to the store.
@@ -97,6 +114,7 @@ fn read(
         }
         match item {
             Item::Record(record) => {
+                tally.name(&record);
                 batch.records.push(record);
                 batch.bytes += reader.row_bytes();
             }

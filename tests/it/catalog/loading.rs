@@ -182,9 +182,11 @@ fn offers_are_worked_out_for_each_person() {
         json!({"name": "first-order", "description": "Ten percent off the first order", "percent": 10,
             "expires_at": "2026-12-06T10:00:00Z"})
     );
-    let loyal = |percent: Value| json!({"name": "loyal", "description": "A rate that grows with orders", "percent": percent, "amount": 100});
+    let loyal = |percent: Value| json!({"name": "loyal", "description": "A rate that grows with orders", "percent": percent});
     assert_eq!(values("loyal", 12), loyal(json!(15)));
     assert_eq!(values("loyal", 1), loyal(json!(10.5)));
+    let spent = json!({"name": "spent", "description": "A twentieth of what was spent", "amount": 100});
+    assert_eq!(values("spent", 1), spent);
 }
 
 #[test]

@@ -77,6 +77,38 @@ async fn an_amount_that_may_be_two_is_refused_by_every_call_with_what_to_write()
 }
 
 #[tokio::test]
+async fn a_request_that_lacks_what_every_mail_of_its_campaign_needs_is_told_so_at_once() {
+    let app = TestApp::on_sqlite(RECEIPT).await;
+    let serving = app.serves().await;
+    app.given_profile("ana").await;
+    for (campaign, data, status, expected) in [
+        (
+            "receipt",
+            json!({"total": ""}),
+            422,
+            "data: data.order_id, data.total are not there, and no mail of receipt can be made without; add them",
+        ),
+        (
+            "receipt",
+            json!({"order_id": "A-7"}),
+            422,
+            "data: data.total is not there, and no mail of receipt can be made without; add it",
+        ),
+        (
+            "recept",
+            json!({}),
+            404,
+            "campaign: there is no campaign \"recept\"; did you mean \"receipt\"? known are news, receipt",
+        ),
+    ] {
+        let body = json!({"campaign": campaign, "profile": "ana", "data": data});
+        let answer = serving.post("/v1/send", &body).await;
+        assert_eq!((answer.status, &answer.json()["detail"]), (status, &json!(expected)), "{body}");
+    }
+    assert_eq!(app.sends().await, []);
+}
+
+#[tokio::test]
 async fn traits_that_are_not_what_they_are_declared_to_be_are_refused_by_name() {
     let traits = "[traits]\nvip = \"bool\"\npoints = \"number\"\nborn = \"date\"\n";
     let config = CONFIG.replace("[traits]\n", traits);

@@ -1,0 +1,167 @@
+//! What was left in a template that is meant for nobody: placeholders of other programs, sample text, addresses of the
+//! author's own machine. All of it renders, so it is told as a warning.
+
+use std::ops::Range;
+
+use super::Catalog;
+use super::variant::Variant;
+use crate::fault::Fault;
+use crate::fault::SourceFile;
+use crate::render::Part;
+
+/// Longest name in a placeholder, in bytes; what is longer is text in brackets.
+const NAME_BYTES_MAX: usize = 60;
+/// Hosts that only the author's machine has.
+const OWN_HOSTS: [&str; 4] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"];
+/// Signs around a name, and whose placeholder that is.
+const PLACEHOLDERS: [(&str, &str); 4] = [("*|", "|*"), ("[[", "]]"), ("<%=", "%>"), ("{", "}")];
+/// Words that stand for text that was to come.
+const TO_COME: [&str; 2] = [concat!("TO", "DO"), concat!("XX", "X")];
+
+/// Warnings about one variant.
+pub(super) fn warnings(catalog: &Catalog, variant: &Variant) -> Vec<Fault> {
+    let Some(template) = catalog.template(&variant.template) else { return Vec::new() };
+    let mut faults = Vec::new();
+    let mut tell = |part: Part, span: &Range<usize>, words: &str, message: String, help: &str| {
+        let place =
+            catalog.locate(&variant.template, part, span).or_else(|| in_files(catalog, variant, words));
+        let fault = match place {
+            Some((file, span)) => Fault::at(&file, span, message),
+            None => catalog.fault_in(variant, "", message),
+        };
+        faults.push(fault.as_warning().with_help(help));
+    };
+    for link in &template.links {
+        if link.target == "#" {
+            let message = format!("the link “{}” leads nowhere: `#`", link.label);
+            tell(Part::Text, &(0..0), "href=\"#\"", message, "write where it leads");
+        } else if let Some(host) = own_host(&link.target) {
+            let message =
+                format!("the link “{}” leads to `{host}`, which is each reader's own machine", link.label);
+            let help = "write the address that others see, such as `{{ shop.url }}`";
+            tell(Part::Text, &(0..0), &link.target, message, help);
+        }
+    }
+    let parts = [
+        (Part::Subject, &template.subject),
+        (Part::Preheader, &template.preheader),
+        (Part::Text, &template.text),
+    ];
+    for (part, source) in parts {
+        let text = without_tags(source);
+        for span in placeholders(&text) {
+            let words = &text[span.clone()];
+            let message = format!("`{words}` is printed as it stands: it is no placeholder here");
+            let help = "write `{{ … }}` with a fact, such as `{{ profile.first_name }}`";
+            tell(part, &span, words, message, help);
+        }
+        for span in to_come(&text) {
+            let words = &text[span.clone()];
+            let message = format!("`{words}` stands in what people read");
+            tell(part, &span, words, message, "write what is meant to stand there");
+        }
+    }
+    faults
+}
+
+/// The first place of these words in the files of a variant.
+fn in_files(catalog: &Catalog, variant: &Variant, words: &str) -> Option<(SourceFile, Range<usize>)> {
+    let mut files = variant.files.iter().filter_map(|path| catalog.files.get(path));
+    files.find_map(|file| {
+        let at = file.text.find(words)?;
+        Some((file.clone(), at..at + words.len()))
+    })
+}
+
+fn own_host(target: &str) -> Option<&'static str> {
+    let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"))?;
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([':', '/', '?', '#']);
+    OWN_HOSTS.into_iter().find(|host| rest.strip_prefix(host).is_some_and(ends))
+}
+
+/// The text with blanks in the place of Tera's tags, as long as before.
+fn without_tags(text: &str) -> String {
+    let mut out = text.to_owned();
+    for (open, close) in [("{{", "}}"), ("{%", "%}"), ("{#", "#}")] {
+        let mut from = 0;
+        while let Some(start) = out[from..].find(open).map(|at| from + at) {
+            let end = out[start..].find(close).map_or(out.len(), |at| start + at + close.len());
+            out.replace_range(start..end, &" ".repeat(end - start));
+            from = end;
+        }
+    }
+    out
+}
+
+/// Where names stand in the signs of other programs.
+fn placeholders(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (open, close) in PLACEHOLDERS {
+        for (start, _) in text.match_indices(open) {
+            let inner = &text[start + open.len()..];
+            let Some(end) = inner.find(close).filter(|end| (1..=NAME_BYTES_MAX).contains(end)) else {
+                continue;
+            };
+            let name = inner[..end].trim();
+            let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
+            if is_name && !found.iter().any(|known| known.contains(&start)) {
+                found.push(start..start + open.len() + end + close.len());
+            }
+        }
+    }
+    found
+}
+
+/// Where words stand that are not meant to be read.
+fn to_come(text: &str) -> Vec<Range<usize>> {
+    let lower = text.to_ascii_lowercase();
+    let lorem = lower.match_indices("lorem ipsum").map(|(at, word)| at..at + word.len());
+    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let words =
+        TO_COME.iter().flat_map(|word| text.match_indices(word)).map(|(at, word)| at..at + word.len());
+    let whole = words.filter(|span| {
+        !text[..span.start].ends_with(part_of_word) && !text[span.end..].starts_with(part_of_word)
+    });
+    lorem.chain(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_programs_would_fill_in_is_found_and_text_in_brackets_is_not() {
+        for (text, expected) in [
+            ("Hello *|FNAME|*!", &["*|FNAME|*"][..]),
+            ("You have {profile.points} points", &["{profile.points}"]),
+            ("Dear [[name]], {{ profile.first_name }} {% if x %}{y}{% endif %}", &["[[name]]", "{y}"]),
+            ("Dear <%= user.name %>", &["<%= user.name %>"]),
+            ("{a b} { } [sic] [[1]] {1} (*) a|b {# {x} #} {{ {\"a\": 1}.a }}", &[]),
+        ] {
+            let masked = without_tags(text);
+            assert_eq!(masked.len(), text.len());
+            let found: Vec<&str> = placeholders(&masked).into_iter().map(|span| &text[span]).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_that_was_to_come_is_found_by_whole_words() {
+        let [later, unclear] = TO_COME;
+        for (text, expected) in [
+            ("Lorem ipsum dolor".to_owned(), 1),
+            (format!("{later}: write this. {unclear}"), 2),
+            (format!("{}, size {unclear}L, {later}S", later.to_lowercase()), 0),
+        ] {
+            assert_eq!(to_come(&text).len(), expected, "{text}");
+        }
+        let hosts = [
+            "http://localhost:8080/x",
+            "https://127.0.0.1",
+            "https://localhost.example/",
+            "mailto:a@localhost",
+        ];
+        assert_eq!(hosts.map(|target| own_host(target).is_some()), [true, true, false, false]);
+    }
+}
