@@ -13,7 +13,7 @@ use crate::support::patience::Holder;
 
 const WORKER: &str = "[worker]\nin_flight = 1\nlease_seconds = 5\nretry_minutes = [1]\n";
 /// The delay of the rules below, and a little more: what was to come has come.
-const DELAY: Duration = Duration::from_millis(1_300);
+const DELAY: Duration = Duration::from_millis(2_300);
 
 /// What tells that the worker is at the point.
 enum At {
@@ -50,11 +50,11 @@ fn points() -> [Point; 10] {
         before("rendered", "connect#1=stall", At::Phase("connect")),
         before("RCPT answered late", "rcpt#1=stall", At::Phase("rcpt")),
         before("354 awaited", "data#1=stall", At::Phase("data")),
-        before("354 read, the mark not committed", "data#1=delay:1", At::Locked("data")),
+        before("354 read, the mark not committed", "data#1=delay:2", At::Locked("data")),
         after("the mark committed, no byte of the body sent", "connect#1=ok", At::Mark, [0, 1]),
         after("half of the body", "body#1=stall", At::Phase("body"), [0, 1]),
         after("the dot sent", "reply#1=stall", At::Phase("reply"), [1, 2]),
-        after("250 read, not recorded", "reply#1=delay:1", At::Locked("reply"), [1, 2]),
+        after("250 read, not recorded", "reply#1=delay:2", At::Locked("reply"), [1, 2]),
         point("recorded", "quit#1=stall", At::State("sent"), "sent", [1, 1], "sent"),
     ]
 }
