@@ -17,6 +17,7 @@ use super::tree::Node;
 use crate::catalog::nearest::nearest;
 
 mod attributes;
+mod colours;
 mod control;
 mod layout;
 #[cfg(test)]

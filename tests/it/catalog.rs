@@ -171,7 +171,7 @@ fn campaigns_and_offers_are_checked_against_everything_that_they_name() {
 
 #[test]
 fn what_only_shows_with_people_is_found() {
-    refuses("samples", 31);
+    refuses("samples", 32);
 }
 
 #[test]

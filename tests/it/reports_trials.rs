@@ -58,6 +58,30 @@ async fn clicks_that_nobody_could_count_are_not_told_as_none() {
 }
 
 #[tokio::test]
+async fn a_mail_that_went_at_its_second_attempt_is_told_for_its_first_alone() {
+    for app in TestApp::on_each_database(&[]).await {
+        app.given_profile("ana").await;
+        app.does("ana", "Order Completed", json!({"order_id": "A-7"})).await;
+        app.plans().await;
+        let sends = app.sends().await;
+        let stored = sends.iter().find(|stored| stored.send.campaign.as_str() == "receipt").unwrap();
+        for (attempt, reason, state) in [(1, "refused", "deferred"), (2, "sent", "sent")] {
+            app.database
+                .execute(&format!(
+                    "insert into attempts (send_id, attempt, reason, at, times, state, detail) values \
+                     ('{}', {attempt}, '{reason}', {}, 1, '{state}', '')",
+                    stored.send.id,
+                    app.now().as_millisecond()
+                ))
+                .await;
+        }
+        app.at("2026-03-20T00:00:00Z").await;
+        let report = told(&app, "deliverability").await.to_string();
+        assert!(report.contains("\"refused\"") && !report.contains("\"reason\":\"sent\""), "{report}");
+    }
+}
+
+#[tokio::test]
 async fn a_person_counts_once_in_a_test_when_their_days_are_over() {
     for app in TestApp::on_each_database(&AB).await {
         for number in 0..30 {

@@ -38,6 +38,7 @@ impl<'a> Lint<'a> {
             }
             if let Some(component) = component {
                 self.known(component, attribute);
+                self.colour(attribute);
             }
             self.harmless(attribute);
             let Some(value) = &attribute.value else { continue };
