@@ -216,7 +216,8 @@ fn data(sources: &Sources<'_>) -> Value {
     let mut data: Map<String, Value> = sources.data.iter().map(bounded_entry).collect();
     let lines = data.get_mut("products").and_then(Value::as_array_mut);
     for line in lines.into_iter().flatten().filter_map(Value::as_object_mut) {
-        let id = match line.get("product_id").or_else(|| line.get("sku")) {
+        let stated = |name: &str| line.get(name).filter(|id| !id.is_null());
+        let id = match stated("product_id").or_else(|| stated("sku")) {
             Some(Value::String(id)) => id.trim().to_owned(),
             Some(Value::Number(id)) => id.to_string(),
             _ => continue,

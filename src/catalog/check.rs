@@ -213,6 +213,7 @@ impl Checker<'_> {
             if self.render(&entry.campaign, variant, &facts, format!("`{}`", sample.name)) == Fit::ToSend
                 && self.links_products(variant)
                 && let Some(bare) = reach::without_pictures(&facts)
+                && reach::refusal(entry, variant, &bare).is_none()
             {
                 let who = format!("`{}` with products of which no picture and no page is known", sample.name);
                 self.rendered(&entry.campaign, variant, &bare, &who);

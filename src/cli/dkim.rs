@@ -101,7 +101,8 @@ impl Create {
         say!("The private key is in {}. Into the DNS:\n", self.file.display());
         tell_record(&key)?;
         say!("\nInto bespoke.toml:\n\n[[dkim]]");
-        let file = self.file.display().to_string();
+        // The configuration reads it from its own folder, wherever that is.
+        let file = std::path::absolute(&self.file)?.display().to_string();
         for (name, text) in [("domain", &self.domain), ("selector", &self.selector), ("key_file", &file)] {
             say!("{name} = {}", toml::Value::from(text.as_str()));
         }
@@ -123,5 +124,10 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let file = options.create_new(true).write(true).mode(KEY_FILE_MODE).open(path);
     let mut file = file.with_context(|| format!("cannot write a new file {}", path.display()))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key would pass for one, and stand in the way of the next try.
+        let _ = std::fs::remove_file(path);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -164,7 +164,7 @@ impl Limiter {
         let mut state = self.state();
         let scope = state.scopes.get_mut(&group_key(group))?;
         let wait = scope.wait_at_least(now);
-        let is_full = self.room.is_full(urgency) && !scope.has_turn(now);
+        let is_full = !scope.has_turn(now) && self.room.is_full(urgency);
         (wait > GROUP_WAIT_MAX || is_full).then(|| state.put_back(group, wait, urgency, now))
     }
 

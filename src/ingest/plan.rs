@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use serde_json::Map;
 use serde_json::Value;
 
 use super::Noun;
@@ -257,12 +258,17 @@ impl Plan {
                 let types = &self.trait_types;
                 left_out.extend(values::typed_traits(&mut fields.extras, types, &self.times, written));
             }
-            // In CSV everything is text: amounts become numbers where they can.
-            Noun::Events if matches!(row, Row::Cells { .. }) => {
-                for name in aliases::AMOUNTS {
-                    if let Some(value) = fields.extras.get_mut(*name) {
-                        self.amount(name, value)?;
-                    }
+            // In CSV everything is text: amounts become numbers where they can. Where the map says how numbers are
+            // written, it says so of every line of an order too.
+            Noun::Events => {
+                let is_stated = self.numbers.stated.is_some();
+                if is_stated || matches!(row, Row::Cells { .. }) {
+                    self.amounts(&mut fields.extras)?;
+                }
+                let lines = fields.extras.get_mut("products").and_then(Value::as_array_mut);
+                for line in lines.into_iter().flatten().filter_map(Value::as_object_mut).filter(|_| is_stated)
+                {
+                    self.amounts(line)?;
                 }
             }
             // Else each product is read by its own currency.
@@ -273,9 +279,19 @@ impl Plan {
                     }
                 }
             }
-            Noun::Events | Noun::Products | Noun::Coupons => {}
+            Noun::Products | Noun::Coupons => {}
         }
         Ok(Some(Found { fields, left_out }))
+    }
+
+    /// Makes numbers of the amounts of an event, or of a line of it.
+    fn amounts(&self, fields: &mut Map<String, Value>) -> Result<(), String> {
+        for name in aliases::AMOUNTS.iter().chain(&money::FIELDS) {
+            if let Some(value) = fields.get_mut(*name) {
+                self.amount(name, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes an amount a number where it is one. The reason, where it may be two.

@@ -73,7 +73,12 @@ impl TimeReader {
         let by = |format: &str| strtime::parse(format, text).and_then(|parts| parts.to_date()).ok();
         let date = match own {
             Some(format) => by(format),
-            None => text.parse::<Date>().ok().or_else(|| by(self.format.as_deref()?)),
+            None => text
+                .parse::<Date>()
+                .ok()
+                .or_else(|| by(self.format.as_deref()?))
+                // A moment, which is how programs write a day: what it says, wherever that is.
+                .or_else(|| text.parse::<Timestamp>().ok().and_then(|_| text.get(..10)?.parse().ok())),
         };
         date.ok_or_else(|| {
             let form = own.or(self.format.as_deref()).unwrap_or("2026-01-31");

@@ -34,6 +34,7 @@ async fn a_new_user_makes_keys_and_the_mail_verifies_by_the_records_that_are_pri
         std::fs::write(&config, text).unwrap();
         let mode = std::fs::metadata(program.folder.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
+        assert!(section.contains(&*program.folder.path().join(file).to_string_lossy()), "{section}");
     }
     assert_eq!(promised.keys().collect::<Vec<_>>(), ["s1._domainkey.shop.test", "s2._domainkey.shop.test"]);
     let stated = records(&program.says(&["dkim", "records"]).await);

@@ -29,6 +29,8 @@ fn dates_follow_the_stated_format_or_their_own() {
         (map(german, "{ column = \"geb\", type = \"date\" }"), "31.12.1985"),
         (map("", "{ column = \"geb\", format = \"%d.%m.%Y\" }"), "31.12.1985"),
         (map(german, "{ column = \"geb\", format = \"%m/%d/%Y\" }"), "12/31/1985"),
+        // As programs write a day.
+        (map("", "{ column = \"geb\", type = \"date\" }"), "1985-12-31T00:00:00.000Z"),
     ] {
         let found = person(&map, &format!("id,geb\n7,{cell}\n"));
         assert_eq!(found, (json!({"born": "1985-12-31"}), Vec::new()), "{map}");
@@ -79,4 +81,11 @@ fn a_price_that_may_be_two_is_refused_unless_the_map_says_how_numbers_are_writte
     assert_eq!(told_of(""), json!(format!("2: total: {refused}")));
     let map = "other_columns = \"keep\"\n[number]\ndecimal = \".\"\n[fields]\nprofile = \"profile\"\nname = \"name\"\nat = \"at\"\n";
     assert_eq!(told_of(map)["properties"], json!({"total": 1299, "rating": 4.125}));
+    let orders = "{\"profile\": \"a\", \"name\": \"Order Completed\", \"at\": \"2026-01-01\", \"subtotal\": \"1.299\", \
+                  \"products\": [{\"price\": \"1.299\", \"quantity\": 1}]}\n";
+    let map = "[number]\ndecimal = \",\"\n[fields]\nprofile = \"profile\"\nname = \"name\"\nat = \"at\"\n\
+               [properties]\nsubtotal = \"subtotal\"\nproducts = \"products\"\n";
+    let found = told(items(Noun::Events, map, orders.as_bytes()).unwrap().remove(0));
+    let expected = json!({"subtotal": 1299, "products": [{"price": 1299, "quantity": 1}]});
+    assert_eq!(found["properties"], expected);
 }

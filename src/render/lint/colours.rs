@@ -167,7 +167,9 @@ impl Lint<'_> {
         let Some(value) = &attribute.value else { return };
         let is_one = attribute.name == "color" || attribute.name.ends_with("-color");
         let colour = value.text.trim().to_ascii_lowercase();
-        if !is_one || self.holds_tag(&value.range) || is_colour(&colour) {
+        let colour = colour.trim_end_matches("!important").trim_end().to_owned();
+        // An empty one takes a default back.
+        if colour.is_empty() || !is_one || self.holds_tag(&value.range) || is_colour(&colour) {
             return;
         }
         let help = match nearest(&colour, NAMES.iter().copied()) {

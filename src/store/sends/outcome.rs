@@ -237,7 +237,8 @@ pub(in crate::store) const OUTCOME_SQL: &str = "update sends set
        relay = coalesce(value->>'relay', relay),
        due_at = coalesce(cast(value->>'retry_at' as bigint), due_at),
        expires_at = expires_at
-         + case when value->>'reason' in ('quiet_hours', 'earlier_step') then cast(value->>'retry_at' as bigint) - {now} else 0 end,
+         + case when value->>'reason' in ('quiet_hours', 'earlier_step') and cast(value->>'retry_at' as bigint) > {now}
+             then cast(value->>'retry_at' as bigint) - {now} else 0 end,
        finished_at = case when cast(value->>'terminal' as bigint) = 1 then {now} end,
        attempt = attempt - cast(value->>'unspent' as bigint),
        lease_until = null
@@ -384,4 +385,15 @@ async fn suppress(
         suppressions::add(tx, &hard).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OUTCOME_SQL;
+    use crate::send::EARLIER_STEP;
+
+    #[test]
+    fn the_deadline_of_a_step_that_waits_stands_still() {
+        assert!(OUTCOME_SQL.contains(&format!("'{EARLIER_STEP}'")));
+    }
 }
