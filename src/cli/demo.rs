@@ -19,7 +19,6 @@ use jiff::tz::TimeZone;
 
 use crate::cli::context::block_on;
 use crate::cli::init;
-use crate::cli::learn::digits;
 use crate::cli::learn::learn_all;
 use crate::cli::learn::learn_items;
 use crate::cli::learn::read_sales;
@@ -97,7 +96,7 @@ impl Demo {
             let morning = day + MORNING;
             let (people, events) = self.import(&store, &config, morning).await?;
             say!("1. imported     {} customers and {events} events of their histories", people.len());
-            let sales = read_sales(&store, digits(&config), morning).await?;
+            let sales = read_sales(&store, config.minor_digits(), morning).await?;
             let learnt = learn_items(&store, sales, morning).await?;
             say!("2. learnt       {} pairs of products that go together", learnt.neighbours);
             let engine = assemble::engine(&config, &store).await?;

@@ -24,7 +24,6 @@ use crate::learn::teach::Taught;
 use crate::learn::teach::teach;
 use crate::learn::value::VALUE_MODEL;
 use crate::learn::value::ValueModel;
-use crate::product::money::minor_digits;
 use crate::store::Arrival;
 use crate::store::Neighbour;
 use crate::store::Store;
@@ -119,7 +118,7 @@ async fn learn_watched(
     bar: &ProgressBar,
 ) -> anyhow::Result<AllLearnt> {
     let catalog = assemble::catalog(config)?;
-    let sales = read_sales(store, digits(config), now).await?;
+    let sales = read_sales(store, config.minor_digits(), now).await?;
     let policy = teach(store, &catalog, &sales.orders, now).await.context("the policy learnt nothing")?;
     if let Some(alarm) = policy.as_ref().and_then(Taught::alarm) {
         tracing::error!("{alarm}");
@@ -171,11 +170,6 @@ fn tell(taught: &Taught) {
     if let Some(alarm) = taught.alarm() {
         say!("ALARM: {alarm}; look at `bespoke model show`, and at `bespoke model rollback`");
     }
-}
-
-/// Digits that the shop's currency has behind the point.
-pub fn digits(config: &Config) -> u32 {
-    minor_digits(config.shop.get("currency").and_then(|word| word.as_str()).unwrap_or("EUR"))
 }
 
 /// Reads every order. `digits`: how many the currency has behind the point.

@@ -17,6 +17,8 @@ use crate::config::feedback::WebhookSection;
 use crate::config::feedback::Webhooks;
 use crate::config::http::Http;
 use crate::config::retention::Retention;
+use crate::product::money;
+use crate::product::money::EURO;
 
 /// All of `bespoke.toml`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -71,6 +73,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// ISO 4217 code of the shop's currency, where one is stated.
+    pub fn currency(&self) -> Option<&str> {
+        self.shop.get("currency").and_then(toml::Value::as_str)
+    }
+
+    /// Digits behind the point of the shop's currency; of the euro where none is stated.
+    pub fn minor_digits(&self) -> u32 {
+        money::minor_digits(self.currency().unwrap_or(EURO))
+    }
+
     /// The stated rates of relays, by name: the host where none is stated, as in `Relay::from_url`.
     pub fn relay_rates(&self) -> Vec<(String, f64)> {
         let host = |relay: &RelaySection| {

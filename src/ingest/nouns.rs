@@ -61,12 +61,7 @@ impl Shop {
             TraitType::Date => ValueType::Date,
         };
         Self {
-            currency: config
-                .shop
-                .get("currency")
-                .and_then(toml::Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+            currency: config.currency().unwrap_or_default().to_owned(),
             offer: None,
             traits: config
                 .traits

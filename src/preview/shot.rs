@@ -132,7 +132,8 @@ fn develop(
         engine.render(decision, campaign, None).map_err(|error| failed(error.reason(), &error))?;
     let mail = engine
         .sender
-        .make(decision, campaign, to, &rendered, &own, MailPurpose::Delivery.alone())
+        .compose(decision, campaign, to, &rendered, &own, MailPurpose::Delivery.alone())
+        .and_then(|mail| engine.sender.sign(mail, decision))
         .map_err(|error| failed("compose", &error))?;
     card.warnings.extend(warnings::warnings(&rendered));
     card.html_bytes = rendered.html.len();

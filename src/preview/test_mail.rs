@@ -102,7 +102,10 @@ pub async fn test_mail(
     let (mut rendered, own) =
         engine.render(&decision, &entry.campaign, None).map_err(|error| failed(&error))?;
     rendered.subject.insert_str(0, SUBJECT_PREFIX);
-    let mail = engine.sender.make(&decision, &entry.campaign, to, &rendered, &own, MailPurpose::Test.alone());
+    let mail = engine
+        .sender
+        .compose(&decision, &entry.campaign, to, &rendered, &own, MailPurpose::Test.alone())
+        .and_then(|mail| engine.sender.sign(mail, &decision));
     let variant = match &decision.choice {
         crate::decision::Choice::Variant { variant, .. } => variant.as_str().to_owned(),
         crate::decision::Choice::NoSend => crate::decision::NO_SEND.to_owned(),

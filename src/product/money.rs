@@ -34,6 +34,9 @@ pub fn to_minor(major: f64, digits: u32) -> Option<i64> {
     Some(minor)
 }
 
+/// The currency of a shop that states none.
+pub const EURO: &str = "EUR";
+
 /// Properties of events, of their lines and of what requests bring along that are money: major units there (Segment),
 /// minor units in the facts.
 pub const FIELDS: [&str; 8] =

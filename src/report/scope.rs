@@ -96,12 +96,12 @@ impl Scope {
 impl Sources<'_> {
     /// ISO 4217 code of the shop's currency.
     pub fn currency(&self) -> &str {
-        self.config.shop.get("currency").and_then(toml::Value::as_str).unwrap_or("EUR")
+        self.config.currency().unwrap_or(money::EURO)
     }
 
     /// Digits behind the point of the shop's currency.
     pub fn minor_digits(&self) -> u32 {
-        money::minor_digits(self.currency())
+        self.config.minor_digits()
     }
 
     /// Minor units as major ones.

@@ -89,7 +89,7 @@ impl Engine {
             catalog.templates().map(|(_, template)| (template.hash.clone(), printed(&template))).collect();
         let asked = catalog.campaigns().map(|entry| (entry.campaign.id.clone(), asked(&catalog, entry)));
         let asked = asked.collect();
-        let currency = shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
+        let currency = config.currency().unwrap_or(money::EURO);
         Self {
             asked,
             steps: Steps::of(&catalog),
@@ -111,8 +111,7 @@ impl Engine {
 
     /// Digits behind the point of the shop's currency.
     pub fn minor_digits(&self) -> u32 {
-        let currency = self.shop.get("currency").and_then(Value::as_str).unwrap_or("EUR");
-        money::minor_digits(currency)
+        self.config.minor_digits()
     }
 
     /// Whether a campaign's clicks and opens are counted.

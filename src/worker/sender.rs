@@ -109,20 +109,6 @@ impl Sender {
         campaign.from.as_deref().and_then(|text| text.parse().ok()).unwrap_or_else(|| self.from.clone())
     }
 
-    /// Composes and signs.
-    pub fn make(
-        &self,
-        decision: &Decision,
-        campaign: &Campaign,
-        to: &EmailAddress,
-        rendered: &Rendered,
-        own: &OwnLinks,
-        extras: Extras<'_>,
-    ) -> Result<ComposedMail, MailError> {
-        let mail = self.compose(decision, campaign, to, rendered, own, extras)?;
-        self.sign(mail, decision)
-    }
-
     /// Signs, where there are keys. The same decision and content give the same bytes.
     pub fn sign(&self, mut mail: ComposedMail, decision: &Decision) -> Result<ComposedMail, MailError> {
         if !self.keys.is_empty() {

@@ -86,19 +86,25 @@ fn is_quiet(live: &Live, sends: usize) {
     assert!(quiet.0 < sends, "the disk was full before all were sent");
 }
 
-#[tokio::test]
-async fn without_room_for_the_database_nothing_is_sent_and_with_room_again_everybody_has_one_mail() {
-    let Some(disk) = disk(16) else { return };
-    let Some(mut live) = Live::on(Database::empty_sqlite_in(disk.path()).await, WORKER).await else { return };
-    live.given_sends(Guarantee::AtMostOnce, 300).await;
-    live.given_sends(Guarantee::AtLeastOnce, 300).await;
+/// A worker at so many sends of each guarantee whose database has no room in mid-run, and then has room again: it goes on.
+async fn runs_out_of_room(live: &mut Live, disk: &Disk, sends_each: usize) -> Running {
+    live.given_sends(Guarantee::AtMostOnce, sends_each).await;
+    live.given_sends(Guarantee::AtLeastOnce, sends_each).await;
     live.serve(0.02, &[]);
     let mut worker = live.worker();
     live.waits_until("mails go out", || live.count("accept") >= 50);
     let filler = disk.fill();
-    is_quiet(&live, 600);
+    is_quiet(live, 2 * sends_each);
     assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
     std::fs::remove_file(filler).unwrap();
+    worker
+}
+
+#[tokio::test]
+async fn without_room_for_the_database_nothing_is_sent_and_with_room_again_everybody_has_one_mail() {
+    let Some(disk) = disk(16) else { return };
+    let Some(mut live) = Live::on(Database::empty_sqlite_in(disk.path()).await, WORKER).await else { return };
+    let _worker = runs_out_of_room(&mut live, &disk, 300).await;
     live.hurries_until_all_are(&["sent"]).await;
     live.is_judged(0, 8);
     assert_eq!(live.count("accept"), 600);
@@ -110,15 +116,7 @@ async fn without_room_for_postgresql_nothing_is_sent_and_with_room_again_everybo
     let Some(disk) = disk(160) else { return };
     let Some(mut server) = Server::own_in(disk.path()) else { return };
     let Some(mut live) = Live::on_server(&server, WORKER).await else { return };
-    live.given_sends(Guarantee::AtMostOnce, 500).await;
-    live.given_sends(Guarantee::AtLeastOnce, 500).await;
-    live.serve(0.02, &[]);
-    let mut worker = live.worker();
-    live.waits_until("mails go out", || live.count("accept") >= 50);
-    let filler = disk.fill();
-    is_quiet(&live, 1_000);
-    assert!(worker.0.try_wait().unwrap().is_none(), "the worker goes on");
-    std::fs::remove_file(filler).unwrap();
+    let mut worker = runs_out_of_room(&mut live, &disk, 500).await;
     // A server whose log has no room ends itself; whoever looks after it makes room and starts it.
     server.restart();
     live.hurries_until_all_are(&["sent"]).await;
