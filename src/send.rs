@@ -272,6 +272,11 @@ impl Suppression {
         };
         holds && meant
     }
+
+    /// Whether the person said so: only they take it back.
+    pub fn is_their_own_word(&self) -> bool {
+        matches!(self.reason.as_str(), "unsubscribe" | "complaint" | PAUSE)
+    }
 }
 
 /// The reason of a send that waits for the step before it.
@@ -283,3 +288,14 @@ pub const EVERY_TOPIC: &str = "*";
 pub const LIFECYCLE_TOPIC: &str = "lifecycle";
 /// The topic of a suppression that stops all but transactional mail until it ends.
 pub const PAUSE_TOPIC: &str = "pause";
+/// The reason of a suppression that ends by itself.
+pub const PAUSE: &str = "pause";
+/// The reasons for which a list may hold an address, and what each stops where no topic is stated: everything where there
+/// is nobody or an operator says so, else all but transactional mail.
+pub const LISTED_REASONS: [(&str, &str); 5] = [
+    ("hard_bounce", EVERY_TOPIC),
+    ("soft_bounces", LIFECYCLE_TOPIC),
+    ("complaint", LIFECYCLE_TOPIC),
+    ("unsubscribe", LIFECYCLE_TOPIC),
+    ("manual", EVERY_TOPIC),
+];

@@ -1,4 +1,4 @@
-//! `bespoke import profiles|events|products|coupons FILE…`: files into the database.
+//! `bespoke import profiles|events|products|coupons|suppressions FILE…`: files into the database.
 //!
 //! One thread reads and parses, the other side of a short queue saves: at no time are more than a few batches in
 //! memory. Every batch is one transaction and everything is idempotent, so an import that was interrupted is simply
@@ -38,11 +38,12 @@ mod offers;
 mod progress;
 pub(in crate::cli) mod rejects;
 mod save;
+pub(in crate::cli) mod topics;
 
 use load::Tally;
 use rejects::Rejects;
 
-/// Loads people, what they did, products, or codes of offers from CSV or JSONL files.
+/// Loads people, what they did, products, codes of offers, or addresses that must not be written to.
 #[derive(Debug, Subcommand)]
 pub enum ImportCommand {
     /// People: id, email, locale, time zone, consent, and any traits.
@@ -53,6 +54,8 @@ pub enum ImportCommand {
     Products(Files),
     /// Codes of unique offers: offer, code.
     Coupons(CouponFiles),
+    /// Addresses that must not be written to, such as another tool's list: address, reason, topic, at.
+    Suppressions(SuppressionFiles),
 }
 
 /// Flags of every import.
@@ -84,6 +87,19 @@ pub struct CouponFiles {
     /// The offer of codes whose row names none
     #[arg(long, value_name = "NAME")]
     offer: Option<String>,
+}
+
+/// Flags of the import of suppressions.
+#[derive(Debug, Args)]
+pub struct SuppressionFiles {
+    #[command(flatten)]
+    files: Files,
+    /// The reason of rows that name none [default: manual]
+    #[arg(long, value_parser = topics::reasons())]
+    reason: Option<String>,
+    /// The topic of rows that name none [default: by reason: all mail, or all but transactional]
+    #[arg(long, value_name = "NAME")]
+    topic: Option<String>,
 }
 
 /// How rows are written.
@@ -129,13 +145,18 @@ impl ImportCommand {
     }
 
     async fn load(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let (noun, files, offer) = match self {
-            Self::Profiles(files) => (Noun::Profiles, files, None),
-            Self::Events(files) => (Noun::Events, files, None),
-            Self::Products(files) => (Noun::Products, files, None),
-            Self::Coupons(coupons) => (Noun::Coupons, coupons.files, coupons.offer),
+        let shop = Shop::of_config(&context.config);
+        let (noun, files, shop) = match self {
+            Self::Profiles(files) => (Noun::Profiles, files, shop),
+            Self::Events(files) => (Noun::Events, files, shop),
+            Self::Products(files) => (Noun::Products, files, shop),
+            Self::Coupons(coupons) => (Noun::Coupons, coupons.files, Shop { offer: coupons.offer, ..shop }),
+            Self::Suppressions(listed) => {
+                let (reason, topic) = (listed.reason, listed.topic);
+                (Noun::Suppressions, listed.files, Shop { reason, topic, ..shop })
+            }
         };
-        let options = files.options(noun, offer, context)?;
+        let options = files.options(noun, shop, context)?;
         let mut readers = Vec::with_capacity(files.paths.len());
         for (path, rejects) in files.paths.iter().zip(files.rejects_paths()?) {
             // All of them are looked at before any is loaded: a wrong name should not come to light after an hour.
@@ -144,11 +165,12 @@ impl ImportCommand {
             readers.push((Reader::open(source, options.clone())?, progress, Rejects::new(rejects)));
         }
         let store = context.store().await?;
-        let (mut offers, mut named) = (BTreeSet::new(), BTreeMap::new());
+        let (mut offers, mut topics, mut named) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         let mut code = ExitCode::SUCCESS;
         for (path, (reader, progress, rejects)) in files.paths.iter().zip(readers) {
             let (mut tally, ended) = load::file(reader, rejects, &store, options.now, progress).await?;
             offers.append(&mut tally.saved.offers);
+            topics.append(&mut tally.saved.topics);
             for (name, count) in std::mem::take(&mut tally.names) {
                 *named.entry(name).or_default() += count;
             }
@@ -164,8 +186,10 @@ impl ImportCommand {
             }
         }
         store.close().await;
-        let told = offers::warnings(&context.config, &offers);
-        for warning in told.into_iter().chain(names::warnings(&context.config, &named)) {
+        let mut told = offers::warnings(&context.config, &offers);
+        told.extend(names::warnings(&context.config, &named));
+        told.extend(topics::warnings(&context.config, &topics));
+        for warning in told {
             eprintln!("{warning}");
         }
         Ok(code)
@@ -173,7 +197,7 @@ impl ImportCommand {
 }
 
 impl Files {
-    fn options(&self, noun: Noun, offer: Option<String>, context: &Context) -> anyhow::Result<ReadOptions> {
+    fn options(&self, noun: Noun, shop: Shop, context: &Context) -> anyhow::Result<ReadOptions> {
         let mapping = match &self.map {
             Some(path) => Some(Mapping::load(path, noun).map_err(|faults| {
                 anyhow::anyhow!("the map cannot be used\n{}", render_all(&faults).trim_end())
@@ -188,7 +212,7 @@ impl Files {
                 FormatFlag::Jsonl => Format::Jsonl,
             }),
             delimiter: self.delimiter,
-            shop: Shop { offer, ..Shop::of_config(&context.config) },
+            shop,
             now: context.clock.now(),
         })
     }

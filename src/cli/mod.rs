@@ -32,6 +32,7 @@ pub mod send_test;
 pub mod sends;
 pub mod serve;
 pub mod shell;
+pub mod suppressions;
 pub mod tracking;
 pub mod work;
 
@@ -54,7 +55,7 @@ enum Command {
     Demo(demo::Demo),
     /// Writes a configuration, templates and samples to start from.
     Init(init::Init),
-    /// Loads people, what they did, products, or codes of offers from CSV or JSONL files.
+    /// Loads people, what they did, products, codes of offers, or addresses that must not be written to.
     #[command(subcommand)]
     Import(import::ImportCommand),
     /// Checks claims on a log: what a policy, a campaign or a model is worth.
@@ -85,6 +86,9 @@ enum Command {
     /// Shows sends, and says what is to become of them.
     #[command(subcommand)]
     Sends(sends::Sends),
+    /// Shows, adds, takes over and lifts addresses that must not be written to.
+    #[command(subcommand)]
+    Suppressions(suppressions::Suppressions),
     /// Reads mails that came back: bounces, complaints, unsubscribes by mail.
     #[command(subcommand)]
     Bounces(bounces::Bounces),
@@ -130,6 +134,7 @@ impl Cli {
             Command::Prune(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Tracking(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Sends(command) => globals.context().and_then(|context| command.run(&context)),
+            Command::Suppressions(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Bounces(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Learn(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Model(command) => globals.context().and_then(|context| command.run(&context)),

@@ -42,6 +42,7 @@ mod send;
 mod sends;
 mod server;
 mod service;
+mod suppressions;
 mod track;
 mod unsubscribe;
 mod view;
@@ -87,6 +88,9 @@ fn endpoints() -> OpenApiRouter<Service> {
         .routes(routes!(sends::cancel))
         .merge(bounces::endpoints())
         .routes(routes!(people::export, people::erase))
+        .routes(routes!(suppressions::suppressions))
+        .routes(routes!(suppressions::suppress))
+        .routes(routes!(suppressions::lift))
         .routes(routes!(track::click))
         .routes(routes!(track::open))
         .routes(routes!(unsubscribe::ask, unsubscribe::unsubscribe))

@@ -35,6 +35,16 @@ const PRODUCT: Aliases = &[
     ("repeat", &["repeat", "consumable"]),
     ("published_at", &["published_at"]),
 ];
+const SUPPRESSION: Aliases = &[
+    ("address", &["address", "email", "email_address", "e_mail", "mail", "recipient"]),
+    ("reason", &["reason", "suppression_reason", "type", "status"]),
+    ("topic", &["topic", "list"]),
+    (
+        "at",
+        &["at", "created_at", "created", "last_update_time", "unsubscribed_at", "timestamp", "date", "time"],
+    ),
+    ("until", &["until"]),
+];
 const COUPON: Aliases = &[("offer", &["offer", "offer_name"]), ("code", &["code", "coupon", "coupon_code"])];
 
 /// What Segment puts around an event that says nothing of the deed itself.
@@ -81,6 +91,7 @@ pub(super) fn required(noun: Noun) -> &'static [&'static str] {
         Noun::Events => &["profile", "name", "at"],
         Noun::Products => &["id", "name"],
         Noun::Coupons => &["code"],
+        Noun::Suppressions => &["address"],
     }
 }
 
@@ -89,7 +100,7 @@ pub(super) fn extras(noun: Noun) -> &'static str {
     match noun {
         Noun::Profiles => "traits",
         Noun::Events => "properties",
-        Noun::Products | Noun::Coupons => "attributes",
+        Noun::Products | Noun::Coupons | Noun::Suppressions => "attributes",
     }
 }
 
@@ -143,6 +154,7 @@ fn table(noun: Noun) -> Aliases {
         Noun::Events => EVENT,
         Noun::Products => PRODUCT,
         Noun::Coupons => COUPON,
+        Noun::Suppressions => SUPPRESSION,
     }
 }
 

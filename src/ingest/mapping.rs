@@ -208,7 +208,7 @@ impl Mapping {
         match noun {
             Noun::Profiles => &self.traits,
             Noun::Events => &self.properties,
-            Noun::Products | Noun::Coupons => &self.attributes,
+            Noun::Products | Noun::Coupons | Noun::Suppressions => &self.attributes,
         }
     }
 

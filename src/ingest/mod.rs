@@ -18,6 +18,7 @@ mod reader;
 mod rows;
 pub mod segment;
 mod source;
+mod suppression;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,8 @@ pub enum Noun {
     Products,
     /// Codes of unique offers.
     Coupons,
+    /// Addresses that must not be written to.
+    Suppressions,
 }
 
 impl Noun {
@@ -71,6 +74,7 @@ impl Noun {
             Self::Events => "events",
             Self::Products => "products",
             Self::Coupons => "coupons",
+            Self::Suppressions => "suppressions",
         }
     }
 }

@@ -12,6 +12,7 @@ use super::COLUMNS_MAX;
 use super::Noun;
 use super::fields::Fields;
 use super::identity::event_id;
+use super::suppression::suppression;
 use super::times::TimeReader;
 use super::values;
 use super::values::ValueType;
@@ -30,6 +31,7 @@ use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::Profile;
 use crate::profile::ProfileId;
+use crate::send::Suppression;
 
 /// Longest id, name of an event, trait or offer, and code, in characters.
 const NAME_CHARACTERS_MAX: usize = 255;
@@ -47,6 +49,10 @@ pub struct Shop {
     pub currency: String,
     /// Offer of coupons that state none.
     pub offer: Option<String>,
+    /// Reason of suppressions that state none.
+    pub reason: Option<String>,
+    /// Topic of suppressions that state none.
+    pub topic: Option<String>,
     /// What traits must be, as the configuration declares them.
     pub traits: BTreeMap<String, ValueType>,
 }
@@ -63,6 +69,8 @@ impl Shop {
         Self {
             currency: config.currency().unwrap_or_default().to_owned(),
             offer: None,
+            reason: None,
+            topic: None,
             traits: config
                 .traits
                 .iter()
@@ -102,6 +110,8 @@ pub enum Record {
     Product(Product),
     /// A code.
     Coupon(Coupon),
+    /// An address that must not be written to.
+    Suppression(Suppression),
 }
 
 /// Where an event's id comes from.
@@ -129,6 +139,7 @@ pub fn record(noun: Noun, fields: Fields, shop: &Shop, now: Timestamp) -> Result
         Noun::Events => event(fields, shop),
         Noun::Products => product(fields, shop).map(Record::Product),
         Noun::Coupons => coupon(fields, shop).map(Record::Coupon),
+        Noun::Suppressions => suppression(fields, shop, now).map(Record::Suppression),
     }
 }
 
@@ -232,16 +243,16 @@ fn missing(field: &str) -> String {
     format!("{field} is missing")
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     shown(&Value::String(text.to_owned()))
 }
 
-fn required(fields: &mut Fields, field: &str) -> Result<String, String> {
+pub(super) fn required(fields: &mut Fields, field: &str) -> Result<String, String> {
     fields.take_text(field)?.ok_or_else(|| missing(field))
 }
 
 /// A short text without control characters: ids, names, codes.
-fn name(text: String, field: &str) -> Result<String, String> {
+pub(super) fn name(text: String, field: &str) -> Result<String, String> {
     let characters = text.chars().count();
     if characters > NAME_CHARACTERS_MAX {
         return Err(format!(
@@ -273,7 +284,7 @@ fn time(fields: &mut Fields, field: &str) -> Result<Option<(Timestamp, Value)>, 
 }
 
 /// A time that a noun can do without. The first day of a program's calendar stands for none.
-fn plausible_time(fields: &mut Fields, field: &str) -> Result<Option<Timestamp>, String> {
+pub(super) fn plausible_time(fields: &mut Fields, field: &str) -> Result<Option<Timestamp>, String> {
     let time = time(fields, field)?.map(|(time, _)| time);
     Ok(time.filter(|time| is_plausible(*time)))
 }

@@ -31,7 +31,7 @@ mod finder;
 use finder::Finder;
 
 /// Fields that hold a time: rules bring them to RFC 3339, which is what nouns read.
-const TIME_FIELDS: [&str; 3] = ["at", "created_at", "published_at"];
+const TIME_FIELDS: [&str; 4] = ["at", "created_at", "published_at", "until"];
 /// Fields of products that are money.
 const PRICES: [&str; 2] = ["price", "list_price"];
 
@@ -279,7 +279,7 @@ impl Plan {
                     }
                 }
             }
-            Noun::Products | Noun::Coupons => {}
+            Noun::Products | Noun::Coupons | Noun::Suppressions => {}
         }
         Ok(Some(Found { fields, left_out }))
     }

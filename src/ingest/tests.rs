@@ -23,6 +23,8 @@ fn options(noun: Noun, map: &str) -> ReadOptions {
         shop: Shop {
             currency: "GBP".to_owned(),
             offer: None,
+            reason: None,
+            topic: None,
             traits: [("age".to_owned(), ValueType::Number), ("born".to_owned(), ValueType::Date)].into(),
         },
         now: "2026-06-01T12:00:00Z".parse().unwrap(),
@@ -52,6 +54,7 @@ fn told(item: Item) -> Value {
         }
         Item::Record(Record::Product(product)) => json!(product),
         Item::Record(Record::Coupon(coupon)) => json!([coupon.offer, coupon.code]),
+        Item::Record(Record::Suppression(suppression)) => json!(suppression),
         Item::Skipped => json!("skipped"),
         Item::Rejected(reject) => json!(format!("{}: {}", reject.line, reject.reason)),
     }
@@ -190,6 +193,14 @@ fn products_and_coupons_are_read() {
     let coupons = "code,offer\nA-1,welcome\n,welcome\nB-2,\n";
     let no_offer = json!("4: offer is missing; state it in the row, the map, or with --offer");
     check(Noun::Coupons, "", coupons, &[json!(["welcome", "A-1"]), json!("3: code is missing"), no_offer]);
+
+    let map = "[fields]\naddress = \"email\"\nreason = { constant = \"hard_bounce\" }\nat = { column = \"created\", format = \"%s\" }";
+    let bounces =
+        "status,reason,email,created\n5.1.1,550 no such user,a@b.test,1748736000\n5.1.1,550,a@b,1748736000\n";
+    let listed = json!({"address": "a@b.test", "topic": "*", "reason": "hard_bounce", "at": "2025-06-01T00:00:00Z",
+        "send": null, "until": null});
+    let no_address = json!("3: address \"a@b\": the domain has no dot");
+    check(Noun::Suppressions, map, bounces, &[listed, no_address]);
 }
 
 #[test]

@@ -208,3 +208,10 @@ pub(super) async fn find_all(tx: &mut Tx, ids: &[ProfileId]) -> Result<HashMap<P
     let profile = |row| Profile::try_from(row).map(|profile| (profile.id.clone(), profile));
     rows.into_iter().map(profile).collect()
 }
+
+/// Those who have the address with this key, in a transaction that writes.
+pub(super) async fn find_at(tx: &mut Tx, address_key: &str) -> Result<Vec<Profile>, Error> {
+    let sql = format!("{COLUMNS} where address_key = $1 order by id {{for_update}}");
+    let rows: Vec<ProfileRow> = tx.all(sql, args![address_key]).await?;
+    rows.into_iter().map(Profile::try_from).collect()
+}

@@ -17,6 +17,12 @@ use crate::send::EVERY_TOPIC;
 use crate::send::SendId;
 use crate::send::Suppression;
 
+mod listed;
+
+pub use listed::Lifted;
+pub use listed::Listed;
+pub use listed::SuppressionFilter;
+
 #[derive(Serialize)]
 struct NewRow<'a> {
     address: &'a str,
@@ -60,13 +66,6 @@ impl Store {
         Ok(added)
     }
 
-    /// Takes one suppression away; whether there was one is the answer's length.
-    pub async fn remove_suppression(&self, address_key: &str, topic: &str) -> Result<u64, Error> {
-        self.pools
-            .run("delete from suppressions where address = $1 and topic = $2", args![address_key, topic])
-            .await
-    }
-
     /// All suppressions of these address keys, by key; erased addresses are among them.
     pub async fn suppressions_of(&self, keys: &[String]) -> Result<HashMap<String, Vec<Suppression>>, Error> {
         let mut found: HashMap<String, Vec<Suppression>> = HashMap::new();
@@ -107,8 +106,10 @@ pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64
                 until: suppression.until.map(Timestamp::as_millisecond),
             })
             .collect();
-        // In one order everywhere, so that two workers cannot wait for each other.
-        rows.sort_by_key(|row| (row.address, row.topic));
+        // In one order everywhere, so that two workers cannot wait for each other. Of two that are the same, what none
+        // lifts goes before an unsubscribe, and that before what ends by itself: one statement writes a row once.
+        rows.sort_by_key(|row| (row.address, row.topic, row.until.is_some(), row.reason == "unsubscribe"));
+        rows.dedup_by_key(|row| (row.address, row.topic));
         added += tx
             .run(
                 "insert into suppressions (address, topic, reason, at, send_id, until)

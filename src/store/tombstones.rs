@@ -97,19 +97,8 @@ pub(super) async fn erased<'a>(
     tx: &mut Tx,
     people: impl Iterator<Item = (&'a ProfileId, Option<&'a EmailAddress>)>,
 ) -> Result<HashSet<ProfileId>, Error> {
-    tx.agree(Accord::Erasures, Held::Shared).await?;
     let mut found = HashSet::new();
-    // Nearly always nobody was, and nothing has to be hashed.
-    let any: Option<(String,)> = tx.first("select print from tombstones limit 1", args![]).await?;
-    if any.is_none() {
-        return Ok(found);
-    }
-    let secret: Option<(String,)> =
-        tx.first("select body from models where kind = 'secret' and version = $1", args![SECRET]).await?;
-    let Some((secret,)) = secret else {
-        return Err(Error::unreadable("tombstones", "*", "the secret of the fingerprints is gone"));
-    };
-    let prints = Fingerprints::new(secret.as_bytes());
+    let Some(prints) = prints(tx).await? else { return Ok(found) };
     let mut by_print: HashMap<String, HashSet<&ProfileId>> = HashMap::new();
     for (id, address) in people {
         let address = address.map(|address| prints.of(Named::Address.as_str(), &address.key()));
@@ -124,4 +113,35 @@ pub(super) async fn erased<'a>(
         found.extend(people.map(|id| (*id).clone()));
     }
     Ok(found)
+}
+
+/// Those of these address keys that were erased. No other is until the transaction ends.
+pub(super) async fn erased_keys(tx: &mut Tx, keys: &[&str]) -> Result<HashSet<String>, Error> {
+    let mut found = HashSet::new();
+    let Some(prints) = prints(tx).await? else { return Ok(found) };
+    for chunk in keys.chunks(ROWS_PER_STATEMENT_MAX) {
+        let by_print: HashMap<String, &str> =
+            chunk.iter().map(|key| (prints.of(Named::Address.as_str(), key), *key)).collect();
+        let rows: Vec<(String, i64)> = tx.all(FIND_SQL, args![print_rows(by_print.keys())]).await?;
+        found.extend(
+            rows.into_iter().filter_map(|(print, _)| by_print.get(&print).map(|&key| key.to_owned())),
+        );
+    }
+    Ok(found)
+}
+
+/// What makes fingerprints, once nobody can be erased until the transaction ends; `None` where nobody ever was, as nearly
+/// always, and nothing has to be hashed.
+async fn prints(tx: &mut Tx) -> Result<Option<Fingerprints>, Error> {
+    tx.agree(Accord::Erasures, Held::Shared).await?;
+    let any: Option<(String,)> = tx.first("select print from tombstones limit 1", args![]).await?;
+    if any.is_none() {
+        return Ok(None);
+    }
+    let secret: Option<(String,)> =
+        tx.first("select body from models where kind = 'secret' and version = $1", args![SECRET]).await?;
+    let Some((secret,)) = secret else {
+        return Err(Error::unreadable("tombstones", "*", "the secret of the fingerprints is gone"));
+    };
+    Ok(Some(Fingerprints::new(secret.as_bytes())))
 }

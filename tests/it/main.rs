@@ -78,6 +78,7 @@ mod store_rewards;
 mod store_sends;
 mod store_together;
 mod support;
+mod suppressions;
 mod templates;
 mod tidy;
 mod tracking;

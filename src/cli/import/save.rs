@@ -24,6 +24,8 @@ pub(super) struct Saved {
     pub(super) erased: u64,
     /// Offers whose codes came.
     pub(super) offers: BTreeSet<String>,
+    /// Topics of suppressions that came.
+    pub(super) topics: BTreeSet<String>,
 }
 
 impl AddAssign for Saved {
@@ -33,6 +35,7 @@ impl AddAssign for Saved {
         self.profiles_created += more.profiles_created;
         self.erased += more.erased;
         self.offers.extend(more.offers);
+        self.topics.extend(more.topics);
     }
 }
 
@@ -43,13 +46,14 @@ pub(super) async fn records(
     now: Timestamp,
 ) -> Result<Saved, store::Error> {
     let count = records.len() as u64;
-    let (mut profiles, mut events, mut products) = (vec![], vec![], vec![]);
+    let (mut profiles, mut events, mut products, mut listed) = (vec![], vec![], vec![], vec![]);
     let mut codes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in records {
         match record {
             Record::Profile(profile) => profiles.push(profile),
             Record::Event { event, .. } => events.push(event),
             Record::Product(product) => products.push(product),
+            Record::Suppression(suppression) => listed.push(suppression),
             Record::Coupon(coupon) => codes.entry(coupon.offer).or_default().push(coupon.code),
         }
     }
@@ -72,6 +76,13 @@ pub(super) async fn records(
     for (offer, codes) in &codes {
         loaded += store.import_coupons(offer, codes).await?;
     }
+    if !listed.is_empty() {
+        let done = store.take_over_suppressions(&listed).await?;
+        loaded += done.added;
+        erased += done.erased;
+    }
     let unchanged = count.saturating_sub(loaded + erased);
-    Ok(Saved { loaded, unchanged, profiles_created, erased, offers: codes.into_keys().collect() })
+    let offers = codes.into_keys().collect();
+    let topics = listed.into_iter().map(|listed| listed.topic).collect();
+    Ok(Saved { loaded, unchanged, profiles_created, erased, offers, topics })
 }

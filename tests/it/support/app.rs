@@ -124,11 +124,32 @@ impl TestApp {
 
     /// What `bespoke ARGUMENTS` prints, as a process of its own on the same database, once it has ended well.
     pub(crate) async fn says(&self, arguments: &[&str]) -> String {
+        self.says_and_warns(arguments).await.0
+    }
+
+    /// The same, with what it prints beside that.
+    pub(crate) async fn says_and_warns(&self, arguments: &[&str]) -> (String, String) {
+        let output = self.command(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Why `bespoke ARGUMENTS` does nothing.
+    pub(crate) async fn refuses(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().await.unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_bespoke"));
         command.current_dir(self.folder.path()).args(["--database", &self.database.url]).args(arguments);
-        let output = command.output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        command
+    }
+
+    /// A file of this app's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
