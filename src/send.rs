@@ -12,6 +12,7 @@ use sha2::Digest;
 use crate::campaign::CampaignId;
 use crate::campaign::Guarantee;
 use crate::campaign::Kind;
+use crate::clock::from_millisecond;
 use crate::digest::hex;
 use crate::digest::of_parts;
 use crate::profile::EmailAddress;
@@ -29,6 +30,12 @@ impl SendId {
         let digest = of_parts([campaign.as_str(), profile.as_str(), occurrence]).finalize();
         let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
         Self(format!("{milliseconds:012x}{}", hex(&digest[..10])))
+    }
+
+    /// The time from which it was derived: when a planned send was first due.
+    pub fn derived_at(&self) -> Timestamp {
+        let milliseconds = self.0.get(..12).and_then(|digits| i64::from_str_radix(digits, 16).ok());
+        from_millisecond(milliseconds.unwrap_or(0))
     }
 
     /// Reads an id; `None` when it is not 32 lower-case hex digits.
@@ -279,7 +286,7 @@ impl Suppression {
     }
 }
 
-/// The reason of a send that waits for the step before it.
+/// The reason of a send that waits for another step of its series.
 pub const EARLIER_STEP: &str = "earlier_step";
 
 /// The topic of a suppression that stops everything, transactional mail too.

@@ -15,16 +15,21 @@ const NAME_BYTES_MAX: usize = 60;
 const OWN_HOSTS: [&str; 4] = ["localhost", "127.0.0.1", "0.0.0.0", "[::1]"];
 /// Signs around a name, and whose placeholder that is.
 const PLACEHOLDERS: [(&str, &str); 4] = [("*|", "|*"), ("[[", "]]"), ("<%=", "%>"), ("{", "}")];
-/// Words that stand for text that was to come.
-const TO_COME: [&str; 2] = [concat!("TO", "DO"), concat!("XX", "X")];
+/// A word that stands for text that was to come.
+const LATER: &str = concat!("TO", "DO");
+/// Languages in which it is a word of its own: "all".
+const LATER_IS_A_WORD: [&str; 4] = ["es", "pt", "gl", "ast"];
+/// Letters that stand for text that was to come; also a size, and thirty.
+const BLANK: &str = concat!("XX", "X");
 
 /// Warnings about one variant.
 pub(super) fn warnings(catalog: &Catalog, variant: &Variant) -> Vec<Fault> {
     let Some(template) = catalog.template(&variant.template) else { return Vec::new() };
     let mut faults = Vec::new();
-    let mut tell = |part: Part, span: &Range<usize>, words: &str, message: String, help: &str| {
-        let place =
-            catalog.locate(&variant.template, part, span).or_else(|| in_files(catalog, variant, words));
+    // Links are kept without their places.
+    let mut tell = |at: Option<(Part, &Range<usize>)>, words: &str, message: String, help: &str| {
+        let place = at.and_then(|(part, span)| catalog.locate(&variant.template, part, span));
+        let place = place.or_else(|| in_files(catalog, variant, words));
         let fault = match place {
             Some((file, span)) => Fault::at(&file, span, message),
             None => catalog.fault_in(variant, "", message),
@@ -34,12 +39,12 @@ pub(super) fn warnings(catalog: &Catalog, variant: &Variant) -> Vec<Fault> {
     for link in &template.links {
         if link.target == "#" {
             let message = format!("the link “{}” leads nowhere: `#`", link.label);
-            tell(Part::Text, &(0..0), "href=\"#\"", message, "write where it leads");
+            tell(None, "href=\"#\"", message, "write where it leads");
         } else if let Some(host) = own_host(&link.target) {
             let message =
                 format!("the link “{}” leads to `{host}`, which is each reader's own machine", link.label);
             let help = "write the address that others see, such as `{{ shop.url }}`";
-            tell(Part::Text, &(0..0), &link.target, message, help);
+            tell(None, &link.target, message, help);
         }
     }
     let parts = [
@@ -53,12 +58,12 @@ pub(super) fn warnings(catalog: &Catalog, variant: &Variant) -> Vec<Fault> {
             let words = &text[span.clone()];
             let message = format!("`{words}` is printed as it stands: it is no placeholder here");
             let help = "write `{{ … }}` with a fact, such as `{{ profile.first_name }}`";
-            tell(part, &span, words, message, help);
+            tell(Some((part, &span)), words, message, help);
         }
-        for span in to_come(&text) {
+        for span in to_come(&text, template.language.as_deref()) {
             let words = &text[span.clone()];
             let message = format!("`{words}` stands in what people read");
-            tell(part, &span, words, message, "write what is meant to stand there");
+            tell(Some((part, &span)), words, message, "write what is meant to stand there");
         }
     }
     faults
@@ -113,17 +118,42 @@ fn placeholders(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Where words stand that are not meant to be read.
-fn to_come(text: &str) -> Vec<Range<usize>> {
+/// Where words stand that are not meant to be read, in a text of this language.
+fn to_come(text: &str, language: Option<&str>) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let lorem = lower.match_indices("lorem ipsum").map(|(at, word)| at..at + word.len());
-    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
-    let words =
-        TO_COME.iter().flat_map(|word| text.match_indices(word)).map(|(at, word)| at..at + word.len());
-    let whole = words.filter(|span| {
-        !text[..span.start].ends_with(part_of_word) && !text[span.end..].starts_with(part_of_word)
+    let language = language.and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+    let is_a_word = LATER_IS_A_WORD.contains(&language);
+    let words = [LATER, BLANK].into_iter().flat_map(|word| text.match_indices(word));
+    let meant = words.filter(|(at, word)| {
+        // Of its line.
+        let before = text[..*at].rsplit('\n').next().unwrap_or_default();
+        let behind = text[at + word.len()..].split('\n').next().unwrap_or_default();
+        if *word == LATER { is_later(before, behind, is_a_word) } else { is_blank(before, behind) }
     });
-    lorem.chain(whole).collect()
+    lorem.chain(meant.map(|(at, word)| at..at + word.len())).collect()
+}
+
+/// Whether [`LATER`] between these is a note: in any language at the start of a line, before a colon or a bracket. Where it is
+/// no word, also elsewhere, but not beside capitals: so shops shout whose texts state no language.
+fn is_later(before: &str, behind: &str, is_a_word: bool) -> bool {
+    let starts_line = !before.contains(char::is_alphanumeric);
+    if starts_line && behind.starts_with([':', '(']) {
+        return true;
+    }
+    let part_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let is_whole = !before.ends_with(part_of_word) && !behind.starts_with(part_of_word);
+    let shouts = before.trim_end().ends_with(char::is_uppercase)
+        || behind.trim_start().starts_with(char::is_uppercase);
+    is_whole && !is_a_word && !shouts
+}
+
+/// Whether [`BLANK`] between these stands for something: no size (`S-`, `-L`, ` L`, `/S`), and no number before what it counts.
+fn is_blank(before: &str, behind: &str) -> bool {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '–' | '/');
+    !before.ends_with(joins)
+        && !behind.starts_with(joins)
+        && !behind.trim_start().starts_with(char::is_alphabetic)
 }
 
 #[cfg(test)]
@@ -148,13 +178,29 @@ mod tests {
 
     #[test]
     fn text_that_was_to_come_is_found_by_whole_words() {
-        let [later, unclear] = TO_COME;
-        for (text, expected) in [
-            ("Lorem ipsum dolor".to_owned(), 1),
-            (format!("{later}: write this. {unclear}"), 2),
-            (format!("{}, size {unclear}L, {later}S", later.to_lowercase()), 0),
+        for (text, language, expected) in [
+            ("Lorem ipsum dolor", "en", 1),
+            ("LATER: write this. BLANK", "en", 2),
+            ("LATER\n\nSee it", "en", 1),
+            ("Dear BLANK\n\nSee it", "en", 1),
+            ("Good day.\nLATER(ana): the offer", "es", 1),
+            ("LATER: la oferta", "es-MX", 1),
+            ("Hier fehlt noch LATER", "de", 1),
+            ("LATER write the intro", "en", 1),
+            ("Dear BLANK, only BLANK €", "en", 2),
+            ("LATER EL CAFÉ CON 20 %", "es", 0),
+            ("LATER EL CAFÉ CON 20 %", "en", 0),
+            ("VER LATER", "en", 0),
+            ("Gratis, LATER lo nuevo", "es", 0),
+            ("LATER o site com 20 %", "pt-BR", 0),
+            ("TENEMOS DE LATER: CAFÉ Y TÉ", "es", 0),
+            ("SCONTI SU TUTTO", "it", 0),
+            ("Tallas BLANK-L, BLANK L y XL/BLANK", "es", 0),
+            ("Taglia BLANKL, la BLANK edizione", "it", 0),
+            ("LATERS, MÉTLATER, later", "en", 0),
         ] {
-            assert_eq!(to_come(&text).len(), expected, "{text}");
+            let text = text.replace("LATER", LATER).replace("BLANK", BLANK).replace("later", "todo");
+            assert_eq!(to_come(&text, Some(language)).len(), expected, "{text}");
         }
         let hosts = [
             "http://localhost:8080/x",

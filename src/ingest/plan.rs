@@ -56,9 +56,10 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// How a number of this name is written.
-    fn of(self, name: &str) -> Written {
-        let is_money = money::FIELDS.contains(&name) || PRICES.contains(&name);
+    /// How a number of this name is written. Only of events a name makes it money: traits and attributes are none, and a
+    /// product's price is read by its own currency.
+    fn of(self, noun: Noun, name: &str) -> Written {
+        let is_money = noun == Noun::Events && (money::FIELDS.contains(&name) || PRICES.contains(&name));
         let usual = if is_money { Written::Amount(self.minor_digits) } else { Written::Number };
         self.stated.unwrap_or(usual)
     }
@@ -296,10 +297,12 @@ impl Plan {
 
     /// Makes an amount a number where it is one. The reason, where it may be two.
     fn amount(&self, name: &str, value: &mut Value) -> Result<(), String> {
-        let written = self.numbers.of(name);
+        let written = self.numbers.of(self.noun, name);
         match values::number(value, written) {
             Ok(number) => *value = number,
-            Err(reason) if values::is_ambiguous(value, written) => return Err(format!("{name}: {reason}")),
+            Err(reason) if values::is_ambiguous(value, written) => {
+                return Err(format!("{name}: {reason}; {}", money::by_name(name)));
+            }
             Err(_) => {}
         }
         Ok(())

@@ -319,13 +319,13 @@ fn profile(
     fields.set("id", Value::from(who.id().as_str()));
     let untyped =
         values::typed_traits(&mut fields.extras, &shop.traits, &TimeReader::default(), Written::Number);
-    if let Some(reason) = untyped.into_iter().next() {
-        return Err(format!("traits.{reason}"));
+    let mut reasons: Vec<String> = untyped.into_iter().map(|reason| format!("traits.{reason}")).collect();
+    match record(Noun::Profiles, fields, shop, now) {
+        Ok(Record::Profile(profile)) if reasons.is_empty() => return Ok(profile),
+        Ok(_) => {}
+        Err(reason) => reasons.push(reason),
     }
-    match record(Noun::Profiles, fields, shop, now)? {
-        Record::Profile(profile) => Ok(profile),
-        _ => Err("no profile came of it".to_owned()),
-    }
+    Err(reasons.join("; "))
 }
 
 fn alias(message: &Map<String, Value>, who: &Who) -> Result<Vec<Entry>, String> {

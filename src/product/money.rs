@@ -168,13 +168,18 @@ pub fn ambiguous(text: &str, digits: u32) -> String {
     )
 }
 
+/// What is said besides of one of [`FIELDS`]: that its name makes it money.
+pub fn by_name(field: &str) -> String {
+    format!("`{field}` is money: a number that is not needs another name")
+}
+
 /// The first of [`FIELDS`], here or in one of `products`, that can be read in two ways: where it stands, and what to
 /// write instead.
 pub fn unclear(data: &Map<String, Value>, digits: u32) -> Option<String> {
     let fault = |fields: &Map<String, Value>, place: &str| {
         FIELDS.into_iter().find_map(|name| {
             let text = fields.get(name)?.as_str()?;
-            let told = || format!("{place}{name}: {}", ambiguous(text, digits));
+            let told = || format!("{place}{name}: {}; {}", ambiguous(text, digits), by_name(name));
             (read(text, Written::Amount(digits)) == Err(NoNumber::Ambiguous)).then(told)
         })
     };
@@ -291,6 +296,10 @@ mod tests {
         assert_eq!(unclear(json!({"total": "12.50", "products": [{"price": 1.299}]})), None);
         let told = unclear(json!({"products": [{}, {"price": "1,299"}]})).unwrap();
         assert!(told.starts_with("products[1].price: \"1,299\" may be 1299 or 1.299; write "), "{told}");
+        let told = unclear(json!({"value": "123.456"})).unwrap();
+        let expected = "value: \"123.456\" may be 123456 or 123.456; write 123456.00 or 123.46, without a sign between \
+                        thousands; `value` is money: a number that is not needs another name";
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -1,5 +1,18 @@
 //! Why the store could not do its work.
 
+/// Tables of which every row is of one person.
+const PERSONAL: [&str; 9] = [
+    "consents",
+    "decisions",
+    "events",
+    "outcome_log",
+    "profiles",
+    "sends",
+    "stage_transitions",
+    "stages",
+    "suppressions",
+];
+
 /// A fault of the database, its file, or what was found in it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,9 +61,19 @@ impl Error {
         fault.code().is_some_and(|code| code == "40P01")
     }
 
+    /// Whether a row of one person cannot be read: what is asked of others can be answered.
+    pub fn is_one_persons(&self) -> bool {
+        matches!(self, Self::Unreadable { table, .. } if PERSONAL.contains(table))
+    }
+
     /// Whether this process has closed the database: it is stopping.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::PoolClosed))
+    }
+
+    /// Those of some rows that can be read. Of the others it is told: one row must not hold up all behind it.
+    pub(super) fn readable<T>(rows: impl Iterator<Item = Result<T, Self>>) -> Vec<T> {
+        rows.filter_map(|row| row.inspect_err(|error| tracing::error!("left out: {error}")).ok()).collect()
     }
 
     pub(super) fn unreadable(table: &'static str, key: &str, fault: impl std::fmt::Display) -> Self {

@@ -83,7 +83,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The next `limit` events with one of these names in the order of arrival, behind `after`, each with its place.
+    /// The next `limit` events with one of these names in the order of arrival, behind `after`, each with its place. One
+    /// that cannot be read is left out.
     pub async fn events_after(
         &self,
         names: &[&str],
@@ -99,7 +100,7 @@ impl Store {
                 args![Rows::of(&names), after.0, limit],
             )
             .await?;
-        rows.into_iter().map(|row| Ok((Arrival(row.seq), Event::try_from(row)?))).collect()
+        Ok(Error::readable(rows.into_iter().map(|row| Ok((Arrival(row.seq), Event::try_from(row)?)))))
     }
 
     /// The place behind all events that have arrived: where a new reader starts that wants only what is to come.

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "clicks", include_str!("../../migrations/0014_clicks.sql")),
     (15, "addresses", include_str!("../../migrations/0015_addresses.sql")),
     (16, "all_clicks", include_str!("../../migrations/0016_all_clicks.sql")),
+    (17, "given", include_str!("../../migrations/0017_given.sql")),
 ];
 
 /// PostgreSQL's advisory lock that migrators take: `bespoke` read as a number.

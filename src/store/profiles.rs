@@ -112,16 +112,23 @@ impl Store {
 
     /// The known ones of these profiles, by id.
     pub async fn profiles(&self, ids: &[ProfileId]) -> Result<HashMap<ProfileId, Profile>, Error> {
+        let profiles = self.rows_of(ids).await?.into_iter().map(Profile::try_from);
+        profiles.map(|profile| profile.map(|profile| (profile.id.clone(), profile))).collect()
+    }
+
+    /// [`Store::profiles`] without those that cannot be read.
+    pub async fn readable_profiles(&self, ids: &[ProfileId]) -> Result<HashMap<ProfileId, Profile>, Error> {
+        let profiles = Error::readable(self.rows_of(ids).await?.into_iter().map(Profile::try_from));
+        Ok(profiles.into_iter().map(|profile| (profile.id.clone(), profile)).collect())
+    }
+
+    async fn rows_of(&self, ids: &[ProfileId]) -> Result<Vec<ProfileRow>, Error> {
         let sql = format!("{COLUMNS} where id in (select value->>0 from {{rows}})");
-        let mut found = HashMap::with_capacity(ids.len());
+        let mut rows = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<ProfileRow> = self.pools.all(sql.clone(), args![id_rows(chunk)]).await?;
-            for row in rows {
-                let profile = Profile::try_from(row)?;
-                found.insert(profile.id.clone(), profile);
-            }
+            rows.append(&mut self.pools.all(sql.clone(), args![id_rows(chunk)]).await?);
         }
-        Ok(found)
+        Ok(rows)
     }
 
     /// The next `limit` profiles behind `after`, by id in byte order: a planner's way through all of them.
@@ -156,13 +163,14 @@ impl Store {
         Ok(rows.into_iter().map(|(zone,)| zone).collect())
     }
 
-    /// The next `limit` profiles of a zone behind `after`, by id in byte order; `None`: those who name none.
+    /// The next `limit` profiles of a zone behind `after`, by id in byte order; `None`: those who name none. One that
+    /// cannot be read is left out. With them comes the id behind which the next page begins, where there may be one.
     pub async fn profiles_in_zone(
         &self,
         zone: Option<&str>,
         after: Option<&ProfileId>,
         limit: usize,
-    ) -> Result<Vec<Profile>, Error> {
+    ) -> Result<(Vec<Profile>, Option<ProfileId>), Error> {
         let after = after.map_or("", ProfileId::as_str);
         let rows: Vec<ProfileRow> = if let Some(zone) = zone {
             let sql = format!("{COLUMNS} where time_zone = $1 and id > $2 order by id limit $3");
@@ -171,7 +179,9 @@ impl Store {
             let sql = format!("{COLUMNS} where time_zone is null and id > $1 order by id limit $2");
             self.pools.all(sql, args![after, limit]).await?
         };
-        rows.into_iter().map(Profile::try_from).collect()
+        let last = rows.iter().rev().find_map(|row| ProfileId::parse(&row.id).ok());
+        let next = last.filter(|_| rows.len() == limit);
+        Ok((Error::readable(rows.into_iter().map(Profile::try_from)), next))
     }
 
     /// Profiles that have this address, whatever its case.

@@ -110,7 +110,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// The next `limit` steps into this stage in the order of arrival, behind `after`, each with its place.
+    /// The next `limit` steps into this stage in the order of arrival, behind `after`, each with its place. One that cannot
+    /// be read is left out.
     pub async fn transitions_after(
         &self,
         into: Stage,
@@ -125,17 +126,16 @@ impl Store {
                 args![into.as_str(), after.0, limit],
             )
             .await?;
-        rows.into_iter()
-            .map(|row| {
-                let transition = Transition {
-                    from: row.from_stage.map(|stage| read_stage(&row.profile_id, &stage)).transpose()?,
-                    to: read_stage(&row.profile_id, &row.to_stage)?,
-                    at: from_millisecond(row.at),
-                    reason: row.reason,
-                };
-                Ok((Arrival(row.seq), read_profile(&row.profile_id)?, transition))
-            })
-            .collect()
+        let steps = rows.into_iter().map(|row| {
+            let transition = Transition {
+                from: row.from_stage.map(|stage| read_stage(&row.profile_id, &stage)).transpose()?,
+                to: read_stage(&row.profile_id, &row.to_stage)?,
+                at: from_millisecond(row.at),
+                reason: row.reason,
+            };
+            Ok((Arrival(row.seq), read_profile(&row.profile_id)?, transition))
+        });
+        Ok(Error::readable(steps))
     }
 
     /// The next `limit` profiles behind `after`, by id in byte order, whose place can change although they do nothing:

@@ -144,7 +144,8 @@ impl Store {
         if kept { OutcomeLog::Kept } else { OutcomeLog::NotKept }
     }
 
-    /// The next `limit` outcomes in the order of arrival, behind `after`. Those of sends that were erased are left out.
+    /// The next `limit` outcomes in the order of arrival, behind `after`. Those of sends that were erased, and
+    /// those that cannot be read, are left out.
     pub async fn outcomes_after(
         &self,
         after: Arrival,
@@ -159,7 +160,7 @@ impl Store {
                 args![after.0, limit],
             )
             .await?;
-        rows.into_iter().map(|row| Ok((Arrival(row.seq), LoggedOutcome::try_from(row)?))).collect()
+        Ok(Error::readable(rows.into_iter().map(|row| Ok((Arrival(row.seq), LoggedOutcome::try_from(row)?)))))
     }
 
     /// Makes this receiver begin behind all that has arrived; one that has begun stays where it is.
@@ -291,23 +292,55 @@ impl Store {
     }
 }
 
+/// A send that came to its end without an outcome of an attempt: the store itself wrote so.
+pub(super) struct Ended {
+    /// Its id as it is stored.
+    pub(super) send: String,
+    pub(super) state: State,
+    pub(super) reason: &'static str,
+    pub(super) detail: String,
+}
+
 /// Keeps outcomes that are being recorded.
 pub(super) async fn keep(tx: &mut Tx, settlements: &[&Settlement], now: Timestamp) -> Result<(), Error> {
-    if settlements.is_empty() {
+    let rows = settlements.iter().map(|settlement| LogRow {
+        seq: 0,
+        send: settlement.send.as_str(),
+        state: settlement.outcome.state.as_str(),
+        reason: &settlement.outcome.reason,
+        detail: &settlement.outcome.detail,
+    });
+    append(tx, rows.collect(), now).await
+}
+
+/// Keeps what the store itself put an end to, where anybody reads it.
+pub(super) async fn keep_ended(
+    tx: &mut Tx,
+    log: OutcomeLog,
+    ended: &[Ended],
+    now: Timestamp,
+) -> Result<(), Error> {
+    if log == OutcomeLog::NotKept {
         return Ok(());
     }
-    let first = arrival::take(tx, Arrivals::Outcomes, settlements.len()).await?;
-    let rows: Vec<LogRow<'_>> = settlements
-        .iter()
-        .zip(first..)
-        .map(|(settlement, seq)| LogRow {
-            seq,
-            send: settlement.send.as_str(),
-            state: settlement.outcome.state.as_str(),
-            reason: &settlement.outcome.reason,
-            detail: &settlement.outcome.detail,
-        })
-        .collect();
+    let rows = ended.iter().map(|ended| LogRow {
+        seq: 0,
+        send: &ended.send,
+        state: ended.state.as_str(),
+        reason: ended.reason,
+        detail: &ended.detail,
+    });
+    append(tx, rows.collect(), now).await
+}
+
+async fn append(tx: &mut Tx, mut rows: Vec<LogRow<'_>>, now: Timestamp) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let first = arrival::take(tx, Arrivals::Outcomes, rows.len()).await?;
+    for (row, seq) in rows.iter_mut().zip(first..) {
+        row.seq = seq;
+    }
     tx.run(
         "insert into outcome_log (seq, send_id, state, reason, detail, at)
          select cast(value->>'seq' as bigint), value->>'send', value->>'state', value->>'reason',

@@ -17,8 +17,19 @@ use crate::store::LoggedOutcome;
 use crate::store::WebhookMessage;
 
 /// What can be told, as configurations name it; the `type` of a message is `email.` and this word.
-pub const KINDS: &[&str] =
-    &["sent", "deferred", "bounced", "failed", "complained", "opened", "clicked", "unsubscribed", "skipped"];
+pub const KINDS: &[&str] = &[
+    "sent",
+    "deferred",
+    "bounced",
+    "failed",
+    "expired",
+    "unknown",
+    "complained",
+    "opened",
+    "clicked",
+    "unsubscribed",
+    "skipped",
+];
 
 /// Events that are told, and as what.
 const EVENTS: [(&str, &str); 5] = [
@@ -53,7 +64,10 @@ pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]
         State::Failed if bounced => "bounced",
         // Whatever else it failed of: a mail that could not be rendered, a campaign that is gone.
         State::Failed => "failed",
-        _ => return None,
+        State::Expired => "expired",
+        State::Unknown => "unknown",
+        // Whoever called it off knows; the others are no end.
+        State::Canceled | State::Scheduled | State::Leased | State::Submitting => return None,
     };
     let mut data = Map::new();
     data.insert("send_id".to_owned(), json!(outcome.send));
@@ -78,4 +92,38 @@ fn message(
     let id = format!("msg_{}", hex(&Sha256::digest(format!("{kind}\n{id}"))[..16]));
     let body = json!({"type": kind, "timestamp": at, "data": data}).to_string();
     WebhookMessage { id, kind, profile: profile.clone(), body, place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::CampaignId;
+    use crate::send::SendId;
+
+    #[test]
+    fn every_end_but_a_recall_has_its_word() {
+        for (state, reason, expected) in [
+            (State::Sent, "sent", Some("email.sent")),
+            (State::Deferred, "deferred", Some("email.deferred")),
+            (State::Failed, "hard_bounce", Some("email.bounced")),
+            (State::Failed, "quarantined", Some("email.failed")),
+            (State::Expired, "deadline", Some("email.expired")),
+            (State::Unknown, "orphaned", Some("email.unknown")),
+            (State::Skipped, "cap", Some("email.skipped")),
+            (State::Suppressed, "suppressed", Some("email.skipped")),
+            (State::Canceled, "canceled", None),
+        ] {
+            let outcome = LoggedOutcome {
+                send: SendId::parse(&"0".repeat(32)).unwrap(),
+                campaign: CampaignId("news".to_owned()),
+                profile: ProfileId::parse("ana").unwrap(),
+                state,
+                reason: reason.to_owned(),
+                detail: String::new(),
+                at: Timestamp::UNIX_EPOCH,
+            };
+            let told = of_outcome(Arrival::default(), &outcome, KINDS).map(|message| message.kind);
+            assert_eq!(told.as_deref(), expected, "{state}");
+        }
+    }
 }

@@ -25,6 +25,7 @@ use crate::send::State;
 use crate::stage::Transition;
 use crate::store::Claimed;
 use crate::store::Error;
+use crate::store::ORPHANED_MAX;
 use crate::worker::decide;
 use crate::worker::decide::Plan;
 use crate::worker::decide::Subject;
@@ -92,7 +93,8 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>, now: Timestam
             decided.stop(subject, &token, outcome);
             continue;
         }
-        if subject.send.attempt > shared.settings.attempts_max {
+        // A host that defers spends no more than `attempts_max`; each of the others ended with its worker.
+        if i64::from(subject.send.attempt) >= i64::from(shared.settings.attempts_max) + ORPHANED_MAX {
             let detail = format!("{} attempts, and none came to an end", subject.send.attempt - 1);
             decided.stop(subject, &token, Outcome::terminal(State::Failed, "attempts", detail));
             continue;

@@ -18,13 +18,17 @@ use crate::worker::batch::Stopped;
 use crate::worker::run::DATABASE_RETRY;
 use crate::worker::shared::Shared;
 
-/// Decides a claim, or gives it back. Where it panics, its sends are decided one by one, and only those fail that panic
-/// by themselves.
+/// Decides a claim, or gives it back. Where it panics, or a row of one person cannot be read, its sends are decided one by
+/// one, and only those fail that do so by themselves.
 pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>) -> Decided {
     let held: Vec<(SendId, LeaseToken)> =
         claimed.iter().map(|claimed| (claimed.send.id.clone(), claimed.token.clone())).collect();
     match attempt(shared, claimed).await {
         Ok(Ok(decided)) => decided,
+        Ok(Err(error)) if error.is_one_persons() => {
+            tracing::error!("deciding {} sends one by one: {error}", held.len());
+            one_by_one(shared, &held).await
+        }
         Ok(Err(error)) => {
             give_back(shared, &held, &error).await;
             tokio::time::sleep(DATABASE_RETRY).await;
@@ -32,26 +36,30 @@ pub(super) async fn decide(shared: &Shared, claimed: Vec<Claimed>) -> Decided {
         }
         Err(_) => {
             tracing::error!("deciding {} sends panicked; deciding them one by one", held.len());
-            let mut decided = Decided::default();
-            for held in &held {
-                let one = alone(shared, held).await;
-                decided.jobs.extend(one.jobs);
-                decided.stopped.extend(one.stopped);
-            }
-            decided
+            one_by_one(shared, &held).await
         }
     }
+}
+
+async fn one_by_one(shared: &Shared, held: &[(SendId, LeaseToken)]) -> Decided {
+    let mut decided = Decided::default();
+    for held in held {
+        let one = alone(shared, held).await;
+        decided.jobs.extend(one.jobs);
+        decided.stopped.extend(one.stopped);
+    }
+    decided
 }
 
 async fn attempt(shared: &Shared, claimed: Vec<Claimed>) -> thread::Result<Result<Decided, Error>> {
     AssertUnwindSafe(batch::decide(shared, claimed, shared.clock.now())).catch_unwind().await
 }
 
-/// One send of a claim that panicked.
+/// One send of a claim that could not be decided.
 async fn alone(shared: &Shared, held: &(SendId, LeaseToken)) -> Decided {
     let (send, token) = held;
-    let found = match shared.store.send(send).await {
-        Ok(Some(stored)) => stored.send,
+    let found = match shared.store.leased(send, token).await {
+        Ok(Some(found)) => found,
         Ok(None) => {
             shared.let_go(std::iter::once(send));
             return Decided::default();
@@ -62,19 +70,20 @@ async fn alone(shared: &Shared, held: &(SendId, LeaseToken)) -> Decided {
         }
     };
     let claimed = Claimed { send: found.clone(), token: token.clone() };
+    let failed = |reason: &str, detail: String| {
+        let outcome = Outcome::terminal(State::Failed, reason, detail);
+        let mut decided = Decided::default();
+        decided.stopped.push(Stopped { send: found, token: token.clone(), to: None, outcome });
+        decided
+    };
     match attempt(shared, vec![claimed]).await {
         Ok(Ok(decided)) => decided,
+        Ok(Err(error)) if error.is_one_persons() => failed("unreadable", error.to_string()),
         Ok(Err(error)) => {
             give_back(shared, slice::from_ref(held), &error).await;
             Decided::default()
         }
-        Err(_) => {
-            let outcome = Outcome::terminal(State::Failed, "panic", batch::panicked(send));
-            let stopped = Stopped { send: found, token: token.clone(), to: None, outcome };
-            let mut decided = Decided::default();
-            decided.stopped.push(stopped);
-            decided
-        }
+        Err(_) => failed("panic", batch::panicked(send)),
     }
 }
 

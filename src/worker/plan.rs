@@ -17,6 +17,7 @@ use crate::profile::Profile;
 use crate::send::ScheduledSend;
 use crate::send::SendId;
 use crate::send::State;
+use crate::store::Arrival;
 use crate::store::Error;
 use crate::store::Running;
 use crate::store::Store;
@@ -29,6 +30,7 @@ use crate::worker::schedule::yearly;
 
 mod audience;
 mod journey;
+mod known;
 mod triggers;
 
 pub use journey::PlacingLimits;
@@ -81,6 +83,7 @@ pub async fn plan(
     if engine.catalog.campaigns().any(starts_by_stage) {
         place_everybody(store, engine, horizon.now, PlacingLimits::default()).await?;
     }
+    let arrived = Arrived { events: store.events_end().await?, transitions: store.transitions_end().await? };
     let mut done = Vec::new();
     // Of a series, the earlier steps first: nobody is to find a later one alone.
     let mut entries: Vec<&CampaignEntry> = engine.catalog.campaigns().collect();
@@ -90,7 +93,7 @@ pub async fn plan(
         if only.is_some_and(|only| only != name) || canceled.iter().any(|canceled| canceled == name) {
             continue;
         }
-        let planner = Planner { store, engine, entry, horizon, progress };
+        let planner = Planner { store, engine, entry, horizon, arrived, progress };
         let mut planned = planner.run().await?;
         name.clone_into(&mut planned.campaign);
         done.push(planned);
@@ -108,7 +111,16 @@ struct Planner<'a> {
     engine: &'a Engine,
     entry: &'a CampaignEntry,
     horizon: Horizon,
+    arrived: Arrived,
     progress: Progress<'a>,
+}
+
+/// What had arrived when a plan began. All of its campaigns read up to there: a later step of a series is not planned for
+/// an event that came after the earlier steps had been gone through.
+#[derive(Debug, Clone, Copy)]
+struct Arrived {
+    events: Arrival,
+    transitions: Arrival,
 }
 
 /// A send that is to be, before its audience was asked.
@@ -198,27 +210,26 @@ impl Planner<'_> {
                 continue;
             }
             let mut page = self.store.profiles_in_zone(name.as_deref(), None, PAGE_ROWS).await?;
-            while let Some(last) = page.last().map(|last| last.id.clone()) {
-                let looked_at = page.len() as u64;
-                let is_last = page.len() < PAGE_ROWS;
+            loop {
+                let (people, last) = page;
+                let looked_at = people.len() as u64;
                 let mut wanted = Vec::new();
-                for profile in page.into_iter().filter(|profile| self.may_get_mail(profile)) {
+                for profile in people.into_iter().filter(|profile| self.may_get_mail(profile)) {
                     for due in calendar.due(&profile, &zone, &strikes, window) {
                         wanted.push(Wanted { profile: profile.clone(), due, data: Map::new() });
                     }
                 }
                 // While one page is written, the next is read.
                 let next = async {
-                    if is_last {
-                        return Ok(Vec::new());
-                    }
-                    self.store.profiles_in_zone(name.as_deref(), Some(&last), PAGE_ROWS).await
+                    let Some(last) = last else { return Ok(None) };
+                    self.store.profiles_in_zone(name.as_deref(), Some(&last), PAGE_ROWS).await.map(Some)
                 };
                 let (scheduled, next) = tokio::try_join!(self.schedule(wanted), next)?;
-                page = next;
                 planned.looked_at += looked_at;
                 planned.scheduled += scheduled;
                 (self.progress)(&self.entry.campaign, looked_at);
+                let Some(next) = next else { break };
+                page = next;
             }
         }
         let until = window.until.to_string();

@@ -1,14 +1,22 @@
 //! Steps of a series: what one event starts goes to each person in its order, however late it all comes due.
 
 use bespoke::campaign::CampaignId;
+use bespoke::event::Event;
+use bespoke::send::Outcome;
 use bespoke::send::ScheduledSend;
+use bespoke::send::SendId;
 use bespoke::send::State;
 use bespoke::store::Occurrence;
 use bespoke::store::SendOfOccurrence;
+use bespoke::worker::plan::Horizon;
+use bespoke::worker::plan::plan;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::support::TestApp;
 use crate::support::app::Files;
+use crate::support::database::start;
+use crate::support::given;
 
 const STEP: &str = "<mj-section><mj-column><mj-text>Good day.</mj-text></mj-column></mj-section>";
 
@@ -122,5 +130,125 @@ async fn a_step_that_was_not_sent_or_whose_campaign_is_paused_holds_nobody_up() 
         app.at("2026-03-03T09:32:00Z").await;
         app.runs_until_idle().await;
         assert_eq!(subjects(&app), ["Second", "Second"], "{on}");
+    }
+}
+
+/// The send of a campaign to Ana.
+async fn of(app: &TestApp, campaign: &str) -> SendId {
+    let sends = app.sends().await;
+    sends.into_iter().find(|stored| stored.send.campaign.as_str() == campaign).unwrap().send.id
+}
+
+/// At each of these times everything is planned and sent; what went out by then.
+async fn goes_on(app: &TestApp, times: &[(&str, &[&str])]) {
+    for (time, expected) in times {
+        app.at(time).await;
+        app.plans().await;
+        app.runs_until_idle().await;
+        assert_eq!(subjects(app), *expected, "{time} on {}: {:?}", app.database.name(), app.states().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_arrives_while_steps_are_planned_starts_none_before_the_one_before_it() {
+    for app in on_each_database().await {
+        let on = app.database.name();
+        for name in ["ana", "bo"] {
+            app.given_profile(name).await;
+        }
+        app.does("ana", "Signed Up", json!({})).await;
+        app.at("2026-03-04T11:00:00Z").await;
+        let late = Event {
+            at: start(),
+            properties: serde_json::Map::new(),
+            ..given::event("bo", "late", "Signed Up", start())
+        };
+        let horizon = Horizon { now: app.now(), ahead: SignedDuration::from_hours(24) };
+        let (store, engine) = (&app.database.store, app.engine().await);
+        // Behind the first step is planned, and before the others are, somebody's event of two days ago comes in.
+        plan(store, &engine, None, horizon, &|campaign, _| {
+            if campaign.id.as_str() == "c-first" {
+                let arrives = store.insert_events(std::slice::from_ref(&late));
+                let handle = tokio::runtime::Handle::current();
+                tokio::task::block_in_place(|| handle.block_on(arrives)).unwrap();
+            }
+        })
+        .await
+        .unwrap();
+        let planned = |sends: &[bespoke::store::StoredSend], name: &str| {
+            sends.iter().filter(|stored| stored.send.profile.as_str() == name).count()
+        };
+        let sends = app.sends().await;
+        assert_eq!((planned(&sends, "ana"), planned(&sends, "bo")), (3, 0), "{on}");
+        app.runs_until_idle().await;
+        assert_eq!(subjects(&app), ["First"], "{on}");
+        app.plans().await;
+        assert_eq!(planned(&app.sends().await, "bo"), 3, "{on}");
+        app.runs_until_idle().await;
+        assert_eq!(subjects(&app), ["First", "First"], "{on}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_was_paused_keeps_its_distance_from_those_that_went_out_meanwhile() {
+    for app in on_each_database().await {
+        app.given_profile("ana").await;
+        app.does("ana", "Signed Up", json!({})).await;
+        let second = CampaignId("b-second".to_owned());
+        app.database.store.pause_campaign(&second, "a break", app.now()).await.unwrap();
+        goes_on(
+            &app,
+            &[
+                ("2026-03-02T09:02:00Z", &["First"]),
+                ("2026-03-03T09:02:00Z", &["First"]),
+                ("2026-03-04T09:02:00Z", &["First", "Third"]),
+            ],
+        )
+        .await;
+        app.database.store.resume_campaign(&second, "go on", app.now()).await.unwrap();
+        goes_on(
+            &app,
+            &[
+                ("2026-03-04T09:03:00Z", &["First", "Third"]),
+                ("2026-03-05T09:01:00Z", &["First", "Third"]),
+                ("2026-03-05T09:02:00Z", &["First", "Third", "Second"]),
+            ],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn steps_that_failed_and_are_brought_back_together_do_not_go_together() {
+    for app in on_each_database().await {
+        app.given_profile("ana").await;
+        app.does("ana", "Signed Up", json!({})).await;
+        app.plans().await;
+        let store = &app.database.store;
+        let (first, second) = (of(&app, "c-first").await, of(&app, "b-second").await);
+        for (time, send) in [("2026-03-02T09:02:00Z", &first), ("2026-03-03T09:02:00Z", &second)] {
+            app.at(time).await;
+            let claimed = given::claim(&app.database, app.now(), 10, time).await;
+            let [claimed] = &claimed[..] else { panic!("one step is due: {claimed:?}") };
+            assert_eq!(claimed.send.id, *send);
+            let failed = given::settlement(claimed, Outcome::terminal(State::Failed, "render", "a bug"));
+            store.record_outcomes(&[failed], 3, app.now()).await.unwrap();
+        }
+        goes_on(&app, &[("2026-03-04T09:02:00Z", &["Third"])]).await;
+        assert_eq!(store.retry(&[second, first], app.now()).await.unwrap(), 2);
+        goes_on(
+            &app,
+            &[
+                ("2026-03-04T09:03:00Z", &["Third"]),
+                ("2026-03-05T09:02:00Z", &["Third"]),
+                // Two days but a minute behind the third, and the second a day but a minute behind that.
+                ("2026-03-06T09:00:00Z", &["Third"]),
+                ("2026-03-06T09:01:00Z", &["Third", "First"]),
+                ("2026-03-06T09:03:00Z", &["Third", "First"]),
+                ("2026-03-07T08:59:00Z", &["Third", "First"]),
+                ("2026-03-07T09:02:00Z", &["Third", "First", "Second"]),
+            ],
+        )
+        .await;
     }
 }

@@ -5,6 +5,7 @@ use bespoke::campaign::Kind;
 use bespoke::send::Outcome;
 use bespoke::send::SendId;
 use bespoke::send::State;
+use bespoke::store::Arrival;
 use bespoke::store::Canceled;
 use bespoke::store::DOT_REPLY_MS;
 use bespoke::store::Orphans;
@@ -297,5 +298,76 @@ async fn failed_and_unknown_sends_come_back_only_when_asked_for() {
         assert_eq!(again.len(), 2, "{}", database.name());
         assert!(again.iter().all(|claimed| claimed.send.attempt == 1));
         assert!(again.iter().all(|claimed| claimed.send.expires_at == later + 72.hours()));
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_again_and_again_has_no_more_time_for_it() {
+    for database in stores().await {
+        let store = &database.store;
+        let (failed, _) = given_two(&database).await;
+        let mut now = start();
+        for round in 1..=4 {
+            for claimed in claim(&database, now, 10, &format!("w{round}")).await {
+                let outcome = Outcome::terminal(State::Failed, "x", "x");
+                store.record_outcomes(&[settlement(&claimed, outcome)], SOFT_MAX, now).await.unwrap();
+            }
+            now += 100.hours();
+            database.set_now(now).await;
+            assert_eq!(store.retry(std::slice::from_ref(&failed), now).await.unwrap(), 1);
+            let stored = store.send(&failed).await.unwrap().unwrap();
+            assert_eq!(stored.send.expires_at, now + 72.hours(), "round {round} on {}", database.name());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_is_read_again_by_who_holds_it() {
+    for database in stores().await {
+        let store = &database.store;
+        let (lifecycle, transactional) = given_two(&database).await;
+        let held = claim(&database, start(), 1, "w").await;
+        let [urgent] = &held[..] else { panic!("one was asked for") };
+        let found = store.leased(&transactional, &urgent.token).await.unwrap();
+        assert_eq!(found.as_ref(), Some(&urgent.send), "{}", database.name());
+        assert_eq!(store.leased(&transactional, &token("other")).await.unwrap(), None);
+        assert_eq!(store.leased(&lifecycle, &urgent.token).await.unwrap(), None, "nobody holds it");
+        store.mark_submitting(&[mark(urgent)], &[], start()).await.unwrap();
+        assert_eq!(store.leased(&transactional, &urgent.token).await.unwrap(), None, "it has begun");
+    }
+}
+
+/// All that is told of ends that no attempt came to, oldest first.
+async fn told_ends(database: &Database) -> Vec<(SendId, State, String)> {
+    let logged = database.store.outcomes_after(Arrival::default(), 10).await.unwrap();
+    logged.into_iter().map(|(_, told)| (told.send, told.state, told.reason)).collect()
+}
+
+#[tokio::test]
+async fn an_end_that_no_worker_wrote_is_told_too() {
+    for database in stores().await {
+        let store = &database.store;
+        let (lifecycle, transactional) = given_two(&database).await;
+        store.keep_outcomes();
+        let held = claim(&database, start(), 10, "dead").await;
+        let on_wire = held.iter().find(|claimed| claimed.send.id == lifecycle).unwrap();
+        store.mark_submitting(&[mark(on_wire)], &[], start()).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(told_ends(&database).await, [], "it is not at its end");
+            store.accuse(&[lifecycle.clone(), transactional.clone()], start()).await.unwrap();
+        }
+        let quarantined = (transactional, State::Failed, "quarantined".to_owned());
+        assert_eq!(told_ends(&database).await, [quarantined.clone()], "{}", database.name());
+        let ended = start() + (LEASE_MS + DOT_REPLY_MS + 5_001).milliseconds();
+        assert_eq!(reap(&database, ended).await.unknown, std::slice::from_ref(&lifecycle));
+        let unknown = (lifecycle, State::Unknown, "orphaned".to_owned());
+        assert_eq!(told_ends(&database).await, [quarantined.clone(), unknown.clone()]);
+
+        let broken = send("bo", "1", Kind::Lifecycle, start());
+        store.plan(std::slice::from_ref(&broken)).await.unwrap();
+        database.execute("update sends set data = '{' where profile_id = 'bo'").await;
+        assert_eq!(claim(&database, ended, 10, "w").await, []);
+        let unreadable = (broken.id, State::Failed, "unreadable".to_owned());
+        assert_eq!(told_ends(&database).await, [quarantined, unknown, unreadable], "{}", database.name());
     }
 }

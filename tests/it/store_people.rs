@@ -199,12 +199,23 @@ async fn zones_are_listed_once_and_their_people_page_by_page() {
         assert_eq!(found, [Some("America/Lima".to_owned()), Some("Asia/Tokyo".to_owned()), None]);
         let names = async |zone: Option<&str>, after: Option<&ProfileId>, limit: usize| {
             let page = store.profiles_in_zone(zone, after, limit).await.unwrap();
-            page.into_iter().map(|profile| profile.id.to_string()).collect::<Vec<_>>()
+            let (people, next) = page;
+            let names = people.into_iter().map(|profile| profile.id.to_string());
+            (names.collect::<Vec<_>>().concat(), next)
         };
-        assert_eq!(names(Some("Asia/Tokyo"), None, 1).await, ["a"]);
-        assert_eq!(names(Some("Asia/Tokyo"), Some(&id("a")), 9).await, ["c"]);
-        assert_eq!(names(None, None, 9).await, ["b"]);
-        assert_eq!(names(Some("Europe/Rome"), None, 9).await, [""; 0]);
+        let page = |names: &str, next: Option<&str>| (names.to_owned(), next.map(id));
+        assert_eq!(names(Some("Asia/Tokyo"), None, 1).await, page("a", Some("a")));
+        assert_eq!(names(Some("Asia/Tokyo"), Some(&id("a")), 9).await, page("c", None));
+        assert_eq!(names(None, None, 9).await, page("b", None));
+        assert_eq!(names(Some("Europe/Rome"), None, 9).await, page("", None));
+        // Who cannot be read holds up nobody.
+        database.execute("update profiles set traits = '{' where id = 'a'").await;
+        assert_eq!(names(Some("Asia/Tokyo"), None, 1).await, page("", Some("a")));
+        assert_eq!(names(Some("Asia/Tokyo"), None, 9).await, page("c", None));
+        let readable = store.readable_profiles(&[id("a"), id("c")]).await.unwrap();
+        assert_eq!(readable.into_keys().collect::<Vec<_>>(), [id("c")], "{}", database.name());
+        let fault = store.profiles(&[id("a"), id("c")]).await.unwrap_err();
+        assert!(fault.is_one_persons(), "{fault}");
     }
 }
 

@@ -7,6 +7,7 @@ use super::Column;
 use super::Mapped;
 use super::Numbers;
 use super::Others;
+use super::PRICES;
 use super::Step;
 use super::StepOrigin;
 use super::TIME_FIELDS;
@@ -44,12 +45,12 @@ impl Finder<'_> {
         let mut fields = Vec::new();
         for (name, rule) in &mapping.fields {
             if let Some(name) = known.iter().find(|field| *field == name) {
-                fields.push((*name, self.step(name, rule)?));
+                fields.push((*name, self.step(noun, name, rule)?));
             }
         }
         let mut extras = Vec::new();
         for (name, rule) in mapping.extras(noun) {
-            extras.push((name.clone(), self.step(name, rule)?));
+            extras.push((name.clone(), self.step(noun, name, rule)?));
         }
         Ok(Mapped {
             skip_when_empty: mapping.skip_when_empty.iter().map(|name| self.column(name)).collect(),
@@ -82,7 +83,7 @@ impl Finder<'_> {
         Others::Cells(unnamed.map(|(index, name)| Column { name: name.clone(), index }).collect())
     }
 
-    fn step(&self, name: &str, rule: &Rule) -> Result<Step, String> {
+    fn step(&self, noun: Noun, name: &str, rule: &Rule) -> Result<Step, String> {
         let origin = match &rule.origin {
             Origin::Column(column) => StepOrigin::Column(self.column(column)),
             Origin::Constant(value) => StepOrigin::Constant(value.clone()),
@@ -98,17 +99,22 @@ impl Finder<'_> {
         };
         // A format says that there is a date to read, and the configuration that it is one.
         let declared = || self.traits.get(name).copied().filter(|_| rule.format.is_some());
+        // That a price is a number says nothing of how it is written: its own currency does, once that is known.
+        let of_own_currency =
+            noun == Noun::Products && PRICES.contains(&name) && self.numbers.stated.is_none();
         let value_type = if TIME_FIELDS.contains(&name) {
             Some(ValueType::Time)
         } else {
-            rule.value_type.or_else(declared)
+            rule.value_type
+                .or_else(declared)
+                .filter(|stated| !(of_own_currency && *stated == ValueType::Number))
         };
         Ok(Step {
             origin,
             value_type,
             format: rule.format.clone(),
             times,
-            written: self.numbers.of(name),
+            written: self.numbers.of(noun, name),
             default: rule.default.clone(),
         })
     }

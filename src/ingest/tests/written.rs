@@ -72,13 +72,27 @@ fn a_price_that_may_be_two_is_refused_unless_the_map_says_how_numbers_are_writte
     assert_eq!(prices(""), [refused.clone(), json!(30), json!(129_900)]);
     let typed = "[fields]\nid = \"id\"\nname = \"name\"\nprice = { column = \"price\", type = \"number\" }\n";
     assert_eq!(prices(typed)[0], refused);
+    // Each by its own currency, whatever the shop's is.
+    let dinar = "id,name,price,currency\np,Sofa,1.299,KWD\nq,Pin,1.299,EUR\nr,Rug,\"1,299\",JPY\n";
+    let found =
+        items(Noun::Products, &format!("{typed}currency = \"currency\"\n"), dinar.as_bytes()).unwrap();
+    let found: Vec<Value> = found.into_iter().map(told).collect();
+    let minor = |index: usize| found[index].get("price_minor").cloned();
+    assert_eq!([minor(0), minor(2)], [Some(json!(1_299)), Some(json!(1_299))]);
+    assert_eq!(found[1], json!(format!("3: price: {reason}")));
+    // What is no money is a number like any other, by whatever name it goes.
+    let people = "id,value\na,1.299\n";
+    let map = "[fields]\nid = \"id\"\n[traits]\nvalue = { column = \"value\", type = \"number\" }\n";
+    let found = told(items(Noun::Profiles, map, people.as_bytes()).unwrap().remove(0));
+    assert_eq!(found["traits"], json!({"value": 1.299}));
     let german = format!("[number]\ndecimal = \",\"\n{typed}");
     assert_eq!(prices(&german), [json!(129_900), json!(30), json!(129_900)]);
 
     let orders = "profile,name,at,total,rating\na,Order Completed,2026-01-01,\"1,299\",4.125\n";
     let told_of = |map: &str| told(items(Noun::Events, map, orders.as_bytes()).unwrap().remove(0));
     let refused = reason.replacen("1.299", "1,299", 1);
-    assert_eq!(told_of(""), json!(format!("2: total: {refused}")));
+    let by_name = "`total` is money: a number that is not needs another name";
+    assert_eq!(told_of(""), json!(format!("2: total: {refused}; {by_name}")));
     let map = "other_columns = \"keep\"\n[number]\ndecimal = \".\"\n[fields]\nprofile = \"profile\"\nname = \"name\"\nat = \"at\"\n";
     assert_eq!(told_of(map)["properties"], json!({"total": 1299, "rating": 4.125}));
     let orders = "{\"profile\": \"a\", \"name\": \"Order Completed\", \"at\": \"2026-01-01\", \"subtotal\": \"1.299\", \

@@ -49,8 +49,9 @@ impl Store {
     }
 
     /// Brings failed sends back, and those for which no code was left: due now, their attempts counted anew, with as
-    /// much time as there was between their first due time and their deadline. What was decided stays decided; that
-    /// there was nothing to send is decided again. Sends in other states are left alone. Returns how many came back.
+    /// much time until their deadline as they had when they were first brought back. What was decided stays decided;
+    /// that there was nothing to send is decided again. Sends in other states are left alone. Returns how many came
+    /// back.
     pub async fn retry(&self, sends: &[SendId], now: Timestamp) -> Result<u64, Error> {
         Ok(self.bring_back(sends, State::Failed, now).await?
             + self.bring_back(sends, State::Skipped, now).await?)
@@ -77,7 +78,8 @@ impl Store {
             back += tx
                 .run(
                     "update sends set state = 'scheduled', attempt = 0, orphaned = 0, held = 0, finished_at = null,
-                       due_at = {now}, expires_at = {now} + (expires_at - first_due_at)
+                       due_at = {now}, expires_at = {now} + coalesce(given_ms, expires_at - first_due_at),
+                       given_ms = coalesce(given_ms, expires_at - first_due_at)
                      where id in (select value->>0 from {rows}) and state = $3 and (state <> 'skipped' or reason = $4)",
                     args![send_rows(chunk), now, from.as_str(), NO_COUPON],
                 )

@@ -18,6 +18,9 @@ use crate::store::batch::Rows;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
 use crate::store::packed::Packed;
+use crate::store::webhooks;
+use crate::store::webhooks::Ended;
+use crate::store::webhooks::OutcomeLog;
 
 /// Most sends of one claim.
 pub const CLAIM_ROWS_MAX: usize = 5_000;
@@ -56,6 +59,7 @@ impl Store {
                     let batch = claim_kind(&mut tx, kind, now, lease_ms, wanted, token).await?;
                     claimed.extend(batch.claimed);
                     held += batch.held;
+                    fail_unreadable(&mut tx, &batch.unreadable, self.outcome_log(), now).await?;
                 }
             }
             tx.commit().await?;
@@ -67,6 +71,16 @@ impl Store {
         // RETURNING has no order; this is the order of the claim.
         claimed.sort_by_key(|(seq, claimed)| (claimed.send.kind.priority(), claimed.send.due_at, *seq));
         Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
+    }
+
+    /// A send that is held under this token and has not begun, as it was claimed; `None` where somebody else has the say.
+    /// Reads no more of it than a claim does.
+    pub async fn leased(&self, id: &SendId, token: &LeaseToken) -> Result<Option<ScheduledSend>, Error> {
+        let sql = format!(
+            "select {SEND_PACKED} from sends where id = $1 and lease_token = $2 and state = 'leased'"
+        );
+        let row: Option<(String,)> = self.pools.first(sql, args![id.as_str(), token.0.as_str()]).await?;
+        row.map(|(packed,)| read(&packed, id.as_str())).transpose()
     }
 
     /// Prolongs the lease of these sends to `lease_ms` from now and returns those that are still held under `token`.
@@ -134,6 +148,14 @@ pub(in crate::store) fn send_rows(ids: &[SendId]) -> Rows {
 struct Batch {
     claimed: Vec<(i64, Claimed)>,
     held: usize,
+    unreadable: Vec<(i64, Error)>,
+}
+
+/// Reads [`SEND_PACKED`] of the row of this key.
+fn read(packed: &str, key: &str) -> Result<ScheduledSend, Error> {
+    SendRow::unpack(&mut Packed::new(packed))
+        .map_err(|fault| Error::unreadable("sends", key, fault))
+        .and_then(ScheduledSend::try_from)
 }
 
 /// One batch of one kind. Its rows are leased; where their campaign is paused, put aside; where it was canceled, too.
@@ -147,18 +169,15 @@ async fn claim_kind(
 ) -> Result<Batch, Error> {
     let args = args![token.0.as_str(), now, i64::from(kind.priority()), wanted, lease_ms];
     let rows: Vec<(i64, String)> = tx.all(CLAIM_SQL.as_str(), args).await?;
-    let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0 };
+    let mut batch = Batch { claimed: Vec::with_capacity(rows.len()), held: 0, unreadable: Vec::new() };
     for (seq, packed) in rows {
-        let read = SendRow::unpack(&mut Packed::new(&packed))
-            .map_err(|fault| Error::unreadable("sends", &seq.to_string(), fault))
-            .and_then(ScheduledSend::try_from);
-        match read {
+        match read(&packed, &seq.to_string()) {
             Ok(send) if send.state == State::Leased => {
                 batch.claimed.push((seq, Claimed { send, token: token.clone() }));
             }
             Ok(_) => batch.held += 1,
             // One row that nobody can read must not stop all others behind it.
-            Err(fault) => fail_unreadable(tx, seq, now, &fault).await?,
+            Err(fault) => batch.unreadable.push((seq, fault)),
         }
     }
     Ok(batch)
@@ -194,13 +213,25 @@ pub(in crate::store) fn claim_sql() -> String {
     )
 }
 
-async fn fail_unreadable(tx: &mut Tx, seq: i64, now: Timestamp, fault: &Error) -> Result<(), Error> {
-    tx.run(
-        "update sends set state = 'failed', reason = 'unreadable', detail = $3, finished_at = {now},
-           lease_token = null, lease_until = null
-         where seq = $1",
-        args![seq, now, fault.to_string().as_str()],
-    )
-    .await?;
-    Ok(())
+async fn fail_unreadable(
+    tx: &mut Tx,
+    unreadable: &[(i64, Error)],
+    log: OutcomeLog,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut ended = Vec::new();
+    for (seq, fault) in unreadable {
+        let detail = fault.to_string();
+        let row: Option<(String,)> = tx
+            .first(
+                "update sends set state = 'failed', reason = 'unreadable', detail = $3, finished_at = {now},
+                   lease_token = null, lease_until = null
+                 where seq = $1 returning id",
+                args![*seq, now, detail.as_str()],
+            )
+            .await?;
+        let (state, reason) = (State::Failed, "unreadable");
+        ended.extend(row.map(|(send,)| Ended { send, state, reason, detail }));
+    }
+    webhooks::keep_ended(tx, log, &ended, now).await
 }

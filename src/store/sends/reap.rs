@@ -10,6 +10,9 @@ use crate::store::SoleWorker;
 use crate::store::Store;
 use crate::store::batch::args;
 use crate::store::connection::Tx;
+use crate::store::webhooks;
+use crate::store::webhooks::Ended;
+use crate::store::webhooks::OutcomeLog;
 
 /// A send that was being decided or rendered by this many workers as they died is quarantined.
 pub const ORPHANED_MAX: i64 = 3;
@@ -55,10 +58,21 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut tx = self.pools.begin().await?;
-        let rows: Vec<(String, String)> = tx.all(accuse_sql(), args![send_rows(suspects), now]).await?;
+        let rows: Vec<(String, String, Option<String>)> =
+            tx.all(accuse_sql(), args![send_rows(suspects), now]).await?;
+        let failed = rows.into_iter().filter(|(_, state, _)| state == State::Failed.as_str());
+        let ended: Vec<Ended> = failed
+            .map(|(send, _, detail)| Ended {
+                send,
+                state: State::Failed,
+                reason: "quarantined",
+                detail: detail.unwrap_or_default(),
+            })
+            .collect();
+        webhooks::keep_ended(&mut tx, self.outcome_log(), &ended, now).await?;
         tx.commit().await?;
-        let failed = rows.iter().filter(|(_, state)| state == State::Failed.as_str());
-        let mut quarantined: Vec<SendId> = failed.filter_map(|(id, _)| SendId::parse(id)).collect();
+        let mut quarantined: Vec<SendId> =
+            ended.iter().filter_map(|ended| SendId::parse(&ended.send)).collect();
         quarantined.sort();
         Ok(quarantined)
     }
@@ -69,7 +83,7 @@ impl Store {
         loop {
             let mut tx = self.pools.begin().await?;
             let found = reap_leased(&mut tx, orphans, now, &mut reaped).await?
-                + reap_submitting(&mut tx, orphans, now, &mut reaped).await?;
+                + reap_submitting(&mut tx, orphans, now, self.outcome_log(), &mut reaped).await?;
             tx.commit().await?;
             if found == 0 {
                 break;
@@ -109,7 +123,7 @@ fn accuse_sql() -> String {
            lease_token = case when orphaned + 1 < {ORPHANED_MAX} then lease_token end,
            lease_until = case when orphaned + 1 < {ORPHANED_MAX} then lease_until end
          from accused where seq = accused_seq
-         returning id, state"
+         returning id, state, detail"
     )
 }
 
@@ -171,17 +185,23 @@ async fn reap_submitting(
     tx: &mut Tx,
     orphans: Orphans<'_>,
     now: Timestamp,
+    log: OutcomeLog,
     reaped: &mut Reaped,
 ) -> Result<usize, Error> {
     let detail = "a worker ended while this mail was on the wire; nobody knows whether the relay took it";
     let rows: Vec<(String, String)> = tx.all(submitting_sql(orphans), args![detail, now]).await?;
-    for (id, state) in &rows {
-        let Some(id) = SendId::parse(id) else { continue };
+    let found = rows.len();
+    let mut ended = Vec::new();
+    for (send, state) in rows {
+        let Some(id) = SendId::parse(&send) else { continue };
         if state == State::Unknown.as_str() {
             reaped.unknown.push(id);
+            let detail = detail.to_owned();
+            ended.push(Ended { send, state: State::Unknown, reason: "orphaned", detail });
         } else {
             reaped.resubmitted.push(id);
         }
     }
-    Ok(rows.len())
+    webhooks::keep_ended(tx, log, &ended, now).await?;
+    Ok(found)
 }

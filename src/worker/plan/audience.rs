@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Map;
 
 use super::Wanted;
+use super::known::Known;
 use crate::catalog::rule::Rule;
 use crate::catalog::variant::CampaignEntry;
 use crate::facts;
@@ -44,17 +45,13 @@ impl<'a> Audience<'a> {
         if self.entry.audience.is_none() {
             return Ok(wanted);
         }
-        let ids: Vec<ProfileId> = wanted.iter().map(|wanted| wanted.profile.id.clone()).collect();
-        let (mut events, mut mails, mut stages) = tokio::try_join!(
-            self.store.events_of(&ids),
-            self.store.mails_of(&ids),
-            self.store.stages_of(&ids)
-        )?;
+        let mut ids: Vec<ProfileId> = wanted.iter().map(|wanted| wanted.profile.id.clone()).collect();
+        let Known { mut events, mut mails, mut stages } = Known::of(self.store, &mut ids).await?;
         let mut inside: HashSet<ProfileId> = HashSet::new();
-        let mut asked: HashSet<ProfileId> = HashSet::new();
+        let mut to_ask: HashSet<ProfileId> = ids.into_iter().collect();
         for wanted in &wanted {
             let id = &wanted.profile.id;
-            if !asked.insert(id.clone()) {
+            if !to_ask.remove(id) {
                 continue;
             }
             let subject = Subject {

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 
 use super::PAGE_ROWS;
+use super::known::Known;
 use crate::campaign::CampaignId;
 use crate::event;
 use crate::profile::ProfileId;
@@ -141,14 +142,12 @@ async fn place_the_silent(
 
 /// Places these people and records their steps.
 async fn place(store: &Store, engine: &Engine, ids: &[ProfileId], now: Timestamp) -> Result<(), Error> {
-    let (profiles, mut events, mut mails, stages) = tokio::try_join!(
-        store.profiles(ids),
-        store.events_of(ids),
-        store.mails_of(ids),
-        store.stages_of(ids)
-    )?;
+    let mut profiles = store.readable_profiles(ids).await?;
+    let mut ids: Vec<ProfileId> = profiles.keys().cloned().collect();
+    let Known { mut events, mut mails, stages } = Known::of(store, &mut ids).await?;
     let mut steps = Vec::new();
-    for (id, profile) in profiles {
+    for id in ids {
+        let Some(profile) = profiles.remove(&id) else { continue };
         let (events, mails) = (events.remove(&id).unwrap_or_default(), mails.remove(&id).unwrap_or_default());
         let history = engine.history_of(profile.created_at, &events, &mails, now);
         let placement = stage::place(&history, stages.get(&id), &engine.config.stage, now);

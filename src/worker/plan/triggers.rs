@@ -56,11 +56,12 @@ impl Planner<'_> {
         let mut planned = Planned::default();
         let mut after = self.cursor("events").await?;
         loop {
-            let page = self.store.events_after(&[name], after, PAGE_ROWS).await?;
+            let mut page = self.store.events_after(&[name], after, PAGE_ROWS).await?;
+            page.retain(|(place, _)| *place <= self.arrived.events);
             let Some((last, _)) = page.last() else { break };
             after = *last;
             let ids: Vec<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
-            let profiles = self.store.profiles(&ids).await?;
+            let profiles = self.store.readable_profiles(&ids).await?;
             let mut once = self.once_per(once_per_hours, &ids).await?;
             let started = page.iter().filter_map(|(_, event)| {
                 let profile = profiles.get(&event.profile).filter(|profile| self.may_get_mail(profile))?;
@@ -107,11 +108,12 @@ impl Planner<'_> {
         let mut planned = Planned::default();
         let mut after = self.cursor("transitions").await?;
         loop {
-            let page = self.store.transitions_after(stage, after, PAGE_ROWS).await?;
+            let mut page = self.store.transitions_after(stage, after, PAGE_ROWS).await?;
+            page.retain(|(place, ..)| *place <= self.arrived.transitions);
             let Some((last, ..)) = page.last() else { break };
             after = *last;
             let ids: Vec<ProfileId> = page.iter().map(|(_, profile, _)| profile.clone()).collect();
-            let profiles = self.store.profiles(&ids).await?;
+            let profiles = self.store.readable_profiles(&ids).await?;
             let mut wanted = Vec::new();
             for (_, id, transition) in &page {
                 let at = later_by(transition.at, SignedDuration::from_mins(i64::from(delay_minutes)));

@@ -54,7 +54,8 @@ async fn an_amount_that_may_be_two_is_refused_by_every_call_with_what_to_write()
     let serving = app.serves().await;
     app.given_profile("ana").await;
     let line = json!({"products": [{"product_id": "p", "price": "1.299"}]});
-    let says = "products[0].price: \"1.299\" may be 1299 or 1.299; write 1299.00 or 1.30, without a sign between thousands";
+    let says = "products[0].price: \"1.299\" may be 1299 or 1.299; write 1299.00 or 1.30, without a sign between thousands; \
+                `price` is money: a number that is not needs another name";
     let track = json!({"userId": "ana", "event": "Order Completed", "properties": line});
     let send = json!({"campaign": "receipt", "profile": "ana", "data": line});
     for (path, body, expected) in [
@@ -123,6 +124,12 @@ async fn traits_that_are_not_what_they_are_declared_to_be_are_refused_by_name() 
         (
             json!({"firstName": ["a", "b"]}),
             "traits.first_name: \"[\\\"a\\\",\\\"b\\\"]\" is a list, not a text; [traits] of bespoke.toml declares a text",
+        ),
+        (
+            json!({"points": "abc", "vip": "false", "born": "soon", "email": "nobody"}),
+            "traits.born: \"soon\" is no date of the form 2026-01-31; [traits] of bespoke.toml declares a date, such as \
+             1990-04-23; traits.points: \"abc\" is no number; [traits] of bespoke.toml declares a number; \
+             email \"nobody\": the address has no @",
         ),
         (
             json!({"vip": "perhaps"}),

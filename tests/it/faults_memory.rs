@@ -1,0 +1,91 @@
+//! A worker that runs out of memory with mails on the wire dies like any other: nothing is lost, nothing goes out twice.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::time::Duration;
+use std::time::Instant;
+
+use bespoke::campaign::Guarantee;
+
+use crate::support::live::IN_FLIGHT;
+use crate::support::live::Live;
+use crate::support::live::Running;
+use crate::support::not_tested;
+
+const WORKER: &str = "[worker]\nin_flight = 8\nlease_seconds = 5\nretry_minutes = [1]\npoll_ms = 50\n";
+const PEOPLE: usize = 40;
+/// Room beyond what a worker takes that has nothing special to do.
+const ROOM_BYTES: u64 = 24 << 20;
+/// In this time it comes to the mail that it has no room for.
+const GIVEN: Duration = Duration::from_secs(5);
+
+/// The most address space that a process has taken so far.
+fn peak_bytes(worker: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", worker.0.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+}
+
+fn ends_within(worker: &mut Running, time: Duration) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        if let Some(status) = worker.0.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_worker_that_runs_out_of_memory_loses_and_doubles_nothing() {
+    if Command::new("prlimit").arg("--version").output().is_err() {
+        return not_tested("a worker without memory: it needs prlimit (util-linux)");
+    }
+    for mut live in Live::on_each_database_if_long(WORKER).await {
+        let on = live.database.name().to_owned();
+        live.given_sends(Guarantee::AtMostOnce, PEOPLE).await;
+        // One of them has 48 MB of name, and comes due when others are on the wire.
+        let name = match on.as_str() {
+            "sqlite" => "hex(zeroblob(24000000))",
+            _ => "repeat('00', 24000000)",
+        };
+        let sql =
+            format!("update profiles set traits = '{{\"first_name\":\"' || {name} || '\"}}' where id = 'p7'");
+        live.database.execute(&sql).await;
+        live.database.execute("update sends set due_at = due_at + 3600000 where profile_id = 'p7'").await;
+        live.serve(0.0, &["dot=stall"]);
+        let log = live.path("worker.log");
+        let mut command = live.bespoke();
+        command.arg("work").stderr(std::fs::File::create(&log).unwrap());
+        let mut worker = Running(command.spawn().unwrap());
+        live.waits_until("mails are on the wire", || live.count("fault") >= IN_FLIGHT);
+        let limit = peak_bytes(&worker) + ROOM_BYTES;
+        let limited = Command::new("prlimit")
+            .args([format!("--pid={}", worker.0.id()), format!("--as={limit}:{limit}")])
+            .status();
+        assert!(limited.unwrap().success(), "prlimit");
+        live.database.execute("update sends set due_at = due_at - 3600000 where profile_id = 'p7'").await;
+        // Where it is our own allocation that fails, the process ends; SQLite says so, and the worker would go on.
+        let ended = ends_within(&mut worker, GIVEN);
+        worker.kill();
+        eprintln!("{on}: without memory it ended with {ended:?}\n{}", std::fs::read_to_string(&log).unwrap());
+        assert!(ended.is_none_or(|status| !status.success()), "on {on}: {ended:?}");
+        assert_eq!(live.count("accept"), 0, "on {on}");
+
+        // The next has room for it.
+        live.serve(0.0, &[]);
+        live.drains();
+        live.is_judged(1, IN_FLIGHT);
+        let found = live.states();
+        let unknown = found.get("unknown").copied().unwrap_or_default();
+        assert!((1..=IN_FLIGHT).contains(&unknown), "on {on}: {found:?}");
+        let sent = PEOPLE - unknown;
+        let expected = [("sent", sent), ("unknown", unknown)];
+        let expected: BTreeMap<String, usize> =
+            expected.map(|(state, count)| (state.to_owned(), count)).into();
+        assert_eq!(found, expected, "on {on}");
+        assert_eq!(live.count("accept"), sent, "on {on}");
+    }
+}
