@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use sqlx::Either;
+use sqlx::Executor as _;
 use sqlx::FromRow;
 use sqlx::PgPool;
 use sqlx::Postgres;
@@ -9,6 +12,8 @@ use sqlx::Sqlite;
 use sqlx::SqlitePool;
 use sqlx::Transaction;
 use sqlx::postgres::PgRow;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::sqlite::SqliteRow;
 
 use super::Error;
@@ -95,14 +100,32 @@ async fn begin_postgres(pool: &PgPool) -> Result<Transaction<'static, Postgres>,
     begun.await.unwrap_or(Err(sqlx::Error::PoolClosed))
 }
 
-/// Expands one query for a reader of either database.
-macro_rules! on_pool {
-    ($pools:expr, $pool:ident => $query:expr) => {
-        match $pools {
-            Pools::Sqlite { readers: $pool, .. } => $query,
-            Pools::Postgres($pool) => $query,
+/// What one statement reads of a file: all of it, or up to its first row. Where a thread of the driver dies, as for want of
+/// memory, its rows end as if there were no more, so the word of SQLite itself that they ended is waited for.
+async fn read_sqlite<T: Record>(
+    readers: &SqlitePool,
+    query: Query<'_, Sqlite, SqliteArguments>,
+    wanted: Wanted,
+) -> Result<Vec<T>, sqlx::Error> {
+    let mut steps = readers.fetch_many(query);
+    let (mut rows, mut ended) = (Vec::new(), false);
+    while let Some(step) = steps.try_next().await? {
+        match step {
+            Either::Left(_) => ended = true,
+            Either::Right(row) => rows.push(T::from_row(&row)?),
         }
-    };
+        if wanted == Wanted::First && !rows.is_empty() {
+            return Ok(rows);
+        }
+    }
+    if ended { Ok(rows) } else { Err(sqlx::Error::WorkerCrashed) }
+}
+
+/// Which rows of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    All,
+    First,
 }
 
 /// Expands one query for a transaction on either database: a file answers as long as it is there, a server in time.
@@ -133,10 +156,16 @@ impl Pools {
     /// Reads all rows, outside of any transaction.
     pub(super) async fn all<T: Record>(&self, sql: impl Into<Sql>, args: Vec<Arg>) -> Result<Vec<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        let answer = async {
-            on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_all(pool).await)
-        };
-        self.read(Box::pin(answer)).await
+        match self {
+            Self::Sqlite { readers, .. } => {
+                let query = bound!(sqlx::query::<Sqlite>(text), args);
+                Ok(Box::pin(read_sqlite(readers, query, Wanted::All)).await?)
+            }
+            Self::Postgres(pool) => {
+                let query = bound!(sqlx::query_as::<Postgres, T>(text), args);
+                answered(READ_TIMEOUT, Box::pin(query.fetch_all(pool))).await
+            }
+        }
     }
 
     /// Reads the first row, if there is one, outside of any transaction.
@@ -146,17 +175,16 @@ impl Pools {
         args: Vec<Arg>,
     ) -> Result<Option<T>, Error> {
         let text = self.dialect().statement(sql.into());
-        let answer = async {
-            on_pool!(self, pool => bound!(sqlx::query_as::<_, T>(text), args).fetch_optional(pool).await)
-        };
-        self.read(Box::pin(answer)).await
-    }
-
-    /// A file is not at the other end of a network: what is read of it may take its time.
-    async fn read<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
         match self {
-            Self::Sqlite { .. } => Ok(answer.await?),
-            Self::Postgres(_) => answered(READ_TIMEOUT, answer).await,
+            Self::Sqlite { readers, .. } => {
+                let query = bound!(sqlx::query::<Sqlite>(text), args);
+                let rows = Box::pin(read_sqlite(readers, query, Wanted::First)).await?;
+                Ok(rows.into_iter().next())
+            }
+            Self::Postgres(pool) => {
+                let query = bound!(sqlx::query_as::<Postgres, T>(text), args);
+                answered(READ_TIMEOUT, Box::pin(query.fetch_optional(pool))).await
+            }
         }
     }
 

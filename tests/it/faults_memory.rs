@@ -56,10 +56,7 @@ async fn a_worker_that_runs_out_of_memory_loses_and_doubles_nothing() {
         live.database.execute(&sql).await;
         live.database.execute("update sends set due_at = due_at + 3600000 where profile_id = 'p7'").await;
         live.serve(0.0, &["dot=stall"]);
-        let log = live.path("worker.log");
-        let mut command = live.bespoke();
-        command.arg("work").stderr(std::fs::File::create(&log).unwrap());
-        let mut worker = Running(command.spawn().unwrap());
+        let mut worker = live.worker();
         live.waits_until("mails are on the wire", || live.count("fault") >= IN_FLIGHT);
         let limit = peak_bytes(&worker) + ROOM_BYTES;
         let limited = Command::new("prlimit")
@@ -70,13 +67,13 @@ async fn a_worker_that_runs_out_of_memory_loses_and_doubles_nothing() {
         // Where it is our own allocation that fails, the process ends; SQLite says so, and the worker would go on.
         let ended = ends_within(&mut worker, GIVEN);
         worker.kill();
-        eprintln!("{on}: without memory it ended with {ended:?}\n{}", std::fs::read_to_string(&log).unwrap());
+        eprintln!("{on}: without memory it ended with {ended:?}");
         assert!(ended.is_none_or(|status| !status.success()), "on {on}: {ended:?}");
         assert_eq!(live.count("accept"), 0, "on {on}");
 
         // The next has room for it.
         live.serve(0.0, &[]);
-        live.drains();
+        live.takes_over_and_drains().await;
         live.is_judged(1, IN_FLIGHT);
         let found = live.states();
         let unknown = found.get("unknown").copied().unwrap_or_default();
