@@ -37,7 +37,7 @@ impl Known {
                     readable.push(id);
                 }
                 Err(error) if error.is_one_persons() => {
-                    tracing::error!("nothing is planned for {id}: {error}")
+                    tracing::error!("nothing is planned for {id}: {error}");
                 }
                 Err(error) => return Err(error),
             }
