@@ -357,7 +357,7 @@ async fn an_end_that_no_worker_wrote_is_told_too() {
             store.accuse(&[lifecycle.clone(), transactional.clone()], start()).await.unwrap();
         }
         let quarantined = (transactional, State::Failed, "quarantined".to_owned());
-        assert_eq!(told_ends(&database).await, [quarantined.clone()], "{}", database.name());
+        assert_eq!(told_ends(&database).await, std::slice::from_ref(&quarantined), "{}", database.name());
         let ended = start() + (LEASE_MS + DOT_REPLY_MS + 5_001).milliseconds();
         assert_eq!(reap(&database, ended).await.unknown, std::slice::from_ref(&lifecycle));
         let unknown = (lifecycle, State::Unknown, "orphaned".to_owned());
