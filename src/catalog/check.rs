@@ -366,7 +366,7 @@ impl Checker<'_> {
 impl Catalog {
     /// A fault of a variant at the key of its head that states `key`, or at its start.
     pub(super) fn fault_in(&self, variant: &Variant, key: &str, message: impl Into<String>) -> Fault {
-        let files = variant.files.iter().filter_map(|path| self.files.get(path));
+        let files = variant.files.iter().filter_map(|path| self.sources.files.get(path));
         for file in files.clone() {
             let head_end = file.text.get(3..).and_then(|text| text.find("\n+++")).map_or(0, |end| end + 3);
             let head = &file.text[..head_end];

@@ -54,11 +54,17 @@ impl Origin {
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     pub(super) compiled: Arc<CompiledTemplate>,
+    pub(super) way_back: Arc<WayBack>,
+}
+
+/// From the bytes of a compiled template to those of its files.
+#[derive(Debug)]
+pub(super) struct WayBack {
     source_map: SourceMap,
     origin: Arc<Origin>,
 }
 
-impl Template {
+impl WayBack {
     /// The file and bytes that `span` of a compiled part came from.
     pub(super) fn locate(&self, part: Part, span: &Range<usize>) -> Option<(SourceFile, Range<usize>)> {
         let (part, span) = self.source_map.locate(part, span)?;
@@ -100,10 +106,10 @@ pub(super) fn compile_all(
         templates.push(match result {
             Some(Ok(compiled)) => {
                 warnings.extend(compiled.warnings.into_iter().map(located));
+                let origin = Arc::clone(&job.origin);
                 Some(Template {
                     compiled: Arc::new(compiled.template),
-                    source_map: compiled.source_map,
-                    origin: Arc::clone(&job.origin),
+                    way_back: Arc::new(WayBack { source_map: compiled.source_map, origin }),
                 })
             }
             Some(Err(found)) => {

@@ -71,7 +71,7 @@ pub(super) fn warnings(catalog: &Catalog, variant: &Variant) -> Vec<Fault> {
 
 /// The first place of these words in the files of a variant.
 fn in_files(catalog: &Catalog, variant: &Variant, words: &str) -> Option<(SourceFile, Range<usize>)> {
-    let mut files = variant.files.iter().filter_map(|path| catalog.files.get(path));
+    let mut files = variant.files.iter().filter_map(|path| catalog.sources.files.get(path));
     files.find_map(|file| {
         let at = file.text.find(words)?;
         Some((file.clone(), at..at + words.len()))

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Catalog;
 use super::CatalogSettings;
+use super::Sources;
 use super::campaign_file;
 use super::compile;
-use super::compile::Template;
+use super::compile::WayBack;
 use super::contract::Contract;
 use super::expand::Combination;
 use super::expand::Expander;
@@ -29,9 +31,11 @@ use crate::campaign::Campaign;
 use crate::campaign::CampaignId;
 use crate::campaign::Kind;
 use crate::campaign::PolicyKind;
+use crate::decision::TemplateHash;
 use crate::decision::VariantId;
 use crate::fault::Fault;
 use crate::fault::Severity;
+use crate::render::CompiledTemplate;
 
 /// What rules cannot name: it is not known when they are asked.
 const NOT_IN_RULES: &[&str] = &["offer", "links"];
@@ -118,7 +122,10 @@ impl Catalog {
             samples,
             contract: loader.contract,
             pages: settings.pages,
-            files: files.iter().map(|(_, file)| (file.path.clone(), file.clone())).collect(),
+            sources: Sources {
+                files: files.iter().map(|(_, file)| (file.path.clone(), file.clone())).collect(),
+                of_templates: loader.ways_back,
+            },
             warnings,
         })
     }
@@ -137,7 +144,8 @@ struct Loader<'s> {
     contract: Contract,
     rules_contract: Contract,
     used: Used,
-    templates: BTreeMap<crate::decision::TemplateHash, Template>,
+    templates: BTreeMap<TemplateHash, Arc<CompiledTemplate>>,
+    ways_back: BTreeMap<TemplateHash, Arc<WayBack>>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -152,6 +160,7 @@ impl<'s> Loader<'s> {
             rules_contract,
             used: Used::default(),
             templates: BTreeMap::new(),
+            ways_back: BTreeMap::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
         }
@@ -203,11 +212,12 @@ impl<'s> Loader<'s> {
                 self.check_unsubscribe(
                     &campaign.campaign,
                     file,
-                    &template,
+                    &template.compiled,
                     combination.text.as_ref().map(|t| &*t.text),
                 );
                 let hash = template.compiled.hash.clone();
-                self.templates.entry(hash.clone()).or_insert(template);
+                self.templates.entry(hash.clone()).or_insert(template.compiled);
+                self.ways_back.entry(hash.clone()).or_insert(template.way_back);
                 variants.push(variant(&campaign.campaign.id, file, combination, hash));
             }
             let id = campaign.campaign.id.clone();
@@ -222,13 +232,13 @@ impl<'s> Loader<'s> {
         &mut self,
         campaign: &Campaign,
         file: &VariantFile,
-        template: &Template,
+        template: &CompiledTemplate,
         text: Option<&str>,
     ) {
         if campaign.kind != Kind::Lifecycle {
             return;
         }
-        if !template.compiled.has_unsubscribe_link() {
+        if !template.has_unsubscribe_link() {
             let help = "write `<a href=\"{{ links.unsubscribe }}\">Unsubscribe</a>` into its layout";
             let fault = Fault::at(&file.part.file, 0..0, "this lifecycle mail has no unsubscribe link");
             self.faults.push(fault.with_help(help));

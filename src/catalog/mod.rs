@@ -113,13 +113,19 @@ pub struct Catalog {
     /// What somebody should look at, though it can be used.
     pub warnings: Vec<Fault>,
     campaigns: BTreeMap<CampaignId, CampaignEntry>,
-    templates: BTreeMap<TemplateHash, compile::Template>,
+    templates: BTreeMap<TemplateHash, Arc<CompiledTemplate>>,
     offers: BTreeMap<String, Offer>,
     samples: Vec<Sample>,
     contract: Contract,
     pages: Pages,
-    /// For faults that only samples show.
+    sources: Sources,
+}
+
+/// Where everything was written, for faults that only samples show.
+#[derive(Debug, Clone, Default)]
+struct Sources {
     files: BTreeMap<PathBuf, SourceFile>,
+    of_templates: BTreeMap<TemplateHash, Arc<compile::WayBack>>,
 }
 
 impl Catalog {
@@ -158,23 +164,29 @@ impl Catalog {
             names.entry(&variant.template).or_insert(variant.id.as_str());
         }
         names.into_iter().filter_map(|(hash, name)| {
-            self.templates.get(hash).map(|template| (name.to_owned(), Arc::clone(&template.compiled)))
+            self.templates.get(hash).map(|template| (name.to_owned(), Arc::clone(template)))
         })
     }
 
     /// The compiled template of this content.
     pub fn template(&self, hash: &TemplateHash) -> Option<&Arc<CompiledTemplate>> {
-        self.templates.get(hash).map(|template| &template.compiled)
+        self.templates.get(hash)
     }
 
-    /// Where bytes of a compiled part were written: file and place.
+    /// The same without the way back to its files, which is as large as all else: for whoever looks for no faults.
+    #[must_use]
+    pub fn without_sources(self) -> Self {
+        Self { sources: Sources::default(), ..self }
+    }
+
+    /// Where bytes of a compiled part were written: file and place. `None` too where the sources were let go.
     pub fn locate(
         &self,
         hash: &TemplateHash,
         part: Part,
         span: &Range<usize>,
     ) -> Option<(SourceFile, Range<usize>)> {
-        self.templates.get(hash)?.locate(part, span)
+        self.sources.of_templates.get(hash)?.locate(part, span)
     }
 
     /// The offer called `name`.

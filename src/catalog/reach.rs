@@ -63,7 +63,7 @@ pub(super) fn unreachable(catalog: &Catalog, variant: &Variant, reasons: &BTreeM
     };
     if let Some(rule) = reason.strip_prefix(AUDIENCE) {
         let path = std::path::PathBuf::from(format!("{}/campaign.toml", variant.campaign));
-        if let Some(file) = catalog.files.get(&path) {
+        if let Some(file) = catalog.sources.files.get(&path) {
             let place = super::toml_text::place(file, &["audience"]);
             let message = format!("no sample recipient is in the audience{rule}");
             let help = "correct the rule, or write a sample that it is meant for";
@@ -240,7 +240,7 @@ pub(super) fn empty_stages(catalog: &Catalog, entry: &CampaignEntry) -> Option<F
         return None;
     }
     let path = std::path::PathBuf::from(format!("{}/campaign.toml", any.campaign));
-    let file = catalog.files.get(&path)?;
+    let file = catalog.sources.files.get(&path)?;
     let message =
         format!("people at the stages {} get nothing: there is no variant for them", empty.join(", "));
     let fault = Fault::at(file, 0..0, message).as_warning();

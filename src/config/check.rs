@@ -209,7 +209,7 @@ impl Check<'_> {
     fn relays(&mut self, config: &Config) {
         let help = "write smtp+starttls://user:password@host, smtps://… or smtp://…, in the file or in BESPOKE_SMTP_URL";
         for (index, section) in config.relay.iter().enumerate() {
-            let Err(error) = Relay::of_section(section) else { continue };
+            let Err(error) = Relay::of_section(section, &config.rates) else { continue };
             let about = |key: &&str| error.problem.starts_with(*key);
             let (key, help) = match RELAY_KEYS.iter().find(|(starts, _)| about(starts)) {
                 Some((_, key)) => (*key, ""),

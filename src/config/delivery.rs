@@ -67,9 +67,9 @@ pub struct RelaySection {
     /// Share of the mail, against the other relays; 0 = only when the others are away.
     #[serde(default = "one")]
     pub weight: u32,
-    /// Open connections at most.
-    #[serde(default = "default_connections")]
-    pub max_connections: usize,
+    /// Open connections at most: 50 where none is stated, or 100 under a stated rate, which opens no more than it needs.
+    #[serde(default)]
+    pub max_connections: Option<usize>,
     /// A connection is closed after this many mails.
     #[serde(default = "default_messages")]
     pub max_messages_per_connection: u32,
@@ -95,9 +95,6 @@ pub struct RelaySection {
 
 fn one() -> u32 {
     1
-}
-fn default_connections() -> usize {
-    50
 }
 fn default_messages() -> u32 {
     1_000

@@ -86,7 +86,7 @@ pub async fn keyring(config: &Config, store: &Store) -> Result<Keyring, Assemble
 
 /// Everything that decides and renders, as of now.
 pub async fn engine(config: &Config, store: &Store) -> Result<Engine, AssembleError> {
-    let catalog = catalog(config)?;
+    let catalog = catalog(config)?.without_sources();
     let keyring = Arc::new(keyring(config, store).await?);
     let products: ProductIndex = store.all_products().await?.into_iter().collect();
     let sender = Sender::new(config, keyring)?;
@@ -135,7 +135,8 @@ pub fn transport(config: &Config) -> Result<Transport, AssembleError> {
                 .to_owned(),
         )),
         TransportKind::Smtp => {
-            let relays = config.relay.iter().map(Relay::of_section).collect::<Result<Vec<_>, _>>();
+            let relays = config.relay.iter().map(|section| Relay::of_section(section, &config.rates));
+            let relays = relays.collect::<Result<Vec<_>, _>>();
             let relays = relays.map_err(|error| AssembleError::Relay(error.to_string()))?;
             let pool = Pool::new(relays, PoolSettings::default());
             pool.map(Transport::Smtp).map_err(|error| AssembleError::Relay(error.to_string()))

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::failure::Phase;
 
 /// How long each phase may take, in milliseconds. A phase is over when its whole reply is read, so that a server
 /// that sends a byte a second meets the same deadline as one that is silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// Name resolution and TCP, all addresses of the host together.
     pub connect_ms: u64,

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use lettre::transport::smtp::authentication::Mechanism;
 use secrecy::SecretString;
-use serde::Deserialize;
 use url::Url;
 
 use super::deadlines::{DEADLINE_MS_MAX, Deadlines};
@@ -13,9 +12,15 @@ use super::deadlines::{DEADLINE_MS_MAX, Deadlines};
 /// Connections that one relay may be given at most, whatever the settings say.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
+/// Connections open at a time where nothing is said: as many as Postfix takes from one client
+/// (`smtpd_client_connection_count_limit`).
+pub const CONNECTIONS: usize = 50;
+
+/// The same under a stated rate, which opens no more than it needs: 100 carry 500 mails a second to a relay 50 ms away.
+pub const CONNECTIONS_UNDER_A_RATE: usize = 100;
+
 /// A server that takes our mail, and the terms on which it does.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Relay {
     /// Its name in limits, reports and logs.
     pub name: String,
@@ -24,58 +29,29 @@ pub struct Relay {
     /// TCP port.
     pub port: u16,
     /// How the connection is secured.
-    #[serde(default)]
     pub security: Security,
     /// How to log in; a relay that knows us by our address needs none.
-    #[serde(default)]
     pub credentials: Option<Credentials>,
     /// Certificate authorities in PEM that vouch for this relay, instead of the system's.
-    #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// The name we say in EHLO; by default the address literal of our end of the connection.
-    #[serde(default)]
     pub ehlo_name: Option<String>,
     /// Its share of the mail, relative to the other relays. 0: used only while no other is usable.
-    #[serde(default = "defaults::weight")]
     pub weight: u32,
     /// Connections open at a time, at most.
-    #[serde(default = "defaults::max_connections")]
     pub max_connections: usize,
     /// Messages before a connection is ended with QUIT.
-    #[serde(default = "defaults::max_messages_per_connection")]
     pub max_messages_per_connection: u32,
     /// Age in milliseconds at which a connection is ended with QUIT.
-    #[serde(default = "defaults::max_connection_age_ms")]
     pub max_connection_age_ms: u64,
     /// Milliseconds that an unused connection is kept; under the idle timeout of common servers.
-    #[serde(default = "defaults::max_idle_ms")]
     pub max_idle_ms: u64,
     /// Deadlines of the phases.
-    #[serde(default)]
     pub deadlines: Deadlines,
 }
 
-mod defaults {
-    pub(super) fn weight() -> u32 {
-        1
-    }
-    pub(super) fn max_connections() -> usize {
-        20
-    }
-    pub(super) fn max_messages_per_connection() -> u32 {
-        1000
-    }
-    pub(super) fn max_connection_age_ms() -> u64 {
-        300_000
-    }
-    pub(super) fn max_idle_ms() -> u64 {
-        30_000
-    }
-}
-
 /// How a connection is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Security {
     /// TLS from the first byte (RFC 8314), port 465.
     #[default]
@@ -87,15 +63,13 @@ pub enum Security {
 }
 
 /// A login.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Credentials {
     /// The account.
     pub user: String,
     /// Its password, or the access token of XOAUTH2.
     pub secret: SecretString,
     /// The mechanism to use; by default the first of PLAIN, LOGIN, XOAUTH2 that the server offers.
-    #[serde(default, deserialize_with = "mechanism")]
     pub mechanism: Option<Mechanism>,
 }
 
@@ -107,21 +81,6 @@ pub fn parse_mechanism(name: &str) -> Option<Mechanism> {
         "xoauth2" => Some(Mechanism::Xoauth2),
         _ => None,
     }
-}
-
-fn mechanism<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Mechanism>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    enum Name {
-        Plain,
-        Login,
-        Xoauth2,
-    }
-    Ok(Some(match Name::deserialize(deserializer)? {
-        Name::Plain => Mechanism::Plain,
-        Name::Login => Mechanism::Login,
-        Name::Xoauth2 => Mechanism::Xoauth2,
-    }))
 }
 
 /// What is wrong with a relay's settings. No message holds a password.
@@ -145,11 +104,11 @@ impl Relay {
             credentials: None,
             ca_file: None,
             ehlo_name: None,
-            weight: defaults::weight(),
-            max_connections: defaults::max_connections(),
-            max_messages_per_connection: defaults::max_messages_per_connection(),
-            max_connection_age_ms: defaults::max_connection_age_ms(),
-            max_idle_ms: defaults::max_idle_ms(),
+            weight: 1,
+            max_connections: CONNECTIONS,
+            max_messages_per_connection: 1_000,
+            max_connection_age_ms: 300_000,
+            max_idle_ms: 30_000,
             deadlines: Deadlines::default(),
         }
     }
@@ -332,20 +291,6 @@ mod tests {
     fn debug_output_has_no_secret() {
         let relay = Relay::from_url("smtps://user:hunter2@mail.test").unwrap();
         assert!(!format!("{relay:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn settings_are_read_with_their_defaults() {
-        let relay: Relay = toml::from_str(
-            "name = 'main'\nhost = 'mail.test'\nport = 587\nsecurity = 'starttls'\n\
-             credentials = { user = 'u', secret = 's', mechanism = 'xoauth2' }\n[deadlines]\ndot_ms = 1000\n",
-        )
-        .unwrap();
-        assert_eq!((relay.max_connections, relay.weight, relay.security), (20, 1, Security::StartTls));
-        assert_eq!(relay.credentials.unwrap().mechanism, Some(Mechanism::Xoauth2));
-        assert_eq!(relay.deadlines, Deadlines { dot_ms: 1000, ..Deadlines::default() });
-        let unknown = "name = 'main'\nhost = 'mail.test'\nport = 587\ntls = true\n";
-        assert!(toml::from_str::<Relay>(unknown).is_err());
     }
 
     #[test]

@@ -5,17 +5,20 @@ use secrecy::ExposeSecret as _;
 use super::Relay;
 use super::deadlines::DEADLINE_MS_MAX;
 use super::deadlines::Deadlines;
+use super::relay::CONNECTIONS;
+use super::relay::CONNECTIONS_UNDER_A_RATE;
 use super::relay::RelayError;
 use super::relay::parse_mechanism;
+use crate::config::Rates;
 use crate::config::RelaySection;
 
 impl Relay {
-    /// The relay that a section of the configuration describes.
+    /// The relay that a section of the configuration describes, under the rates of all mail.
     ///
     /// # Errors
     ///
     /// The first thing in it that cannot work.
-    pub fn of_section(section: &RelaySection) -> Result<Self, RelayError> {
+    pub fn of_section(section: &RelaySection, rates: &Rates) -> Result<Self, RelayError> {
         let mut relay = Self::from_url(section.url.expose_secret())?;
         if let Some(name) = &section.name {
             relay.name.clone_from(name);
@@ -37,7 +40,9 @@ impl Relay {
         relay.ca_file.clone_from(&section.ca_file);
         relay.ehlo_name.clone_from(&section.ehlo_name);
         relay.weight = section.weight;
-        relay.max_connections = section.max_connections;
+        let rated = section.per_second.or(rates.per_second).is_some();
+        let usual = if rated { CONNECTIONS_UNDER_A_RATE } else { CONNECTIONS };
+        relay.max_connections = section.max_connections.unwrap_or(usual);
         relay.max_messages_per_connection = section.max_messages_per_connection;
         relay.max_connection_age_ms = section.max_connection_age_seconds * 1_000;
         relay.check()?;
@@ -73,4 +78,27 @@ fn set_deadline(deadlines: &mut Deadlines, phase: &str, seconds: f64) -> Result<
     }
     *deadline = milliseconds;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(section: &str, rates: &str) -> usize {
+        let section = toml::from_str(&format!("url = \"smtp://127.0.0.1\"\n{section}")).unwrap();
+        Relay::of_section(&section, &toml::from_str(rates).unwrap()).unwrap().max_connections
+    }
+
+    #[test]
+    fn a_stated_rate_may_open_more_connections_and_a_stated_number_is_kept() {
+        for (section, rates, expected) in [
+            ("", "", 50),
+            ("", "per_day = 10_000", 50),
+            ("", "per_second = 500", 100),
+            ("per_second = 500", "", 100),
+            ("per_second = 500\nmax_connections = 7", "per_second = 9", 7),
+        ] {
+            assert_eq!(connections(section, rates), expected, "{section:?} {rates:?}");
+        }
+    }
 }

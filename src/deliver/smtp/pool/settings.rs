@@ -1,13 +1,10 @@
 //! How long a pool keeps off a relay that failed.
 
-use serde::Deserialize;
-
 /// Longest wait that can be asked for, in milliseconds.
 pub(super) const WEEK_MS: u64 = 7 * 24 * 3_600_000;
 
 /// Pauses and back-offs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {
     /// First pause of a relay whose host or account is at fault; doubles with each fault that follows.
     pub pause_first_ms: u64,
