@@ -197,3 +197,24 @@ async fn a_host_that_asks_for_patience_gets_it_from_all_workers_and_from_those_t
         assert!(waiting > 100, "only {waiting} were left to overtake on {name}");
     }
 }
+
+#[tokio::test]
+async fn a_relay_that_takes_few_connections_gets_everything_over_those() {
+    const TAKEN: usize = 4;
+    for mut live in Live::on_each_database("[worker]\npoll_ms = 50\n").await {
+        live.given_sends(Guarantee::AtMostOnce, 400).await;
+        live.serve_with(0.002, &[], &["--max-conn", &TAKEN.to_string()]);
+        live.drains();
+        let on = live.database.name();
+        live.is_judged(0, TAKEN);
+        live.everybody_is_served(Guarantee::AtMostOnce, 400);
+        assert_eq!(live.count("accept"), 400, "{on}");
+        let journal = live.journal();
+        let open = |line: &serde_json::Value| line["open"].as_u64();
+        let most = journal.iter().filter(|line| line["ev"] == "connect").filter_map(open).max();
+        assert!(most.is_some_and(|most| most > TAKEN as u64), "{on}: no more was tried than it takes");
+        // A relay that refuses is not asked again by each mail: once a second, and less and less often.
+        let tried = live.count("connect");
+        assert!(tried < 120, "{on}: {tried} connections were tried");
+    }
+}

@@ -196,14 +196,15 @@ impl<S> Book<S> {
         }
     }
 
-    /// Blocks a relay after a fault: wholly when paused, else only for new connections.
-    pub(super) fn block(&mut self, relay: usize, kind: NoRelayKind, reason: String, now: Instant) {
+    /// Blocks a relay after a fault: wholly when paused, else only for new connections. Whether it was not blocked so
+    /// already.
+    pub(super) fn block(&mut self, relay: usize, kind: NoRelayKind, reason: String, now: Instant) -> bool {
         let settings = self.settings;
         let entry = &mut self.relays[relay];
         let current = entry.block.as_ref().filter(|block| block.until > now).map(|block| block.kind);
         // Of many connections that fail together only the first counts.
         if current == Some(kind) || current == Some(NoRelayKind::Paused) {
-            return;
+            return false;
         }
         let wait_ms = if kind == NoRelayKind::Paused {
             entry.faults += 1;
@@ -218,6 +219,7 @@ impl<S> Book<S> {
             entry.idle.clear();
             entry.lent.clear();
         }
+        true
     }
 
     /// A parked session turned out to be closed: the relay may have restarted, so the next login is tried alone.

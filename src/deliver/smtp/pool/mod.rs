@@ -303,9 +303,10 @@ impl Inner {
             (_, Connecting::Yes) => NoRelayKind::BackingOff,
             (_, Connecting::No) => return,
         };
-        let name = &self.connectors[relay].relay().name;
-        tracing::warn!(relay = %name, "relay {name} cannot be used for now: {}", failure.summary());
-        self.book().block(relay, kind, failure.to_string(), Instant::now());
+        if self.book().block(relay, kind, failure.to_string(), Instant::now()) {
+            let name = &self.connectors[relay].relay().name;
+            tracing::warn!(relay = %name, "relay {name} cannot be used for now: {}", failure.summary());
+        }
         self.changed[relay].notify_waiters();
     }
 
