@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::civil::Time;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -66,6 +67,9 @@ pub struct Campaign {
     /// A recommended product is not shown again to the same person within this many days.
     #[serde(default = "default_product_days")]
     pub no_repeat_product_days: u32,
+    /// Lifecycle only: the hours in which this campaign waits, in place of the configuration's.
+    #[serde(default)]
+    pub quiet_hours: Option<LocalHours>,
     /// Weight of sending nothing, beside the variants' weights (`weighted`); 0 = always send.
     #[serde(default)]
     pub no_send_weight: f64,
@@ -93,6 +97,16 @@ pub struct Campaign {
     /// Columns for reports: whatever the author wants to group by.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+/// Hours of a day, by the recipient's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalHours {
+    /// From then on.
+    pub start: Time,
+    /// Until then; may lie on the next day. Equal to `start`: never.
+    pub end: Time,
 }
 
 fn no_id() -> CampaignId {

@@ -173,6 +173,10 @@ impl Checker<'_> {
             }
         }
         if campaign.kind == Kind::Transactional {
+            if campaign.quiet_hours.is_some() {
+                let message = "transactional mail waits for no quiet hours";
+                self.fault(&["quiet_hours"], message, "leave them out, or make the campaign `lifecycle`");
+            }
             if campaign.double_opt_in {
                 let message = "transactional mail asks for no consent, so none can be confirmed";
                 self.fault(&["double_opt_in"], message, "leave it out, or make the campaign `lifecycle`");

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::campaign::Campaign;
 use crate::campaign::Kind;
+use crate::campaign::LocalHours;
 use crate::config::Cap;
 use crate::config::QuietHours;
 use crate::decision::Slice;
@@ -31,8 +32,8 @@ pub(super) const NOT_CONFIRMED: &str =
 pub struct GateRules {
     /// Lifecycle mails per person.
     pub cap: Cap,
-    quiet_start: Time,
-    quiet_end: Time,
+    /// When lifecycle mail waits, where its campaign does not say otherwise.
+    quiet: LocalHours,
     /// The zone of people who state none.
     pub default_zone: TimeZone,
 }
@@ -43,8 +44,7 @@ impl GateRules {
         let time = |text: &str| text.parse().unwrap_or(Time::midnight());
         Self {
             cap: cap.clone(),
-            quiet_start: time(&quiet.start),
-            quiet_end: time(&quiet.end),
+            quiet: LocalHours { start: time(&quiet.start), end: time(&quiet.end) },
             default_zone: TimeZone::get(&quiet.default_time_zone).unwrap_or(TimeZone::UTC),
         }
     }
@@ -119,7 +119,7 @@ pub fn check(rules: &GateRules, visitor: &Visitor<'_>, now: Timestamp) -> Option
         return stop(State::Skipped, "cap", detail);
     }
     let zone = profile.zone(&rules.default_zone);
-    quiet_until(rules, &zone, now).map(|end| {
+    quiet_until(campaign.quiet_hours.unwrap_or(rules.quiet), &zone, now).map(|end| {
         let local = end.to_zoned(zone).strftime("%H:%M %Z");
         Outcome::later("quiet_hours", format!("quiet hours end at {local}"), end)
     })
@@ -144,8 +144,8 @@ fn lifecycle_mails_within(mails: &[Mail], days: u32, now: Timestamp) -> u32 {
 }
 
 /// When quiet hours end, if they hold now: as the local clock shows, whatever daylight saving does that night.
-fn quiet_until(rules: &GateRules, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
-    let (start, end) = (rules.quiet_start, rules.quiet_end);
+fn quiet_until(quiet: LocalHours, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
+    let LocalHours { start, end } = quiet;
     let local = now.to_zoned(zone.clone()).datetime();
     let time = local.time();
     let quiet = if start <= end { start <= time && time < end } else { time >= start || time < end };
@@ -162,9 +162,9 @@ fn quiet_until(rules: &GateRules, zone: &TimeZone, now: Timestamp) -> Option<Tim
 mod tests {
     use super::*;
 
-    fn rules(start: &str, end: &str) -> GateRules {
+    fn hours(start: &str, end: &str) -> LocalHours {
         let quiet = QuietHours { start: start.into(), end: end.into(), default_time_zone: "UTC".into() };
-        GateRules::new(&Cap::default(), &quiet)
+        GateRules::new(&Cap::default(), &quiet).quiet
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
             ("Africa/Casablanca", "2026-03-21T21:30:00Z", Some("2026-03-22T07:00:00Z")),
         ] {
             let zone = TimeZone::get(zone).unwrap();
-            let found = quiet_until(&rules("21:00", "08:00"), &zone, now.parse().unwrap());
+            let found = quiet_until(hours("21:00", "08:00"), &zone, now.parse().unwrap());
             assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{zone:?} {now}");
         }
     }
@@ -200,7 +200,7 @@ mod tests {
             ("2027-10-31T01:15:00Z", Some("2027-10-31T01:30:00Z")),
             ("2027-10-31T01:40:00Z", None),
         ] {
-            let found = quiet_until(&rules("22:00", "02:30"), &zone, now.parse().unwrap());
+            let found = quiet_until(hours("22:00", "02:30"), &zone, now.parse().unwrap());
             assert_eq!(found, expected.map(|text| text.parse().unwrap()), "{now}");
         }
     }
@@ -208,9 +208,9 @@ mod tests {
     #[test]
     fn quiet_hours_of_no_length_are_none_and_may_lie_within_a_day() {
         let at = |text: &str| text.parse().unwrap();
-        assert_eq!(quiet_until(&rules("09:00", "09:00"), &TimeZone::UTC, at("2026-06-01T09:00:00Z")), None);
+        assert_eq!(quiet_until(hours("09:00", "09:00"), &TimeZone::UTC, at("2026-06-01T09:00:00Z")), None);
         assert_eq!(
-            quiet_until(&rules("12:00", "14:00"), &TimeZone::UTC, at("2026-06-01T13:00:00Z")),
+            quiet_until(hours("12:00", "14:00"), &TimeZone::UTC, at("2026-06-01T13:00:00Z")),
             Some(at("2026-06-01T14:00:00Z"))
         );
     }

@@ -172,25 +172,6 @@ async fn the_gate_says_why_a_send_did_not_go() {
 }
 
 #[tokio::test]
-async fn quiet_hours_put_a_send_off_until_they_end_in_the_recipients_zone() {
-    let config = crate::support::app::CONFIG
-        .replace("start = \"00:00\"\nend = \"00:00\"", "start = \"09:30\"\nend = \"12:00\"");
-    for database in crate::support::stores().await {
-        let app = TestApp::new(database, &config, &[]);
-        app.given_profile_with("ana", |profile| profile.time_zone = Some("Europe/Berlin".into())).await;
-        app.plans().await;
-        app.at("2026-03-02T09:05:00Z").await; // 10:05 in Berlin: due since 10:00
-        app.runs_until_idle().await;
-        assert_eq!(app.states().await, [terminal(State::Deferred, "quiet_hours")]);
-        assert_eq!(app.sends().await[0].send.due_at.to_string(), "2026-03-02T11:00:00Z");
-        assert_eq!(app.sends().await[0].send.attempt, 0, "waiting is no attempt");
-        app.at("2026-03-02T11:00:00Z").await;
-        app.runs_until_idle().await;
-        assert_eq!(app.states().await, [terminal(State::Sent, "sent")]);
-    }
-}
-
-#[tokio::test]
 async fn hostile_values_stop_nobody_and_come_out_as_they_are() {
     for app in TestApp::on_each_database(&[]).await {
         let hostile = [
