@@ -22,6 +22,7 @@ use crate::send::State;
 use crate::store::Canceled;
 use crate::store::NO_COUPON;
 use crate::store::SendFilter;
+use crate::store::Shown;
 use crate::store::Store;
 use crate::store::StoredSend;
 use crate::words::shortened;
@@ -29,6 +30,9 @@ use crate::worker::assemble;
 
 /// Longest detail in a list; `bespoke explain` shows all of it.
 const DETAIL_CHARS_MAX: usize = 120;
+
+/// Sends whose decisions are read at once.
+const EXPORT_PAGE_ROWS: usize = 500;
 
 /// Shows sends, and says what is to become of them.
 #[derive(Debug, Subcommand)]
@@ -204,17 +208,24 @@ impl Export {
         check_campaign(context, store, self.filter.campaign.as_deref()).await?;
         let domain = context.config.message_id_domain();
         let mut out = BufWriter::new(std::io::stdout().lock());
-        let mut sends = std::pin::pin!(store.export_sends(self.filter.parsed()?));
-        while let Some(stored) = sends.try_next().await? {
-            serde_json::to_writer(&mut out, &line(&stored, &domain))?;
-            out.write_all(b"\n")?;
+        let sends = store.export_sends(self.filter.parsed()?).try_chunks(EXPORT_PAGE_ROWS);
+        let mut pages = std::pin::pin!(sends.map_err(|cut| cut.1));
+        while let Some(page) = pages.try_next().await? {
+            let ids: Vec<SendId> = page.iter().map(|stored| stored.send.id.clone()).collect();
+            let shown = store.shown(&ids).await?;
+            for stored in &page {
+                serde_json::to_writer(&mut out, &line(stored, shown.get(&stored.send.id), &domain))?;
+                out.write_all(b"\n")?;
+            }
         }
         Ok(out.flush()?)
     }
 }
 
-fn line(stored: &StoredSend, domain: &str) -> serde_json::Value {
+fn line(stored: &StoredSend, shown: Option<&Shown>, domain: &str) -> serde_json::Value {
     let send = &stored.send;
+    // What was decided and never went on the wire showed nothing to anybody.
+    let shown = shown.filter(|_| stored.variant.is_some());
     json!({
         "id": send.id,
         "rcpt": stored.recipient,
@@ -228,10 +239,17 @@ fn line(stored: &StoredSend, domain: &str) -> serde_json::Value {
         "detail": stored.detail,
         "relay": stored.relay,
         "variant": stored.variant,
+        "products": stored.products,
+        "offer": shown.and_then(|shown| shown.offer.as_ref()),
+        "stage": shown.map(|shown| &shown.stage),
+        "slice": shown.map(|shown| &shown.slice),
+        "propensity": shown.map(|shown| shown.propensity),
         "attempt": send.attempt,
         "due_at": send.due_at,
         "submitted_at": stored.submitted_at,
         "finished_at": stored.finished_at,
+        "opened_at": stored.opened_at,
+        "clicked_at": stored.clicked_at,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::profile::ProfileId;
 use crate::send::State;
 use crate::store::Arrival;
 use crate::store::LoggedOutcome;
+use crate::store::Shown;
 use crate::store::WebhookMessage;
 
 /// What can be told, as configurations name it; the `type` of a message is `email.` and this word.
@@ -54,7 +55,13 @@ pub(super) fn of_event(place: Arrival, event: &Event) -> Option<WebhookMessage> 
 }
 
 /// What is told of an outcome, when one of these kinds is wanted.
-pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]) -> Option<WebhookMessage> {
+/// Of a mail that was taken it is told what it showed.
+pub(super) fn of_outcome(
+    place: Arrival,
+    outcome: &LoggedOutcome,
+    shown: Option<&Shown>,
+    kinds: &[&str],
+) -> Option<WebhookMessage> {
     let bounced = ["hard_bounce", "soft_bounce", "policy"].contains(&outcome.reason.as_str());
     let kind = match outcome.state {
         State::Sent => "sent",
@@ -74,6 +81,11 @@ pub(super) fn of_outcome(place: Arrival, outcome: &LoggedOutcome, kinds: &[&str]
     data.insert("campaign".to_owned(), json!(outcome.campaign));
     data.insert(if kind == "bounced" { "type" } else { "reason" }.to_owned(), json!(outcome.reason));
     data.insert(if kind == "bounced" { "diagnostic" } else { "detail" }.to_owned(), json!(outcome.detail));
+    if let (State::Sent, Some(shown)) = (outcome.state, shown) {
+        data.insert("variant".to_owned(), json!(shown.variant));
+        data.insert("products".to_owned(), json!(shown.products));
+        data.insert("offer".to_owned(), json!(shown.offer));
+    }
     let id = format!("{}\n{}\n{place}", outcome.send, outcome.state);
     kinds.contains(&kind).then(|| message(kind, &id, outcome.at, &outcome.profile, data, place))
 }

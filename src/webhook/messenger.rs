@@ -24,6 +24,8 @@ use crate::config::Webhooks;
 use crate::outward::Outward;
 use crate::outward::OutwardError;
 use crate::outward::Reach;
+use crate::send::SendId;
+use crate::send::State;
 use crate::store::Candidate;
 use crate::store::Error;
 use crate::store::QueuedMessage;
@@ -325,8 +327,14 @@ async fn read_on(
         WebhookSource::Outcomes => {
             let found = store.outcomes_after(place, PAGE_ROWS).await?;
             let last = found.last().map(|(place, _)| *place);
-            let told =
-                found.iter().filter_map(|(place, outcome)| message::of_outcome(*place, outcome, kinds));
+            let sent =
+                found.iter().map(|(_, outcome)| outcome).filter(|outcome| outcome.state == State::Sent);
+            let sent: Vec<SendId> =
+                sent.filter(|_| kinds.contains(&"sent")).map(|outcome| outcome.send.clone()).collect();
+            let shown = store.shown(&sent).await?;
+            let told = found.iter().filter_map(|(place, outcome)| {
+                message::of_outcome(*place, outcome, shown.get(&outcome.send), kinds)
+            });
             (told.collect(), last)
         }
     };
