@@ -10,7 +10,7 @@ use super::nearest::nearest;
 pub use crate::config::TraitType;
 use crate::event;
 
-mod breaches;
+pub(super) mod breaches;
 mod sample_history;
 #[cfg(test)]
 mod tests;

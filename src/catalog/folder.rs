@@ -21,6 +21,8 @@ pub(super) struct Folder {
     pub(super) blocks: BTreeMap<String, Fragment>,
     pub(super) samples: BTreeMap<String, SourceFile>,
     pub(super) offers: Option<SourceFile>,
+    /// What pages say, by language.
+    pub(super) pages: BTreeMap<String, SourceFile>,
     pub(super) campaigns: BTreeMap<String, CampaignFolder>,
 }
 
@@ -88,8 +90,18 @@ impl Folder {
                     self.samples.insert(stem.to_owned(), file.clone());
                 }
             }
+            ["pages", leaf] => match leaf.strip_suffix(".toml") {
+                Some(language) if name::is_locale(language) => {
+                    self.pages.insert(language.to_owned(), file.clone());
+                }
+                stem => {
+                    let message = format!("`{}` is no language", stem.unwrap_or(leaf));
+                    let help = "write pages/LANGUAGE.toml, such as pages/de.toml or pages/de-AT.toml";
+                    faults.push(Fault::at(file, 0..0, message).with_help(help));
+                }
+            },
             [leaf] => misplaced(file, leaf, &["offers.toml"], faults),
-            ["layouts" | "blocks" | "samples", folder, ..] => {
+            ["layouts" | "blocks" | "samples" | "pages", folder, ..] => {
                 let message = format!("`{folder}` is a folder where only files are looked for");
                 faults.push(Fault::at(file, 0..0, message).with_help("move the file one folder up"));
             }

@@ -22,6 +22,7 @@ use super::folder::Folder;
 use super::folder::VariantFile;
 use super::offer;
 use super::offer::Offer;
+use super::page_texts::PageTexts;
 use super::part::PartChecker;
 use super::rule::Rule;
 use super::sample;
@@ -91,6 +92,8 @@ impl Catalog {
             Some(file) => offer::read(file, &loader.rules_contract, &mut loader.faults),
             None => Some(BTreeMap::new()),
         };
+        let default_locale = settings.default_locale.as_deref();
+        let page_texts = PageTexts::read(&folder, default_locale, &mut loader.faults);
         let samples: Vec<_> = folder
             .samples
             .iter()
@@ -122,6 +125,7 @@ impl Catalog {
             samples,
             contract: loader.contract,
             pages: settings.pages,
+            page_texts,
             sources: Sources {
                 files: files.iter().map(|(_, file)| (file.path.clone(), file.clone())).collect(),
                 of_templates: loader.ways_back,

@@ -39,13 +39,16 @@ mod file_rule;
 pub mod files;
 mod folder;
 mod head;
+pub mod languages;
 mod leftover;
 mod load;
 mod name;
 pub mod nearest;
 pub mod offer;
+pub mod page_texts;
 mod part;
 mod reach;
+pub mod reference;
 pub mod rule;
 pub mod sample;
 mod toml_text;
@@ -60,6 +63,7 @@ pub(crate) use name::is_locale;
 
 use contract::Contract;
 use offer::Offer;
+use page_texts::PageTexts;
 use sample::Sample;
 use variant::CampaignEntry;
 use variant::Variant;
@@ -118,6 +122,7 @@ pub struct Catalog {
     samples: Vec<Sample>,
     contract: Contract,
     pages: Pages,
+    page_texts: PageTexts,
     sources: Sources,
 }
 
@@ -210,6 +215,11 @@ impl Catalog {
         let is_own = |sample: &Sample| sample.campaign.as_deref() == Some(campaign.id.as_str());
         let own_only = campaign.kind == Kind::Transactional && self.samples.iter().any(is_own);
         self.samples.iter().filter(move |sample| !own_only || is_own(sample))
+    }
+
+    /// What the pages behind the links of mails say.
+    pub fn page_texts(&self) -> &PageTexts {
+        &self.page_texts
     }
 
     /// Which facts rules and templates may name.

@@ -36,6 +36,8 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+pub(super) use function::FUNCTIONS;
+
 /// Longest rule, in bytes.
 pub const RULE_BYTES_MAX: usize = 4_096;
 

@@ -14,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::catalog::CatalogSettings;
 use crate::catalog::check::CheckReport;
 use crate::catalog::check::check;
+use crate::catalog::languages;
 use crate::catalog::variant::CampaignEntry;
 use crate::cli::context::Globals;
 use crate::cli::evaluate::output::Grid;
@@ -71,9 +72,13 @@ impl Check {
                 fault
             }
         }));
+        let default_locale = &config.templates.default_locale;
+        let of_languages = catalog.iter().flat_map(|catalog| languages::notes(catalog, default_locale));
+        let mut notes: Vec<String> = of_languages.map(|note| format!("note: {note}")).collect();
+        notes.extend(config.without_pages().map(str::to_owned));
         let text = match self.format {
-            Format::Human => human(catalog.as_ref(), &report, config.without_pages()),
-            Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report, config.without_pages())),
+            Format::Human => human(catalog.as_ref(), &report, &notes),
+            Format::Json => format!("{:#}\n", as_json(catalog.as_ref(), &report, &notes)),
         };
         match std::io::stdout().lock().write_all(text.as_bytes()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(error.into()),
@@ -104,7 +109,7 @@ fn counts(entry: &CampaignEntry) -> Vec<(&'static str, usize)> {
         .collect()
 }
 
-fn human(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) -> String {
+fn human(catalog: Option<&Catalog>, report: &CheckReport, notes: &[String]) -> String {
     let mut out = render_all(&report.faults);
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     let Some(catalog) = catalog else {
@@ -140,13 +145,13 @@ fn human(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) ->
         counted(errors, "fault"),
         counted(warnings, "warning"),
     );
-    if let Some(note) = note {
+    for note in notes {
         let _ = writeln!(out, "{note}");
     }
     out
 }
 
-fn as_json(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) -> Value {
+fn as_json(catalog: Option<&Catalog>, report: &CheckReport, notes: &[String]) -> Value {
     let campaigns = catalog.into_iter().flat_map(Catalog::campaigns).map(|entry| {
         let campaign = &entry.campaign;
         let variants: serde_json::Map<String, Value> =
@@ -164,7 +169,7 @@ fn as_json(catalog: Option<&Catalog>, report: &CheckReport, note: Option<&str>) 
         "campaigns": campaigns.collect::<Vec<_>>(),
         "samples": catalog.map(|catalog| catalog.samples().len()),
         "renders": report.renders,
-        "note": note,
+        "notes": notes,
         "errors": report.count(Severity::Error),
         "warnings": report.count(Severity::Warning),
         "faults": report.faults.iter().map(fault_json).collect::<Vec<_>>(),

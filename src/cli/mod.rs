@@ -107,7 +107,7 @@ enum Command {
     Replay(replay::Replay),
     /// Sends the mail that somebody would get to an address of yours, marked as a test.
     SendTest(send_test::SendTest),
-    /// Prints every key of bespoke.toml, campaign.toml, heads and offers, with its default.
+    /// Prints every key with its default, and everything that templates and rules may name.
     Reference(reference::Reference),
     /// Prints a completion script for a shell.
     Completions(shell::Completions),
@@ -143,7 +143,7 @@ impl Cli {
             Command::Report(command) => globals.context().and_then(|context| command.run(&context)),
             Command::Replay(command) => globals.context().and_then(|context| command.run(&context)),
             Command::SendTest(command) => globals.context().and_then(|context| command.run(&context)),
-            Command::Reference(command) => command.run(),
+            Command::Reference(command) => command.run(&globals),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         };

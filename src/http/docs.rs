@@ -56,7 +56,7 @@ pub(super) fn docs(description: &Value) -> String {
         let (name, text) = (escape(name), escape(&text));
         let _ = write!(body, "<details id=\"{name}\"><summary>{name}</summary><pre>{text}</pre></details>");
     }
-    page("bespoke: what can be asked for", &body)
+    page("en", "bespoke: what can be asked for", &body)
 }
 
 /// The endpoints of one tag. Whatever has none of ours belongs to the last.

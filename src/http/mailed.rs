@@ -11,6 +11,8 @@ use axum::response::Response;
 use crate::http::Service;
 use crate::http::page::page;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
+use crate::http::words::Words;
 use crate::profile::Profile;
 use crate::send::SendId;
 use crate::store::StoredSend;
@@ -32,6 +34,11 @@ impl Mailed {
         Ok(profile.map(|profile| Self { send, profile }))
     }
 
+    /// The words for whoever holds the mail's link.
+    pub(super) fn words(&self, service: &Service, accepted: &Accepted) -> Words {
+        service.words(self.profile.locale.as_deref(), accepted)
+    }
+
     /// The key of the address that the mail went to.
     pub(super) fn recipient(&self) -> Option<String> {
         self.send.recipient.as_ref().map(|address| address.to_lowercase())
@@ -49,21 +56,20 @@ impl Mailed {
 }
 
 /// A page that nobody keeps a copy of.
-pub(super) fn show(status: StatusCode, title: &str, body: &str) -> Response {
-    private((status, Html(page(title, body))).into_response())
+pub(super) fn show(words: &Words, status: StatusCode, title: &str, body: &str) -> Response {
+    private((status, Html(page(words.language(), title, body))).into_response())
 }
 
 /// 404, the same for every token that is not ours: nothing can be learnt from it.
-pub(super) fn nothing_here() -> Response {
-    let body = "<p>This link is incomplete, or what it belonged to is gone.</p>\
-                <p>If it broke across two lines in your mail program, copy both parts into the address bar.</p>";
-    show(StatusCode::NOT_FOUND, "There is nothing here", body)
+pub(super) fn nothing_here(words: &Words) -> Response {
+    let body = words.paragraph(&words.nothing) + &words.paragraph(&words.nothing_note);
+    show(words, StatusCode::NOT_FOUND, &words.nothing_title, &body)
 }
 
 /// A problem as people can read it.
-pub(super) fn sorry(problem: Problem, body: &str) -> Response {
+pub(super) fn sorry(words: &Words, problem: Problem, body: &str) -> Response {
     let problem = problem.into_response();
-    let mut response = show(problem.status(), "That did not work", body);
+    let mut response = show(words, problem.status(), &words.fault_title, body);
     if let Some(retry) = problem.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, retry.clone());
     }
@@ -71,8 +77,8 @@ pub(super) fn sorry(problem: Problem, body: &str) -> Response {
 }
 
 /// The page for a fault of ours, when nothing was changed.
-pub(super) fn try_again(problem: Problem) -> Response {
-    sorry(problem, "<p>Nothing was changed. Please try again in a minute.</p>")
+pub(super) fn try_again(words: &Words, problem: Problem) -> Response {
+    sorry(words, problem, &words.paragraph(&words.fault))
 }
 
 /// Nobody keeps a copy, and nobody finds it by searching.
@@ -81,37 +87,4 @@ pub(super) fn private(mut response: Response) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"));
     response
-}
-
-/// The shop's name, as the configuration has it.
-pub(super) fn shop_name(service: &Service) -> String {
-    let engine = service.engine();
-    let name = engine.config.shop.get("name").and_then(toml::Value::as_str);
-    name.unwrap_or("this shop").to_owned()
-}
-
-/// A topic as people read it: `weekly-picks` is `Weekly picks`.
-pub(super) fn topic_name(topic: &str) -> String {
-    // `one-to-one` is one word, `weekly-picks` are two.
-    let hyphened = topic.matches('-').count() > 1;
-    let text = if hyphened { topic.to_owned() } else { topic.replace(['_', '-'], " ") };
-    let mut characters = text.chars();
-    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::topic_name;
-
-    #[test]
-    fn topics_are_shown_as_words() {
-        for (topic, expected) in [
-            ("weekly-picks", "Weekly picks"),
-            ("one-to-one", "One-to-one"),
-            ("weekly picks", "Weekly picks"),
-            ("", ""),
-        ] {
-            assert_eq!(topic_name(topic), expected);
-        }
-    }
 }

@@ -47,6 +47,7 @@ mod track;
 mod unsubscribe;
 mod view;
 mod whom;
+mod words;
 
 pub use key::Scope;
 pub use measure::MetricsPage;

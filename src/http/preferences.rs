@@ -8,6 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use serde_json::Map;
 use serde_json::Value;
 
@@ -16,11 +17,12 @@ use crate::http::Service;
 use crate::http::body::PathText;
 use crate::http::mailed::Mailed;
 use crate::http::mailed::nothing_here;
-use crate::http::mailed::shop_name;
 use crate::http::mailed::show;
 use crate::http::mailed::try_again;
 use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
+use crate::http::words::Words;
 use crate::profile::Consent;
 use crate::profile::TRACKING_TRAIT;
 use crate::profile::refuses_tracking;
@@ -44,12 +46,14 @@ const SOURCE: &str = "preferences link";
 #[derive(Debug)]
 pub(super) struct Standing {
     mailed: Mailed,
-    shop: String,
+    words: Words,
     /// Every topic of the catalogue, and whether it is wanted.
     topics: Vec<(String, bool)>,
     consent: Consent,
     /// Until when nothing is sent.
     paused_until: Option<jiff::Timestamp>,
+    /// The zone of the person, in which days are told.
+    zone: TimeZone,
     /// Nothing is sent, because they, or their mail host, said so.
     stopped: bool,
     /// Nothing can be sent, and no wish changes it: the address bounced, or an operator stopped it.
@@ -106,11 +110,15 @@ impl Action {
         NoPage,
     )
 )]
-pub(super) async fn show_preferences(State(service): State<Service>, PathText(token): PathText) -> Response {
-    match standing(&service, &token).await {
+pub(super) async fn show_preferences(
+    State(service): State<Service>,
+    accepted: Accepted,
+    PathText(token): PathText,
+) -> Response {
+    match standing(&service, &token, &accepted).await {
         Ok(Some(standing)) => form::page(&standing, None),
-        Ok(None) => nothing_here(),
-        Err(problem) => try_again(problem),
+        Ok(None) => nothing_here(&service.words(None, &accepted)),
+        Err(problem) => try_again(&service.words(None, &accepted), problem),
     }
 }
 
@@ -135,28 +143,31 @@ pub(super) async fn show_preferences(State(service): State<Service>, PathText(to
 )]
 pub(super) async fn change(
     State(service): State<Service>,
+    accepted: Accepted,
     PathText(token): PathText,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let body = body.unwrap_or_default();
     let fields: Vec<(String, String)> = url::form_urlencoded::parse(&body).into_owned().collect();
     let done = async {
-        let Some(before) = standing(&service, &token).await? else { return Ok(nothing_here()) };
+        let nothing = || nothing_here(&service.words(None, &accepted));
+        let Some(before) = standing(&service, &token, &accepted).await? else { return Ok(nothing()) };
         let action =
             fields.iter().find(|(name, _)| name == "action").and_then(|(_, word)| Action::parse(word));
         let Some(action) = action else {
-            let body = "<p>Nothing was changed. Go back and choose one of the buttons.</p>";
-            return Ok(show(StatusCode::UNPROCESSABLE_ENTITY, "That is not a choice", body));
+            let words = &before.words;
+            let body = words.paragraph(&words.no_choice);
+            return Ok(show(words, StatusCode::UNPROCESSABLE_ENTITY, &words.no_choice_title, &body));
         };
         let form = Form(&fields);
         service.store().grant_wish(&before.wish(action, &form, service.now())).await?;
-        let after = standing(&service, &token).await?;
-        Ok(after.map_or_else(nothing_here, |after| form::page(&after, Some(action))))
+        let after = standing(&service, &token, &accepted).await?;
+        Ok(after.map_or_else(nothing, |after| form::page(&after, Some(action))))
     };
-    done.await.unwrap_or_else(try_again)
+    done.await.unwrap_or_else(|problem| try_again(&service.words(None, &accepted), problem))
 }
 
-async fn standing(service: &Service, token: &str) -> Result<Option<Standing>, Problem> {
+async fn standing(service: &Service, token: &str, accepted: &Accepted) -> Result<Option<Standing>, Problem> {
     let Some(send) = service.engine().sender.links.send_of(Purpose::Preferences, token) else {
         return Ok(None);
     };
@@ -166,11 +177,12 @@ async fn standing(service: &Service, token: &str) -> Result<Option<Standing>, Pr
     let now = service.now();
     let holding: Vec<Suppression> =
         found.into_values().flatten().filter(|found| found.until.is_none_or(|until| until > now)).collect();
-    Ok(Some(Standing::new(service, mailed, &holding)))
+    let words = mailed.words(service, accepted);
+    Ok(Some(Standing::new(service, mailed, words, &holding)))
 }
 
 impl Standing {
-    fn new(service: &Service, mailed: Mailed, holding: &[Suppression]) -> Self {
+    fn new(service: &Service, mailed: Mailed, words: Words, holding: &[Suppression]) -> Self {
         let engine = service.engine();
         let lifecycle = engine.catalog.campaigns().filter(|entry| entry.campaign.kind == Kind::Lifecycle);
         let topics: BTreeSet<&str> = lifecycle.map(|entry| entry.campaign.topic()).collect();
@@ -187,7 +199,8 @@ impl Standing {
             unreachable: holding.iter().filter(of_all).any(|found| !theirs(found)),
             consent: mailed.profile.consent,
             tracked: !refuses_tracking(mailed.profile.traits.get(TRACKING_TRAIT)),
-            shop: shop_name(service),
+            zone: mailed.profile.zone(&engine.rules.default_zone),
+            words,
             mailed,
         }
     }
@@ -199,10 +212,7 @@ impl Standing {
 
     /// The words that a new consent is given to.
     fn wording(&self) -> String {
-        format!(
-            "I want mail from {} about the topics that I choose here. I can stop it at any time.",
-            self.shop
-        )
+        self.words.plain(&self.words.subscribe_wording, &[])
     }
 
     fn wish(&self, action: Action, form: &Form<'_>, now: jiff::Timestamp) -> Wish {
@@ -251,7 +261,8 @@ impl Standing {
             Action::Stop => {
                 wish.stop = vec![LIFECYCLE_TOPIC.to_owned()];
                 if self.consent != Consent::Withdrawn {
-                    wish.proof = Some(proof(Consent::Withdrawn, form::STOP.to_owned()));
+                    let wording = self.words.plain(&self.words.stop_wording, &[]);
+                    wish.proof = Some(proof(Consent::Withdrawn, wording));
                 }
             }
             Action::Subscribe => {

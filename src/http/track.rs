@@ -19,9 +19,12 @@ use crate::http::client;
 use crate::http::mailed::nothing_here;
 use crate::http::mailed::private;
 use crate::http::mailed::sorry;
+use crate::http::mailed::try_again;
 use crate::http::page::escape;
 use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
+use crate::http::words::Words;
 use crate::send::SendId;
 use crate::store::NewHit;
 use crate::token::Purpose;
@@ -54,13 +57,14 @@ pub(super) async fn click(
     headers: HeaderMap,
 ) -> Response {
     let engine = service.engine();
-    let Some(click) = engine.sender.links.click_of(&token) else { return nothing_here() };
-    let Some(target) = web_address(&click.target) else { return nothing_here() };
+    let words = || service.words(None, &Accepted::of(&headers));
+    let Some(click) = engine.sender.links.click_of(&token) else { return nothing_here(&words()) };
+    let Some(target) = web_address(&click.target) else { return nothing_here(&words()) };
     let kind = if click.link.is_some() { HitKind::Click } else { HitKind::Trap };
     let hit = hit(&service, kind, click.send, click.link, &method, &headers, peer);
     match service.store().record_hit(&hit).await {
         Ok(_) => private((StatusCode::FOUND, [(header::LOCATION, target)]).into_response()),
-        Err(error) => lead_on(Problem::from(error), &target),
+        Err(error) => lead_on(&words(), Problem::from(error), &target),
     }
 }
 
@@ -87,12 +91,12 @@ pub(super) async fn open(
 ) -> Response {
     let token = pixel.strip_suffix(".gif").unwrap_or_default();
     let Some(send) = service.engine().sender.links.send_of(Purpose::Open, token) else {
-        return nothing_here();
+        return nothing_here(&service.words(None, &Accepted::of(&headers)));
     };
     let hit = hit(&service, HitKind::Open, send, None, &method, &headers, peer);
     match service.store().record_hit(&hit).await {
         Ok(_) => private(([(header::CONTENT_TYPE, "image/gif")], PIXEL).into_response()),
-        Err(error) => sorry(Problem::from(error), "<p>The picture is not there now.</p>"),
+        Err(error) => try_again(&service.words(None, &Accepted::of(&headers)), Problem::from(error)),
     }
 }
 
@@ -130,12 +134,13 @@ fn web_address(target: &str) -> Option<HeaderValue> {
 }
 
 /// Programs are told to come again; a person is taken to where they wanted to go all the same.
-fn lead_on(problem: Problem, target: &HeaderValue) -> Response {
+fn lead_on(words: &Words, problem: Problem, target: &HeaderValue) -> Response {
     let target = escape(target.to_str().unwrap_or_default());
     let body = format!(
-        "<meta http-equiv=\"refresh\" content=\"0;url={target}\"><p><a href=\"{target}\">Go on to the page</a></p>"
+        "<meta http-equiv=\"refresh\" content=\"0;url={target}\"><p><a href=\"{target}\">{}</a></p>",
+        words.html(&words.lead_on_link, &[])
     );
-    sorry(problem, &body)
+    sorry(words, problem, &body)
 }
 
 #[cfg(test)]

@@ -12,13 +12,13 @@ use crate::http::Service;
 use crate::http::body::PathText;
 use crate::http::mailed::Mailed;
 use crate::http::mailed::nothing_here;
-use crate::http::mailed::shop_name;
 use crate::http::mailed::show;
-use crate::http::mailed::topic_name;
 use crate::http::mailed::try_again;
 use crate::http::page::escape;
 use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
+use crate::http::words::Words;
 use crate::profile::Consent;
 use crate::send::LIFECYCLE_TOPIC;
 use crate::store::ConsentProof;
@@ -32,8 +32,6 @@ const SCOPE: &str = "scope";
 const EVERYTHING: &str = "everything";
 /// Where the proof of a withdrawal comes from.
 const SOURCE: &str = "unsubscribe link";
-/// The words on the button that withdraws.
-const WORDING: &str = "No more mail but what belongs to my orders and my account";
 
 /// Asks whether to unsubscribe. Changes nothing
 #[utoipa::path(
@@ -49,11 +47,15 @@ const WORDING: &str = "No more mail but what belongs to my orders and my account
         NoPage,
     )
 )]
-pub(super) async fn ask(State(service): State<Service>, PathText(token): PathText) -> Response {
+pub(super) async fn ask(
+    State(service): State<Service>,
+    accepted: Accepted,
+    PathText(token): PathText,
+) -> Response {
     match mailed(&service, &token).await {
-        Ok(Some(mailed)) => question(&service, &mailed),
-        Ok(None) => nothing_here(),
-        Err(problem) => try_again(problem),
+        Ok(Some(mailed)) => question(&service, &mailed, &mailed.words(&service, &accepted)),
+        Ok(None) => nothing_here(&service.words(None, &accepted)),
+        Err(problem) => try_again(&service.words(None, &accepted), problem),
     }
 }
 
@@ -75,6 +77,7 @@ pub(super) async fn ask(State(service): State<Service>, PathText(token): PathTex
 )]
 pub(super) async fn unsubscribe(
     State(service): State<Service>,
+    accepted: Accepted,
     PathText(token): PathText,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -83,12 +86,15 @@ pub(super) async fn unsubscribe(
     let mut fields = url::form_urlencoded::parse(&body);
     let everything = fields.any(|(name, value)| name == SCOPE && value == EVERYTHING);
     let done = async {
-        let Some(mailed) = mailed(&service, &token).await? else { return Ok(nothing_here()) };
+        let Some(mailed) = mailed(&service, &token).await? else {
+            return Ok(nothing_here(&service.words(None, &accepted)));
+        };
+        let words = mailed.words(&service, &accepted);
         let topic = if everything { LIFECYCLE_TOPIC.to_owned() } else { topic_of(&service, &mailed) };
-        service.store().grant_wish(&wish(&service, &mailed, &topic)).await?;
-        Ok(farewell(&service, &mailed, &topic))
+        service.store().grant_wish(&wish(&service, &mailed, &words, &topic)).await?;
+        Ok(farewell(&service, &mailed, &words, &topic))
     };
-    done.await.unwrap_or_else(try_again)
+    done.await.unwrap_or_else(|problem| try_again(&service.words(None, &accepted), problem))
 }
 
 async fn mailed(service: &Service, token: &str) -> Result<Option<Mailed>, Problem> {
@@ -108,7 +114,7 @@ fn topic_of(service: &Service, mailed: &Mailed) -> String {
         .to_owned()
 }
 
-fn wish(service: &Service, mailed: &Mailed, topic: &str) -> Wish {
+fn wish(service: &Service, mailed: &Mailed, words: &Words, topic: &str) -> Wish {
     let (profile, now) = (mailed.profile.id.clone(), service.now());
     let proof =
         (topic == LIFECYCLE_TOPIC && mailed.profile.consent != Consent::Withdrawn).then(|| ConsentProof {
@@ -117,7 +123,7 @@ fn wish(service: &Service, mailed: &Mailed, topic: &str) -> Wish {
             status: Consent::Withdrawn,
             source: SOURCE.to_owned(),
             who: format!("whoever holds the link of send {}", mailed.send.send.id),
-            wording: WORDING.to_owned(),
+            wording: words.plain(&words.stop_wording, &[]),
             address: mailed.recipient(),
         });
     Wish {
@@ -133,41 +139,38 @@ fn wish(service: &Service, mailed: &Mailed, topic: &str) -> Wish {
     }
 }
 
-fn question(service: &Service, mailed: &Mailed) -> Response {
-    let (shop, topic) = (shop_name(service), topic_of(service, mailed));
+fn question(service: &Service, mailed: &Mailed, words: &Words) -> Response {
+    let topic = topic_of(service, mailed);
     let one = if topic == LIFECYCLE_TOPIC {
         String::new()
     } else {
-        format!(
-            "<form method=\"post\"><button>Stop “{}”</button></form>\
-             <p class=\"note\">You will still get other mail that you asked for.</p>",
-            escape(&topic_name(&topic))
-        )
+        let stop = words.html(&words.stop_topic_button, &[("topic", &words.topic_name(&topic))]);
+        format!("<form method=\"post\"><button>{stop}</button></form>{}", words.note(&words.stop_topic_note))
     };
     let quiet = if one.is_empty() { "" } else { " class=\"quiet\"" };
     let body = format!(
-        "<p>This mail came from {}. Nothing has changed yet.</p>{one}\
-         <form method=\"post\"><input type=\"hidden\" name=\"{SCOPE}\" value=\"{EVERYTHING}\">\
-         <button{quiet}>Stop all mail</button></form>\
-         <p class=\"note\">What belongs to your orders and your account still comes.</p>{}",
-        escape(&shop),
-        preferences_link(service, mailed, "Choose topics, or pause for 30 days")
+        "{}{one}<form method=\"post\"><input type=\"hidden\" name=\"{SCOPE}\" value=\"{EVERYTHING}\">\
+         <button{quiet}>{}</button></form>{}{}",
+        words.paragraph(&words.unsubscribe_question),
+        words.html(&words.stop_all_button, &[]),
+        words.note(&words.still_comes_note),
+        preferences_link(service, mailed, words, &words.preferences_link)
     );
-    show(StatusCode::OK, "Unsubscribe?", &body)
+    show(words, StatusCode::OK, &words.unsubscribe_title, &body)
 }
 
-fn farewell(service: &Service, mailed: &Mailed, topic: &str) -> Response {
+fn farewell(service: &Service, mailed: &Mailed, words: &Words, topic: &str) -> Response {
     let what = if topic == LIFECYCLE_TOPIC {
-        "No more mail will come, but for what belongs to your orders and your account.".to_owned()
+        words.html(&words.unsubscribed_from_all, &[])
     } else {
-        format!("No more mail about “{}” will come.", escape(&topic_name(topic)))
+        words.html(&words.unsubscribed_from_topic, &[("topic", &words.topic_name(topic))])
     };
-    let body = format!("<p>{what}</p>{}", preferences_link(service, mailed, "Changed your mind?"));
-    show(StatusCode::OK, "You are unsubscribed", &body)
+    let back = preferences_link(service, mailed, words, &words.changed_mind_link);
+    show(words, StatusCode::OK, &words.unsubscribed_title, &format!("<p>{what}</p>{back}"))
 }
 
-fn preferences_link(service: &Service, mailed: &Mailed, text: &str) -> String {
+fn preferences_link(service: &Service, mailed: &Mailed, words: &Words, text: &str) -> String {
     let own = service.engine().sender.links.own(&mailed.send.send.id);
     let Some(page) = own.preferences else { return String::new() };
-    format!("<p><a href=\"{}\">{}</a></p>", escape(&page), escape(text))
+    format!("<p><a href=\"{}\">{}</a></p>", escape(&page), words.html(text, &[]))
 }

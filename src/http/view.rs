@@ -17,6 +17,7 @@ use crate::http::mailed::private;
 use crate::http::mailed::try_again;
 use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
 use crate::send::SendId;
 use crate::token::Purpose;
 
@@ -39,9 +40,14 @@ const MAIL_POLICY: &str = "default-src 'none'; img-src https: http: data:; style
         NoPage,
     )
 )]
-pub(super) async fn view(State(service): State<Service>, PathText(token): PathText) -> Response {
+pub(super) async fn view(
+    State(service): State<Service>,
+    accepted: Accepted,
+    PathText(token): PathText,
+) -> Response {
+    let words = || service.words(None, &accepted);
     let Some(send) = service.engine().sender.links.send_of(Purpose::View, &token) else {
-        return nothing_here();
+        return nothing_here(&words());
     };
     match mail(&service, &send).await {
         Ok(Some(html)) => {
@@ -50,8 +56,8 @@ pub(super) async fn view(State(service): State<Service>, PathText(token): PathTe
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
             response
         }
-        Ok(None) => nothing_here(),
-        Err(problem) => try_again(problem),
+        Ok(None) => nothing_here(&words()),
+        Err(problem) => try_again(&words(), problem),
     }
 }
 

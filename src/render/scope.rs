@@ -23,10 +23,10 @@ use expression::Expression;
 use expression::Ternary;
 
 /// Functions that an author may call.
-const FUNCTIONS: &[&str] = &["range", "throw"];
+pub const FUNCTIONS: &[&str] = &["range", "throw"];
 
 /// Tests that follow `is`.
-const TESTS: &[&str] = &[
+pub const TESTS: &[&str] = &[
     "string",
     "number",
     "map",
@@ -47,7 +47,7 @@ const TESTS: &[&str] = &[
 ];
 
 /// Filters of Tera itself, beside `safe`.
-const TERA_FILTERS: &[&str] = &[
+pub const TERA_FILTERS: &[&str] = &[
     "default",
     "upper",
     "lower",

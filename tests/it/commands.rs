@@ -250,3 +250,44 @@ async fn a_second_worker_of_a_sqlite_file_is_refused_with_a_reason_and_nothing_g
     program.says(&["work", "--until-idle"]).await;
     assert_eq!(subjects(&catcher), [(own("ana@example.test"), own("Your order 77"))]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_notes_languages_that_a_campaign_has_in_part_and_fails_for_none() {
+    let program = Program::new("");
+    let templates = program.folder.path().join("templates");
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(templates.join(path)).unwrap();
+        text.replacen("+++", "+++\npreheader = \"What is new\"", 1)
+    };
+    std::fs::write(templates.join("receipt/any/receipt.mjml"), read("receipt/any/receipt.mjml")).unwrap();
+    let hello = read("news/any/hello.mjml");
+    for name in ["hello.mjml", "hello.fr.mjml", "other.mjml"] {
+        // Two variants that say the same would be a warning of their own.
+        std::fs::write(
+            templates.join("news/any").join(name),
+            hello.replace("Hello", &format!("Hello from {name}")),
+        )
+        .unwrap();
+    }
+    let said = program.says(&["check"]).await;
+    let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note: ")).collect();
+    let pages = "note: mails are written in fr, and the pages behind their links are not: write pages/fr.toml (`bespoke \
+                 reference pages`)";
+    assert_eq!(notes, ["note: news: any/other has no fr", pages], "{said}");
+    let json: Value = serde_json::from_str(&program.says(&["check", "--format", "json"]).await).unwrap();
+    assert_eq!((json["notes"].as_array().unwrap().len(), &json["errors"]), (2, &0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_of_facts_tells_what_this_shop_declares() {
+    let program = Program::new("[events]\nknown = [\"Quote Requested\"]\n");
+    let facts = program.says(&["reference", "facts"]).await;
+    assert!(
+        facts.contains("| `profile.first_name` | text, or absent |")
+            && facts.contains("| `shop.name` | text |")
+    );
+    let filters = program.says(&["reference", "filters"]).await;
+    assert!(filters.contains("| `money` |") && filters.contains("{{ 1999 | money }}"), "{filters}");
+    let whole = program.says(&["reference"]).await;
+    assert!(whole.contains("[quiet_hours]") && whole.contains("| `history.orders_total` |"));
+}

@@ -6,6 +6,7 @@ mod consent;
 mod decide;
 mod hard;
 mod joining;
+mod languages;
 mod mailed;
 mod popup;
 mod public_keys;

@@ -11,7 +11,7 @@ use super::Presence;
 use crate::catalog::nearest::nearest;
 
 /// Unknown names, wrong types and missing facts, each with its path.
-pub(super) fn find(kind: &FactType, facts: &Value) -> Vec<String> {
+pub(in crate::catalog) fn find(kind: &FactType, facts: &Value) -> Vec<String> {
     let mut found = Vec::new();
     breaches(kind, facts, "", &mut found);
     found

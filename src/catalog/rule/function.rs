@@ -10,13 +10,13 @@ use cel::common::value::CowVal;
 
 /// What a function takes, in words, for help texts and README.
 #[derive(Debug)]
-pub(super) struct FunctionHelp {
+pub(in crate::catalog) struct FunctionHelp {
     pub(super) name: &'static str,
-    pub(super) example: &'static str,
+    pub(in crate::catalog) example: &'static str,
 }
 
 /// Every function that a rule may call, beside the conditions.
-pub(super) const FUNCTIONS: &[FunctionHelp] = &[
+pub(in crate::catalog) const FUNCTIONS: &[FunctionHelp] = &[
     FunctionHelp { name: "size", example: "size(cart.items) > 2" },
     FunctionHelp { name: "contains", example: "profile.email.contains(\"+\")" },
     FunctionHelp { name: "startsWith", example: "profile.locale.startsWith(\"de\")" },

@@ -8,12 +8,13 @@ use serde_json::Map;
 use crate::http::Service;
 use crate::http::body::PathText;
 use crate::http::mailed::nothing_here;
-use crate::http::mailed::shop_name;
 use crate::http::mailed::show;
 use crate::http::mailed::try_again;
 use crate::http::page::escape;
 use crate::http::problem::NoPage;
 use crate::http::problem::Problem;
+use crate::http::words::Accepted;
+use crate::http::words::Words;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
 use crate::profile::mask;
@@ -42,13 +43,17 @@ const SOURCE: &str = "confirmation link";
         NoPage,
     )
 )]
-pub(in crate::http) async fn ask(State(service): State<Service>, PathText(token): PathText) -> Response {
-    match open_request(&service, &token).await {
-        Ok(Open::Yes(request)) => question(&service, &request),
-        Ok(Open::Done) => done(&service),
-        Ok(Open::Over) => over(),
-        Ok(Open::Unknown) => nothing_here(),
-        Err(problem) => try_again(problem),
+pub(in crate::http) async fn ask(
+    State(service): State<Service>,
+    accepted: Accepted,
+    PathText(token): PathText,
+) -> Response {
+    match open_request(&service, &token, &accepted).await {
+        Ok((Open::Yes(request), words)) => question(&words, &request),
+        Ok((Open::Done, words)) => done(&words),
+        Ok((Open::Over, words)) => over(&words),
+        Ok((Open::Unknown, words)) => nothing_here(&words),
+        Err(problem) => try_again(&service.words(None, &accepted), problem),
     }
 }
 
@@ -67,22 +72,27 @@ pub(in crate::http) async fn ask(State(service): State<Service>, PathText(token)
         NoPage,
     )
 )]
-pub(in crate::http) async fn confirm(State(service): State<Service>, PathText(token): PathText) -> Response {
+pub(in crate::http) async fn confirm(
+    State(service): State<Service>,
+    accepted: Accepted,
+    PathText(token): PathText,
+) -> Response {
     let confirmed = async {
-        Ok(match open_request(&service, &token).await? {
+        let (open, words) = open_request(&service, &token, &accepted).await?;
+        Ok(match open {
             Open::Yes(request) => {
                 let wish = wish(&service, &request);
                 match service.store().confirm_consent(&request.id, &request.address, &wish).await? {
-                    Confirmed::Now | Confirmed::Before => done(&service),
-                    Confirmed::Elsewhere => over(),
+                    Confirmed::Now | Confirmed::Before => done(&words),
+                    Confirmed::Elsewhere => over(&words),
                 }
             }
-            Open::Done => done(&service),
-            Open::Over => over(),
-            Open::Unknown => nothing_here(),
+            Open::Done => done(&words),
+            Open::Over => over(&words),
+            Open::Unknown => nothing_here(&words),
         })
     };
-    confirmed.await.unwrap_or_else(try_again)
+    confirmed.await.unwrap_or_else(|problem| try_again(&service.words(None, &accepted), problem))
 }
 
 /// Whether a question can still be answered.
@@ -96,18 +106,23 @@ enum Open {
     Unknown,
 }
 
-async fn open_request(service: &Service, token: &str) -> Result<Open, Problem> {
+/// Whether the question can still be answered, and the words for whom it asks.
+async fn open_request(service: &Service, token: &str, accepted: &Accepted) -> Result<(Open, Words), Problem> {
+    let unknown = || (Open::Unknown, service.words(None, accepted));
     let Some(id) = service.engine().sender.links.text_of(Purpose::Confirm, token) else {
-        return Ok(Open::Unknown);
+        return Ok(unknown());
     };
-    let Some(request) = service.store().consent_request(&id).await? else { return Ok(Open::Unknown) };
-    if request.confirmed_at.is_some() {
-        return Ok(Open::Done);
-    }
+    let Some(request) = service.store().consent_request(&id).await? else { return Ok(unknown()) };
     let profile = service.store().profile(&request.profile).await?;
-    let Some(profile) = profile else { return Ok(Open::Unknown) };
+    let locale = profile.as_ref().and_then(|profile| profile.locale.as_deref());
+    let words = service.words(locale, accepted);
+    if request.confirmed_at.is_some() {
+        return Ok((Open::Done, words));
+    }
+    let Some(profile) = profile else { return Ok((Open::Unknown, words)) };
     let same = profile.address.as_ref().is_some_and(|address| address.key() == request.address);
-    Ok(if same && service.now() < request.expires_at { Open::Yes(Box::new(request)) } else { Open::Over })
+    let is_open = same && service.now() < request.expires_at;
+    Ok((if is_open { Open::Yes(Box::new(request)) } else { Open::Over }, words))
 }
 
 fn wish(service: &Service, request: &ConsentRequest) -> Wish {
@@ -136,29 +151,23 @@ fn wish(service: &Service, request: &ConsentRequest) -> Wish {
     }
 }
 
-fn question(service: &Service, request: &ConsentRequest) -> Response {
+fn question(words: &Words, request: &ConsentRequest) -> Response {
     let address =
         EmailAddress::parse(&request.address).map_or(String::new(), |address| mask(address.as_str()));
     let body = format!(
-        "<p>{} asks for {}:</p><blockquote>{}</blockquote><form method=\"post\"><button>Yes, I confirm</button></form>\
-         <p class=\"note\">Was it not you? Close this page, and nothing will come.</p>",
-        escape(&shop_name(service)),
-        escape(&address),
-        escape(&request.wording)
+        "<p>{}</p><blockquote>{}</blockquote><form method=\"post\"><button>{}</button></form>{}",
+        words.html(&words.confirm_question, &[("address", &address)]),
+        escape(&request.wording),
+        words.html(&words.confirm_button, &[]),
+        words.note(&words.confirm_note)
     );
-    show(StatusCode::OK, "One more click", &body)
+    show(words, StatusCode::OK, &words.confirm_title, &body)
 }
 
-fn done(service: &Service) -> Response {
-    let body = format!(
-        "<p>Thank you. Mail from {} will come; every one has a link to stop it.</p>",
-        escape(&shop_name(service))
-    );
-    show(StatusCode::OK, "Confirmed", &body)
+fn done(words: &Words) -> Response {
+    show(words, StatusCode::OK, &words.confirmed_title, &words.paragraph(&words.confirmed))
 }
 
-fn over() -> Response {
-    let body =
-        "<p>This link has expired. Subscribe once more where you did before, and a new one will come.</p>";
-    show(StatusCode::GONE, "That took too long", body)
+fn over(words: &Words) -> Response {
+    show(words, StatusCode::GONE, &words.expired_title, &words.paragraph(&words.expired))
 }

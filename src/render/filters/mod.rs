@@ -14,6 +14,8 @@ mod number;
 mod time;
 mod words;
 
+pub use time::day_in_words;
+
 /// One filter of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter {

@@ -81,6 +81,18 @@ fn date(value: &Value, arguments: &Kwargs, state: &State<'_>) -> TeraResult<Valu
     Ok(Value::from(text))
 }
 
+/// A day as readers of a language write it; ISO 8601 where their months' names are not known.
+pub fn day_in_words(day: Date, tag: &str) -> String {
+    let locale = Locale::parse(tag);
+    let is_english = tag.split(['-', '_']).next().is_some_and(|own| own.eq_ignore_ascii_case("en"));
+    if locale.language == Language::English && !is_english {
+        return day.to_string();
+    }
+    let format =
+        with_names(long_date(locale), day.to_datetime(jiff::civil::Time::midnight()), locale.language);
+    day.strftime(&format).to_string()
+}
+
 /// Writes the names of months and weekdays into a format.
 fn with_names(format: &str, moment: DateTime, language: Language) -> String {
     let month = language.months()[usize::from(moment.month().unsigned_abs()) - 1];
