@@ -54,8 +54,7 @@ pub(super) fn of_event(place: Arrival, event: &Event) -> Option<WebhookMessage> 
     Some(message(kind, &id, event.at, &event.profile, data, place))
 }
 
-/// What is told of an outcome, when one of these kinds is wanted.
-/// Of a mail that was taken it is told what it showed.
+/// What is told of an outcome, when one of these kinds is wanted; of a mail that was taken, also what it showed.
 pub(super) fn of_outcome(
     place: Arrival,
     outcome: &LoggedOutcome,
@@ -134,7 +133,7 @@ mod tests {
                 detail: String::new(),
                 at: Timestamp::UNIX_EPOCH,
             };
-            let told = of_outcome(Arrival::default(), &outcome, KINDS).map(|message| message.kind);
+            let told = of_outcome(Arrival::default(), &outcome, None, KINDS).map(|message| message.kind);
             assert_eq!(told.as_deref(), expected, "{state}");
         }
     }
