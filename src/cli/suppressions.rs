@@ -18,6 +18,7 @@ use crate::send::EVERY_TOPIC;
 use crate::send::LISTED_REASONS;
 use crate::send::PAUSE_TOPIC;
 use crate::send::Suppression;
+use crate::store::BECAUSE_CHARACTERS_MAX;
 use crate::store::Lifted;
 use crate::store::Store;
 
@@ -133,6 +134,9 @@ impl Remove {
     async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
         let address = parse(&self.address)?;
         let because = self.because.as_deref().map(str::trim).filter(|because| !because.is_empty());
+        if because.is_some_and(|because| because.chars().count() > BECAUSE_CHARACTERS_MAX) {
+            bail!("--because: write at most {BECAUSE_CHARACTERS_MAX} characters");
+        }
         let (topic, now) = (self.topic.as_deref(), context.clock.now());
         let lifted = match store.lift_suppressions(&address.key(), topic, because, now).await? {
             Lifted::Done(lifted) => lifted,

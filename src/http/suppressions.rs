@@ -19,6 +19,7 @@ use crate::send::EVERY_TOPIC;
 use crate::send::LIFECYCLE_TOPIC;
 use crate::send::LISTED_REASONS;
 use crate::send::Suppression;
+use crate::store::BECAUSE_CHARACTERS_MAX;
 use crate::store::Lifted;
 
 /// An address to which nothing may be sent.
@@ -68,21 +69,22 @@ pub(super) struct LiftAsk {
     topic: Option<String>,
     /// How the person asked for it. Needed where they unsubscribed, paused or complained; it stays in their consent
     /// history.
+    #[schema(max_length = 1000)]
     because: Option<String>,
 }
 
 /// What stands against an address.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Standing {
+pub(super) struct SuppressedAddress {
     /// Which.
     address: String,
     /// By topic.
-    suppressions: Vec<Entry>,
+    suppressions: Vec<SuppressionEntry>,
 }
 
 /// One reason not to write.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Entry {
+pub(super) struct SuppressionEntry {
     /// What is stopped: `*`, `lifecycle`, `pause`, or a campaign's topic.
     topic: String,
     /// `hard_bounce`, `soft_bounces`, `complaint`, `unsubscribe`, `pause`, `manual`, `erased`.
@@ -97,9 +99,9 @@ pub(super) struct Entry {
     send: Option<String>,
 }
 
-impl Standing {
+impl SuppressedAddress {
     fn of(address: &EmailAddress, found: Vec<Suppression>) -> Self {
-        let entry = |one: Suppression| Entry {
+        let entry = |one: Suppression| SuppressionEntry {
             topic: one.topic,
             reason: one.reason,
             at: one.at,
@@ -124,7 +126,7 @@ impl Standing {
     params(("address" = String, Path, description = "Which", min_length = 1)),
     security(("bearer" = []), ("basic" = [])),
     responses(
-        (status = 200, description = "All of it; nothing, where mail may go there", body = Standing),
+        (status = 200, description = "All of it; nothing, where mail may go there", body = SuppressedAddress),
         (status = 404, description = "That is no address", body = Problem, content_type = "application/problem+json"),
         Refused,
     )
@@ -133,8 +135,8 @@ pub(super) async fn suppressions(
     State(service): State<Service>,
     _: MaySeePeople,
     PathText(address): PathText,
-) -> Result<axum::Json<Standing>, Problem> {
-    Ok(axum::Json(Standing::read(&service, &in_path(&address)?).await?))
+) -> Result<axum::Json<SuppressedAddress>, Problem> {
+    Ok(axum::Json(SuppressedAddress::read(&service, &in_path(&address)?).await?))
 }
 
 /// Lets nothing be sent to an address any more
@@ -147,7 +149,7 @@ pub(super) async fn suppressions(
     request_body = Listing,
     security(("bearer" = []), ("basic" = [])),
     responses(
-        (status = 200, description = "It is committed; this stands against the address now", body = Standing),
+        (status = 200, description = "It is committed; this stands against the address now", body = SuppressedAddress),
         (status = 404, description = "No campaign has that topic", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The address was erased, and gets nothing anyway", body = Problem, content_type = "application/problem+json"),
         Refused,
@@ -157,7 +159,7 @@ pub(super) async fn suppress(
     State(service): State<Service>,
     _: MayGiveFeedback,
     Json(listing): Json<Listing>,
-) -> Result<axum::Json<Standing>, Problem> {
+) -> Result<axum::Json<SuppressedAddress>, Problem> {
     let address = EmailAddress::parse(listing.address.trim())
         .map_err(|error| Problem::unprocessable(format!("address: {error}")))?;
     let (reason, usual) = listing.reason.listed();
@@ -169,7 +171,7 @@ pub(super) async fn suppress(
     if listed.erased > 0 {
         return Err(Problem::conflict("address: it was erased; nothing is sent there, and nothing is kept"));
     }
-    Ok(axum::Json(Standing::read(&service, &address).await?))
+    Ok(axum::Json(SuppressedAddress::read(&service, &address).await?))
 }
 
 /// Lifts what stands against an address, and answers with what was lifted
@@ -183,7 +185,7 @@ pub(super) async fn suppress(
     request_body = LiftAsk,
     security(("bearer" = []), ("basic" = [])),
     responses(
-        (status = 200, description = "It is committed; this was lifted", body = Standing),
+        (status = 200, description = "It is committed; this was lifted", body = SuppressedAddress),
         (status = 404, description = "Nothing of that topic stands against it", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "They said so themselves, and because is missing; or the address was erased", body = Problem, content_type = "application/problem+json"),
         Refused,
@@ -194,12 +196,16 @@ pub(super) async fn lift(
     _: MaySeePeople,
     PathText(address): PathText,
     Json(ask): Json<LiftAsk>,
-) -> Result<axum::Json<Standing>, Problem> {
+) -> Result<axum::Json<SuppressedAddress>, Problem> {
     let address = in_path(&address)?;
     let because = ask.because.as_deref().map(str::trim).filter(|because| !because.is_empty());
+    if because.is_some_and(|because| because.chars().count() > BECAUSE_CHARACTERS_MAX) {
+        let detail = format!("because: write at most {BECAUSE_CHARACTERS_MAX} characters");
+        return Err(Problem::unprocessable(detail));
+    }
     let (key, topic, now) = (address.key(), ask.topic.as_deref(), service.now());
     match service.store().lift_suppressions(&key, topic, because, now).await? {
-        Lifted::Done(lifted) => Ok(axum::Json(Standing::of(&address, lifted))),
+        Lifted::Done(lifted) => Ok(axum::Json(SuppressedAddress::of(&address, lifted))),
         Lifted::Nothing { .. } => Err(Problem::not_found("address: nothing of that topic stands against it")),
         Lifted::Erased => {
             Err(Problem::conflict("address: it was erased; `bespoke profile readmit` takes that back"))

@@ -148,6 +148,7 @@ pub use sends::Settlement;
 pub use sends::StateCount;
 pub use sends::StoredSend;
 pub use shown::Shown;
+pub use suppressions::BECAUSE_CHARACTERS_MAX;
 pub use suppressions::Lifted;
 pub use suppressions::Listed;
 pub use suppressions::SuppressionFilter;

@@ -19,6 +19,7 @@ use crate::send::Suppression;
 
 mod listed;
 
+pub use listed::BECAUSE_CHARACTERS_MAX;
 pub use listed::Lifted;
 pub use listed::Listed;
 pub use listed::SuppressionFilter;

@@ -257,6 +257,7 @@ async fn programs_suppress_look_and_lift_by_request_and_nothing_is_sent_meanwhil
         let silent = serving.post(path, &json!({})).await;
         assert_eq!((silent.status, silent.text.contains("say how they took it back")), (409, true));
         assert_eq!(serving.post(path, &json!({"topic": "picks"})).await.status, 404);
+        assert_eq!(serving.post(path, &json!({"because": "x".repeat(1_001)})).await.status, 422);
         let lifted = serving.post(path, &json!({"because": "by phone"})).await;
         assert_eq!((lifted.status, lifted.json()), (200, expected));
         assert_eq!(serving.post(path, &json!({"because": "by phone"})).await.status, 404);

@@ -23,6 +23,8 @@ use crate::store::tombstones;
 
 /// Suppressions that a stream reads at a time.
 const PAGE_ROWS: usize = 1_000;
+/// Longest words by which somebody took their own word back, in characters.
+pub const BECAUSE_CHARACTERS_MAX: usize = 1_000;
 /// Where the line in somebody's consent history comes from that says what an operator lifted.
 const SOURCE: &str = "suppression lifted";
 
