@@ -180,7 +180,7 @@ pub async fn read_sales(store: &Store, digits: u32, now: Timestamp) -> anyhow::R
         let page = store.events_after(&[ORDER_COMPLETED], after, PAGE_ROWS).await?;
         let Some((last, _)) = page.last() else { return Ok(sales) };
         after = *last;
-        for (_, event) in &page {
+        for event in page.iter().filter_map(|(_, event)| event.as_ref()) {
             sales.orders.take(event, digits);
             for item in products_of(event) {
                 sales.purchases.add(event.profile.as_str(), item, event.at);

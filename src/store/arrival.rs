@@ -20,6 +20,9 @@ use super::connection::Tx;
 #[serde(transparent)]
 pub struct Arrival(pub(super) i64);
 
+/// Rows in the order of arrival, each with its place. One that cannot be read is `None`: whoever reads on gets past it.
+pub type Page<T> = Vec<(Arrival, Option<T>)>;
+
 impl Arrival {
     /// Reads the displayed form back.
     pub fn parse(text: &str) -> Option<Self> {

@@ -73,7 +73,12 @@ impl Error {
 
     /// Those of some rows that can be read. Of the others it is told: one row must not hold up all behind it.
     pub(super) fn readable<T>(rows: impl Iterator<Item = Result<T, Self>>) -> Vec<T> {
-        rows.filter_map(|row| row.inspect_err(|error| tracing::error!("left out: {error}")).ok()).collect()
+        rows.filter_map(Self::told).collect()
+    }
+
+    /// A row, if it can be read; if not, that is told.
+    pub(super) fn told<T>(row: Result<T, Self>) -> Option<T> {
+        row.inspect_err(|error| tracing::error!("left out: {error}")).ok()
     }
 
     pub(super) fn unreadable(table: &'static str, key: &str, fault: impl std::fmt::Display) -> Self {

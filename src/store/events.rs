@@ -10,6 +10,7 @@ use super::Store;
 use super::arrival;
 use super::arrival::Arrival;
 use super::arrival::Arrivals;
+use super::arrival::Page;
 use super::batch::Heap;
 use super::batch::HeapText;
 use super::batch::ROWS_PER_STATEMENT_MAX;
@@ -83,14 +84,13 @@ impl Store {
         Ok(found)
     }
 
-    /// The next `limit` events with one of these names in the order of arrival, behind `after`, each with its place. One
-    /// that cannot be read is left out.
+    /// The next `limit` events with one of these names in the order of arrival, behind `after`.
     pub async fn events_after(
         &self,
         names: &[&str],
         after: Arrival,
         limit: usize,
-    ) -> Result<Vec<(Arrival, Event)>, Error> {
+    ) -> Result<Page<Event>, Error> {
         let names: Vec<[&str; 1]> = names.iter().map(|name| [*name]).collect();
         let rows: Vec<ArrivalRow> = self
             .pools
@@ -100,7 +100,7 @@ impl Store {
                 args![Rows::of(&names), after.0, limit],
             )
             .await?;
-        Ok(Error::readable(rows.into_iter().map(|row| Ok((Arrival(row.seq), Event::try_from(row)?)))))
+        Ok(rows.into_iter().map(|row| (Arrival(row.seq), Error::told(Event::try_from(row)))).collect())
     }
 
     /// The place behind all events that have arrived: where a new reader starts that wants only what is to come.

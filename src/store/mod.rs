@@ -64,6 +64,7 @@ mod web_decisions;
 mod webhooks;
 
 pub use arrival::Arrival;
+pub use arrival::Page;
 pub use campaigns::CampaignState;
 pub use campaigns::Running;
 pub use clicks::PersonClick;

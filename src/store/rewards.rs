@@ -94,7 +94,7 @@ impl AbRow {
 }
 
 /// A decision's body as JSON. PostgreSQL reads nothing from JSON that holds a NUL anywhere, and what clients send may.
-const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
+pub(super) const BODY: &str = "replace(d.body, '\\u0000', '\\ufffd'){json}";
 
 /// A place in the order of decisions: time, then send.
 pub type DecisionPlace = (Timestamp, String);

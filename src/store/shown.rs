@@ -8,6 +8,7 @@ use super::Error;
 use super::Store;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::args;
+use super::rewards::BODY;
 use super::sends::send_rows;
 use crate::decision::VariantId;
 use crate::send::SendId;
@@ -41,37 +42,47 @@ struct Row {
 }
 
 impl Store {
-    /// What these sends show, by send; one without a decision, or whose decision was to send nothing, has no entry. Of a
-    /// decision only the offer is read, so that an export of all sends stays quick.
+    /// What these sends show, by send; one without a decision, or whose decision was to send nothing, has no entry, nor
+    /// has one that cannot be read. Of a decision only the offer is read, so that an export of all sends stays quick.
     pub async fn shown(&self, sends: &[SendId]) -> Result<HashMap<SendId, Shown>, Error> {
         let mut found = HashMap::with_capacity(sends.len());
-        for chunk in sends.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows: Vec<Row> = self
-                .pools
-                .all(
-                    "select s.id, d.variant, s.products, d.stage, d.slice, d.propensity,
-                       ((d.body){json}->'inputs')->>'offer' as offer
-                     from sends as s join decisions as d on d.send_seq = s.seq
-                     where s.id in (select value->>0 from {rows}) and d.variant is not null",
-                    args![send_rows(chunk)],
-                )
-                .await?;
-            for row in rows {
-                let bad = |fault: &dyn std::fmt::Display| Error::unreadable("decisions", &row.id, fault);
-                let id = SendId::parse(&row.id).ok_or_else(|| bad(&"the send is not 32 hex digits"))?;
-                let products = row.products.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
-                let offer = row.offer.as_deref().map(serde_json::from_str).transpose();
-                let shown = Shown {
-                    products: products.map_err(|fault| bad(&fault))?,
-                    offer: offer.map_err(|fault| bad(&fault))?,
-                    variant: VariantId::new(row.variant),
-                    stage: row.stage,
-                    slice: row.slice,
-                    propensity: row.propensity,
-                };
-                found.insert(id, shown);
+        let mut parts: Vec<&[SendId]> = sends.chunks(ROWS_PER_STATEMENT_MAX).collect();
+        while let Some(part) = parts.pop() {
+            match self.shown_rows(part).await {
+                Ok(rows) => found.extend(Error::readable(rows.into_iter().map(Row::read))),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if part.len() == 1 => tracing::error!(send = %part[0], "left out: {error}"),
+                // Of many, one whose JSON the database itself cannot read fails the statement: look for it.
+                Err(_) => parts.extend(<[_; 2]>::from(part.split_at(part.len() / 2))),
             }
         }
         Ok(found)
+    }
+
+    async fn shown_rows(&self, sends: &[SendId]) -> Result<Vec<Row>, Error> {
+        let sql = format!(
+            "select s.id, d.variant, s.products, d.stage, d.slice, d.propensity, ({BODY}->'inputs')->>'offer' as offer
+             from sends as s join decisions as d on d.send_seq = s.seq
+             where s.id in (select value->>0 from {{rows}}) and d.variant is not null"
+        );
+        self.pools.all(sql, args![send_rows(sends)]).await
+    }
+}
+
+impl Row {
+    fn read(self) -> Result<(SendId, Shown), Error> {
+        let bad = |fault: &dyn std::fmt::Display| Error::unreadable("decisions", &self.id, fault);
+        let id = SendId::parse(&self.id).ok_or_else(|| bad(&"the send is not 32 hex digits"))?;
+        let products = self.products.as_deref().map_or(Ok(Vec::new()), serde_json::from_str);
+        let offer = self.offer.as_deref().map(serde_json::from_str).transpose();
+        let shown = Shown {
+            products: products.map_err(|fault| bad(&fault))?,
+            offer: offer.map_err(|fault| bad(&fault))?,
+            variant: VariantId::new(self.variant),
+            stage: self.stage,
+            slice: self.slice,
+            propensity: self.propensity,
+        };
+        Ok((id, shown))
     }
 }

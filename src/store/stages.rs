@@ -9,6 +9,7 @@ use super::Store;
 use super::arrival;
 use super::arrival::Arrival;
 use super::arrival::Arrivals;
+use super::arrival::Page;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
@@ -38,6 +39,18 @@ struct TransitionRow {
     to_stage: String,
     at: i64,
     reason: String,
+}
+
+impl TransitionRow {
+    fn read(self) -> Result<(ProfileId, Transition), Error> {
+        let transition = Transition {
+            from: self.from_stage.map(|stage| read_stage(&self.profile_id, &stage)).transpose()?,
+            to: read_stage(&self.profile_id, &self.to_stage)?,
+            at: from_millisecond(self.at),
+            reason: self.reason,
+        };
+        Ok((read_profile(&self.profile_id)?, transition))
+    }
 }
 
 impl Store {
@@ -110,14 +123,13 @@ impl Store {
         tx.commit().await
     }
 
-    /// The next `limit` steps into this stage in the order of arrival, behind `after`, each with its place. One that cannot
-    /// be read is left out.
+    /// The next `limit` steps into this stage in the order of arrival, behind `after`.
     pub async fn transitions_after(
         &self,
         into: Stage,
         after: Arrival,
         limit: usize,
-    ) -> Result<Vec<(Arrival, ProfileId, Transition)>, Error> {
+    ) -> Result<Page<(ProfileId, Transition)>, Error> {
         let rows: Vec<TransitionRow> = self
             .pools
             .all(
@@ -126,16 +138,7 @@ impl Store {
                 args![into.as_str(), after.0, limit],
             )
             .await?;
-        let steps = rows.into_iter().map(|row| {
-            let transition = Transition {
-                from: row.from_stage.map(|stage| read_stage(&row.profile_id, &stage)).transpose()?,
-                to: read_stage(&row.profile_id, &row.to_stage)?,
-                at: from_millisecond(row.at),
-                reason: row.reason,
-            };
-            Ok((Arrival(row.seq), read_profile(&row.profile_id)?, transition))
-        });
-        Ok(Error::readable(steps))
+        Ok(rows.into_iter().map(|row| (Arrival(row.seq), Error::told(row.read()))).collect())
     }
 
     /// The next `limit` profiles behind `after`, by id in byte order, whose place can change although they do nothing:

@@ -8,6 +8,7 @@ use super::Store;
 use super::arrival;
 use super::arrival::Arrival;
 use super::arrival::Arrivals;
+use super::arrival::Page;
 use super::batch::ROWS_PER_STATEMENT_MAX;
 use super::batch::Rows;
 use super::batch::args;
@@ -144,13 +145,8 @@ impl Store {
         if kept { OutcomeLog::Kept } else { OutcomeLog::NotKept }
     }
 
-    /// The next `limit` outcomes in the order of arrival, behind `after`. Those of sends that were erased, and
-    /// those that cannot be read, are left out.
-    pub async fn outcomes_after(
-        &self,
-        after: Arrival,
-        limit: usize,
-    ) -> Result<Vec<(Arrival, LoggedOutcome)>, Error> {
+    /// The next `limit` outcomes in the order of arrival, behind `after`. Those of sends that were erased are left out.
+    pub async fn outcomes_after(&self, after: Arrival, limit: usize) -> Result<Page<LoggedOutcome>, Error> {
         let rows: Vec<OutcomeRow> = self
             .pools
             .all(
@@ -160,7 +156,10 @@ impl Store {
                 args![after.0, limit],
             )
             .await?;
-        Ok(Error::readable(rows.into_iter().map(|row| Ok((Arrival(row.seq), LoggedOutcome::try_from(row)?)))))
+        Ok(rows
+            .into_iter()
+            .map(|row| (Arrival(row.seq), Error::told(LoggedOutcome::try_from(row))))
+            .collect())
     }
 
     /// Makes this receiver begin behind all that has arrived; one that has begun stays where it is.

@@ -322,18 +322,20 @@ async fn read_on(
         WebhookSource::Events => {
             let found = store.events_after(&message::event_names(kinds), place, PAGE_ROWS).await?;
             let last = found.last().map(|(place, _)| *place);
-            (found.iter().filter_map(|(place, event)| message::of_event(*place, event)).collect(), last)
+            let told = found.iter().filter_map(|(place, event)| message::of_event(*place, event.as_ref()?));
+            (told.collect(), last)
         }
         WebhookSource::Outcomes => {
             let found = store.outcomes_after(place, PAGE_ROWS).await?;
             let last = found.last().map(|(place, _)| *place);
+            let known = found.iter().filter_map(|(place, outcome)| Some((*place, outcome.as_ref()?)));
             let sent =
-                found.iter().map(|(_, outcome)| outcome).filter(|outcome| outcome.state == State::Sent);
+                known.clone().map(|(_, outcome)| outcome).filter(|outcome| outcome.state == State::Sent);
             let sent: Vec<SendId> =
                 sent.filter(|_| kinds.contains(&"sent")).map(|outcome| outcome.send.clone()).collect();
             let shown = store.shown(&sent).await?;
-            let told = found.iter().filter_map(|(place, outcome)| {
-                message::of_outcome(*place, outcome, shown.get(&outcome.send), kinds)
+            let told = known.filter_map(|(place, outcome)| {
+                message::of_outcome(place, outcome, shown.get(&outcome.send), kinds)
             });
             (told.collect(), last)
         }

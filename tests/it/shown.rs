@@ -1,5 +1,7 @@
 //! What a mail showed, as exports and receivers of webhooks are told it.
 
+use std::collections::BTreeSet;
+
 use bespoke::store::SendFilter;
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
@@ -64,5 +66,48 @@ async fn variant_products_and_offer_stand_in_the_export_and_in_what_is_told_of_a
         let waiting: Vec<_> = store.export_sends(SendFilter::default()).try_collect().await.unwrap();
         let ids: Vec<_> = waiting.iter().map(|stored| stored.send.id.clone()).collect();
         assert!(ids.len() > 2 && store.shown(&ids).await.unwrap().len() == 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn neither_a_nul_nor_a_decision_that_cannot_be_read_keeps_others_from_being_told_of() {
+    for mut app in TestApp::on_each_database(GIFT).await {
+        let receiver = Receiver::start().await;
+        configure(&mut app, &receiver, &["sent"]);
+        let mut messenger = messenger(&app).await;
+        let store = &app.database.store;
+        for name in ["ana", "bo", "cy"] {
+            app.given_profile(name).await;
+            app.does(name, "Order Completed", json!({"order_id": "7"})).await;
+        }
+        app.plans().await;
+        app.at("2026-03-02T10:00:00Z").await;
+        app.runs_until_idle().await;
+        // What clients send may hold a NUL, and is kept with what was decided.
+        let body =
+            r#"update decisions set body = replace(body, '"inputs":{', '"inputs":{"name":"a\u0000",')"#;
+        app.database.execute(&format!("{body} where profile_id = 'ana'")).await;
+        app.database.execute("update decisions set body = '{' where profile_id = 'bo'").await;
+        let on = app.database.name();
+
+        let exported = app.says(&["sends", "export"]).await;
+        let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let receipts = lines.iter().filter(|line| line["campaign"] == "receipt");
+        let mut found: Vec<_> = receipts
+            .map(|line| (line["profile"].as_str().unwrap(), line["state"] == "sent", &line["propensity"]))
+            .collect();
+        found.sort_by_key(|(name, ..)| *name);
+        let (known, torn) = (&json!(1.0), &Value::Null);
+        assert_eq!(found, [("ana", true, known), ("bo", true, torn), ("cy", true, known)], "on {on}");
+
+        messenger.round(store, &app.clock).await.unwrap();
+        let bodies = receiver.take();
+        let told: BTreeSet<String> = bodies
+            .iter()
+            .map(|(_, body)| serde_json::from_str::<Value>(body).unwrap()["data"]["send_id"].to_string())
+            .collect();
+        let sent = lines.iter().filter(|line| line["state"] == "sent");
+        assert_eq!(told, sent.map(|line| line["id"].to_string()).collect(), "on {on}");
+        assert_eq!(told.len(), 3, "on {on}");
     }
 }

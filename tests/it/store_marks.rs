@@ -201,7 +201,7 @@ async fn an_outcome_of_somebody_who_was_erased_while_on_the_wire_names_nobody() 
         let nothing = || (String::new(), String::new());
         assert_eq!(details, [nothing(), nothing(), (told(), told())], "{}", database.name());
         let logged = store.outcomes_after(Arrival::default(), 10).await.unwrap();
-        let mut logged: Vec<_> = logged.into_iter().map(|(_, outcome)| outcome.detail).collect();
+        let mut logged: Vec<_> = logged.into_iter().map(|(_, outcome)| outcome.unwrap().detail).collect();
         logged.sort();
         assert_eq!(logged, [String::new(), String::new(), told()]);
         let keys = ["ana", "bo", "cy"].map(|name| format!("{name}@example.test"));

@@ -76,7 +76,8 @@ async fn place_the_active(
         let Some((last, _)) = page.last() else { break };
         left -= page.len();
         after = *last;
-        let ids: HashSet<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
+        let events = page.iter().filter_map(|(_, event)| event.as_ref());
+        let ids: HashSet<ProfileId> = events.map(|event| event.profile.clone()).collect();
         place(store, engine, &ids.into_iter().collect::<Vec<_>>(), now).await?;
         store.set_plan_cursor(&everybody(), PLACED, &after.to_string()).await?;
     }

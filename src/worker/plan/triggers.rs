@@ -60,10 +60,11 @@ impl Planner<'_> {
             page.retain(|(place, _)| *place <= self.arrived.events);
             let Some((last, _)) = page.last() else { break };
             after = *last;
-            let ids: Vec<ProfileId> = page.iter().map(|(_, event)| event.profile.clone()).collect();
+            let events: Vec<&Event> = page.iter().filter_map(|(_, event)| event.as_ref()).collect();
+            let ids: Vec<ProfileId> = events.iter().map(|event| event.profile.clone()).collect();
             let profiles = self.store.readable_profiles(&ids).await?;
             let mut once = self.once_per(once_per_hours, &ids).await?;
-            let started = page.iter().filter_map(|(_, event)| {
+            let started = events.iter().filter_map(|event| {
                 let profile = profiles.get(&event.profile).filter(|profile| self.may_get_mail(profile))?;
                 let wanted = self.wanted_by(event, profile, delay_minutes)?;
                 once.admits(&event.profile, wanted.due.at).then_some(wanted)
@@ -109,13 +110,14 @@ impl Planner<'_> {
         let mut after = self.cursor("transitions").await?;
         loop {
             let mut page = self.store.transitions_after(stage, after, PAGE_ROWS).await?;
-            page.retain(|(place, ..)| *place <= self.arrived.transitions);
-            let Some((last, ..)) = page.last() else { break };
+            page.retain(|(place, _)| *place <= self.arrived.transitions);
+            let Some((last, _)) = page.last() else { break };
             after = *last;
-            let ids: Vec<ProfileId> = page.iter().map(|(_, profile, _)| profile.clone()).collect();
+            let steps: Vec<_> = page.iter().filter_map(|(_, step)| step.as_ref()).collect();
+            let ids: Vec<ProfileId> = steps.iter().map(|(profile, _)| profile.clone()).collect();
             let profiles = self.store.readable_profiles(&ids).await?;
             let mut wanted = Vec::new();
-            for (_, id, transition) in &page {
+            for (id, transition) in steps {
                 let at = later_by(transition.at, SignedDuration::from_mins(i64::from(delay_minutes)));
                 let profile = profiles.get(id).filter(|profile| self.may_get_mail(profile));
                 if let Some(profile) = profile.filter(|_| self.is_fresh(at)) {
