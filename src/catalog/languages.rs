@@ -16,7 +16,7 @@ pub fn notes(catalog: &Catalog, default_locale: &str) -> Vec<String> {
         catalog.campaigns().filter_map(|entry| lacking(entry, default_locale)).collect();
     let texts = catalog.page_texts();
     let written: BTreeSet<&str> =
-        catalog.variants().filter_map(|variant| variant.locale.as_deref()).collect();
+        catalog.variants().map(|variant| variant.locale.as_deref().unwrap_or(default_locale)).collect();
     let unread: Vec<&str> = written.into_iter().filter(|locale| !texts.speaks(locale)).collect();
     if let Some(first) = unread.first() {
         notes.push(format!(

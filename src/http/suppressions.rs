@@ -34,7 +34,6 @@ pub(super) struct Listing {
     reason: ListedReason,
     /// `*` for all mail, `lifecycle` for all but transactional mail, or a campaign's topic. Where it is left out, `*` for
     /// `hard_bounce` and `manual`, else `lifecycle`.
-    #[schema(max_length = 255)]
     topic: Option<String>,
 }
 
@@ -149,7 +148,7 @@ pub(super) async fn suppressions(
     request_body = Listing,
     security(("bearer" = []), ("basic" = [])),
     responses(
-        (status = 200, description = "It is committed; this stands against the address now", body = SuppressedAddress),
+        (status = 200, description = "It is committed; this stands against the address now, of that topic", body = SuppressedAddress),
         (status = 404, description = "No campaign has that topic", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The address was erased, and gets nothing anyway", body = Problem, content_type = "application/problem+json"),
         Refused,
@@ -166,12 +165,16 @@ pub(super) async fn suppress(
     let topic = listing.topic.unwrap_or_else(|| usual.to_owned());
     check_topic(&service, &topic)?;
     let (reason, at) = (reason.to_owned(), service.now());
-    let one = Suppression { address: address.key(), topic, reason, at, send: None, until: None };
+    let one =
+        Suppression { address: address.key(), topic: topic.clone(), reason, at, send: None, until: None };
     let listed = service.store().take_over_suppressions(&[one]).await?;
     if listed.erased > 0 {
         return Err(Problem::conflict("address: it was erased; nothing is sent there, and nothing is kept"));
     }
-    Ok(axum::Json(SuppressedAddress::read(&service, &address).await?))
+    let mut standing = SuppressedAddress::read(&service, &address).await?;
+    // Who may tell of bounces may not look at people: what else stands there is not theirs to know.
+    standing.suppressions.retain(|entry| entry.topic == topic);
+    Ok(axum::Json(standing))
 }
 
 /// Lifts what stands against an address, and answers with what was lifted

@@ -31,7 +31,9 @@ mod finder;
 use finder::Finder;
 
 /// Fields that hold a time: rules bring them to RFC 3339, which is what nouns read.
-const TIME_FIELDS: [&str; 4] = ["at", "created_at", "published_at", "until"];
+const TIME_FIELDS: [&str; 3] = ["at", "created_at", "published_at"];
+/// One of suppressions alone; elsewhere it is anybody's word.
+const END_FIELD: &str = "until";
 /// Fields of products that are money.
 const PRICES: [&str; 2] = ["price", "list_price"];
 

@@ -1,5 +1,6 @@
 //! Addresses that must not be written to.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -108,8 +109,11 @@ pub(super) async fn add(tx: &mut Tx, suppressions: &[Suppression]) -> Result<u64
             })
             .collect();
         // In one order everywhere, so that two workers cannot wait for each other. Of two that are the same, what none
-        // lifts goes before an unsubscribe, and that before what ends by itself: one statement writes a row once.
-        rows.sort_by_key(|row| (row.address, row.topic, row.until.is_some(), row.reason == "unsubscribe"));
+        // lifts goes before an unsubscribe, that before what ends by itself, and what ends last before the others: one
+        // statement writes a row once.
+        rows.sort_by_key(|row| {
+            (row.address, row.topic, row.until.is_some(), Reverse(row.until), row.reason == "unsubscribe")
+        });
         rows.dedup_by_key(|row| (row.address, row.topic));
         added += tx
             .run(

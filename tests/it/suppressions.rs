@@ -66,6 +66,19 @@ async fn of_two_lines_about_one_address_the_one_that_nobody_lifts_counts() {
 }
 
 #[tokio::test]
+async fn of_two_pauses_of_one_address_the_longer_counts() {
+    for database in stores().await {
+        let until = |days: i64| Suppression {
+            until: Some(start() + (days * 24).hours()),
+            ..one("ana@example.test", "pause", "pause")
+        };
+        database.store.take_over_suppressions(&[until(8), until(38), until(3)]).await.unwrap();
+        let all = database.store.suppressions(&SuppressionFilter::default(), None, 10).await.unwrap();
+        assert_eq!(all, [until(38)], "on {}", database.name());
+    }
+}
+
+#[tokio::test]
 async fn the_list_is_read_a_page_at_a_time_and_by_what_is_asked_for() {
     for database in stores().await {
         let store = &database.store;
@@ -248,6 +261,18 @@ async fn programs_suppress_look_and_lift_by_request_and_nothing_is_sent_meanwhil
         let expected = json!({"address": "ana@example.test", "suppressions": [stands]});
         assert_eq!((standing.status, standing.json()), (200, expected.clone()));
         assert_eq!(serving.get("/v1/suppressions/ANA@example.test").await.json(), expected);
+        // What stands there of other topics is told to those alone who may look at people.
+        let complaint = json!({"address": "ana@example.test", "reason": "complaint", "topic": "lifecycle"});
+        let answered = serving.post("/v1/suppressions", &complaint).await.json();
+        let topics = |found: &serde_json::Value| {
+            let found = found["suppressions"].as_array().unwrap().iter();
+            found.map(|one| one["topic"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(topics(&answered), ["lifecycle"]);
+        let all = serving.get("/v1/suppressions/ana@example.test").await.json();
+        assert_eq!(topics(&all), ["lifecycle", "news"]);
+        let only = json!({"topic": "lifecycle", "because": "by phone"});
+        assert_eq!(serving.post("/v1/suppressions/ana@example.test/lift", &only).await.status, 200);
         app.plans().await;
         app.at("2026-10-05T10:00:00Z").await;
         app.runs_until_idle().await;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::Column;
+use super::END_FIELD;
 use super::Mapped;
 use super::Numbers;
 use super::Others;
@@ -92,7 +93,8 @@ impl Finder<'_> {
                 StepOrigin::Template(template.clone(), columns)
             }
         };
-        let is_time = TIME_FIELDS.contains(&name) || rule.value_type == Some(ValueType::Time);
+        let holds_time = TIME_FIELDS.contains(&name) || (noun == Noun::Suppressions && name == END_FIELD);
+        let is_time = holds_time || rule.value_type == Some(ValueType::Time);
         let times = match &rule.format {
             Some(format) if is_time => self.times.with_format(format)?,
             _ => self.times.clone(),
@@ -102,7 +104,7 @@ impl Finder<'_> {
         // That a price is a number says nothing of how it is written: its own currency does, once that is known.
         let of_own_currency =
             noun == Noun::Products && PRICES.contains(&name) && self.numbers.stated.is_none();
-        let value_type = if TIME_FIELDS.contains(&name) {
+        let value_type = if holds_time {
             Some(ValueType::Time)
         } else {
             rule.value_type

@@ -103,3 +103,12 @@ fn a_price_that_may_be_two_is_refused_unless_the_map_says_how_numbers_are_writte
     let expected = json!({"subtotal": 1299, "products": [{"price": 1299, "quantity": 1}]});
     assert_eq!(found["properties"], expected);
 }
+
+#[test]
+fn what_is_called_until_is_a_time_of_suppressions_alone() {
+    let orders = "profile,name,at,booked\na,Table Booked,2026-01-01,20:00\n";
+    let map =
+        "[fields]\nprofile = \"profile\"\nname = \"name\"\nat = \"at\"\n[properties]\nuntil = \"booked\"\n";
+    let found = told(items(Noun::Events, map, orders.as_bytes()).unwrap().remove(0));
+    assert_eq!(found["properties"], json!({"until": "20:00"}));
+}

@@ -64,6 +64,9 @@ pub enum Lifted {
     Done(Vec<Suppression>),
 }
 
+/// The reason of an address that refused too many mails.
+const SOFT_BOUNCES: &str = "soft_bounces";
+
 const COLUMNS: &str = "select address, topic, reason, at, send_id, until from suppressions";
 
 impl Store {
@@ -155,6 +158,10 @@ impl Store {
             for one in &found {
                 let args = args![address_key, &one.topic];
                 tx.run("delete from suppressions where address = $1 and topic = $2", args).await?;
+            }
+            if found.iter().any(|one| one.reason == SOFT_BOUNCES) {
+                // What was counted has been looked at: the next one begins anew.
+                tx.run("delete from soft_bounces where address = $1", args![address_key]).await?;
             }
             if !because.is_empty() {
                 let people = profiles::find_at(&mut tx, address_key).await?;

@@ -156,7 +156,11 @@ async fn who_confirms_is_asked_in_their_language() {
         let (_, rest) = mail.split_once("https://m.shop.test/k/").unwrap();
         let token: String = rest.chars().take_while(|c| c.is_alphanumeric() || "-_".contains(*c)).collect();
         let path = format!("/k/{token}");
-        check(&get(&serving, &path, "de").await, "es", &["Un clic más", "Sí, lo confirmo", "Shop pregunta"]);
+        check(
+            &get(&serving, &path, "de").await,
+            "es",
+            &["Un clic más", "Sí, lo confirmo", "Una pregunta de Shop"],
+        );
         let done = page(&serving, Method::POST, &path, "de", "").await;
         check(&done, "es", &["Gracias. Recibirá correos de Shop"]);
         check(&get(&serving, &path, "de").await, "es", &["Confirmado"]);
