@@ -68,6 +68,11 @@ mod tests {
     use crate::catalog::files::Files;
 
     fn check(variants: &[&str], expected: &[&str]) {
+        check_of("en", variants, expected);
+    }
+
+    /// Where files without a language in their name are in this one.
+    fn check_of(default_locale: &str, variants: &[&str], expected: &[&str]) {
         let campaign = "kind = \"transactional\"\ntrigger = { api = {} }\n";
         let variant = "+++\nsubject = \"S\"\npreheader = \"P\"\n+++\n<mj-section></mj-section>";
         let layout = "<mjml><mj-body><mj-content /></mj-body></mjml>";
@@ -78,7 +83,7 @@ mod tests {
         files.extend(variants.iter().map(|name| (format!("news/{name}.mjml"), variant.to_owned())));
         let catalog = Catalog::from_files(&Files::from_pairs(files), &CatalogSettings::default());
         let catalog = catalog.unwrap_or_else(|faults| panic!("{faults:?}"));
-        assert_eq!(notes(&catalog, "en"), expected, "{variants:?}");
+        assert_eq!(notes(&catalog, default_locale), expected, "{variants:?}");
     }
 
     #[test]
@@ -99,5 +104,6 @@ mod tests {
         let told = "mails are written in fr, and the pages behind their links are not: write pages/fr.toml (`bespoke \
                     reference pages`)";
         check(&["any/a", "any/a.fr"], &[told]);
+        check_of("fr", &["any/a"], &[told]);
     }
 }
