@@ -297,12 +297,19 @@ pub const LIFECYCLE_TOPIC: &str = "lifecycle";
 pub const PAUSE_TOPIC: &str = "pause";
 /// The reason of a suppression that ends by itself.
 pub const PAUSE: &str = "pause";
+/// The reason of a suppression of an address that refused too many mails.
+pub const SOFT_BOUNCES: &str = "soft_bounces";
 /// The reasons for which a list may hold an address, and what each stops where no topic is stated: everything where there
 /// is nobody or an operator says so, else all but transactional mail.
 pub const LISTED_REASONS: [(&str, &str); 5] = [
     ("hard_bounce", EVERY_TOPIC),
-    ("soft_bounces", LIFECYCLE_TOPIC),
+    (SOFT_BOUNCES, LIFECYCLE_TOPIC),
     ("complaint", LIFECYCLE_TOPIC),
     ("unsubscribe", LIFECYCLE_TOPIC),
     ("manual", EVERY_TOPIC),
 ];
+
+/// What a suppression for this reason stops where no topic is stated; a pause is a topic of its own.
+pub fn usual_topic(reason: &str) -> &'static str {
+    LISTED_REASONS.iter().find(|(listed, _)| *listed == reason).map_or(PAUSE_TOPIC, |(_, topic)| topic)
+}

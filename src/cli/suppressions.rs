@@ -14,10 +14,9 @@ use crate::cli::import::topics;
 use crate::cli::say::say;
 use crate::profile::Consent;
 use crate::profile::EmailAddress;
-use crate::send::EVERY_TOPIC;
-use crate::send::LISTED_REASONS;
 use crate::send::PAUSE_TOPIC;
 use crate::send::Suppression;
+use crate::send::usual_topic;
 use crate::store::BECAUSE_CHARACTERS_MAX;
 use crate::store::Lifted;
 use crate::store::Store;
@@ -96,9 +95,7 @@ fn line(one: &Suppression) -> String {
 impl Add {
     async fn run(&self, context: &Context, store: &Store) -> anyhow::Result<()> {
         let address = parse(&self.address)?;
-        let usual = LISTED_REASONS.iter().find(|(reason, _)| *reason == self.reason);
-        let usual = usual.map_or(EVERY_TOPIC, |(_, topic)| *topic);
-        let topic = self.topic.as_deref().unwrap_or(usual);
+        let topic = self.topic.as_deref().unwrap_or_else(|| usual_topic(&self.reason));
         anyhow::ensure!(topic != PAUSE_TOPIC, "a pause has an end, which only the person states");
         let known = topics::known(&context.config);
         if let Some(fault) = known.and_then(|known| topics::unknown(topic, &known)) {

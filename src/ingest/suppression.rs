@@ -13,6 +13,7 @@ use crate::send::LISTED_REASONS;
 use crate::send::PAUSE;
 use crate::send::PAUSE_TOPIC;
 use crate::send::Suppression;
+use crate::send::usual_topic;
 
 /// Other words for our reasons, in lower case with `_` between words.
 const WORDS: &[(&str, &[&str])] = &[
@@ -51,9 +52,9 @@ pub(super) fn suppression(mut fields: Fields, shop: &Shop, now: Timestamp) -> Re
     let at = plausible_time(&mut fields, "at")?.unwrap_or(now).min(now);
     let until = plausible_time(&mut fields, "until")?;
     let (reason, usual) = match stated.as_deref().map(|text| reason(text).ok_or(text)) {
-        None => ("manual", topic_of("manual")),
+        None => ("manual", usual_topic("manual")),
         Some(Ok(PAUSE)) if until.is_none() => return Err("until is missing: a pause has an end".to_owned()),
-        Some(Ok(reason)) => (reason, topic_of(reason)),
+        Some(Ok(reason)) => (reason, usual_topic(reason)),
         Some(Err(text)) => {
             let known: Vec<&str> = LISTED_REASONS.iter().map(|(reason, _)| *reason).collect();
             let known = known.join(", ");
@@ -84,11 +85,6 @@ fn reason(text: &str) -> Option<&'static str> {
         let others = WORDS.iter().find(|(of, _)| of == reason).map_or(&[][..], |(_, words)| words);
         *reason == word || others.contains(&word.as_str())
     })
-}
-
-/// What a reason stops where no topic is stated.
-fn topic_of(reason: &str) -> &'static str {
-    LISTED_REASONS.iter().find(|(listed, _)| *listed == reason).map_or(PAUSE_TOPIC, |(_, topic)| topic)
 }
 
 #[cfg(test)]

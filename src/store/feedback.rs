@@ -30,6 +30,7 @@ use crate::profile::EmailAddress;
 use crate::profile::ProfileId;
 use crate::send::EVERY_TOPIC;
 use crate::send::LIFECYCLE_TOPIC;
+use crate::send::SOFT_BOUNCES;
 use crate::send::SendId;
 use crate::send::Suppression;
 
@@ -253,7 +254,7 @@ async fn suppress(
             if suppressions::count_soft_bounces(tx, &bounce, soft_bounces_max, now).await?.is_empty() {
                 return Ok(());
             }
-            (LIFECYCLE_TOPIC, "soft_bounces")
+            (LIFECYCLE_TOPIC, SOFT_BOUNCES)
         }
     };
     let suppression = Suppression {

@@ -17,6 +17,9 @@ use crate::send::PAUSE_TOPIC;
 /// Topics that are told, at most.
 const TOLD_MAX: usize = 5;
 
+/// Topics that are there without any campaign.
+const FIXED: [&str; 3] = [EVERY_TOPIC, LIFECYCLE_TOPIC, PAUSE_TOPIC];
+
 /// The reasons that somebody who keeps a list may give.
 pub(in crate::cli) fn reasons() -> PossibleValuesParser {
     PossibleValuesParser::new(LISTED_REASONS.map(|(reason, _)| reason))
@@ -33,7 +36,7 @@ pub(in crate::cli) fn known(config: &Config) -> Option<BTreeSet<String>> {
 
 /// A sentence for a topic that stops nothing.
 pub(in crate::cli) fn unknown(topic: &str, known: &BTreeSet<String>) -> Option<String> {
-    if known.contains(topic) || [EVERY_TOPIC, LIFECYCLE_TOPIC, PAUSE_TOPIC].contains(&topic) {
+    if known.contains(topic) || FIXED.contains(&topic) {
         return None;
     }
     let near = nearest(topic, known.iter().map(String::as_str));
@@ -48,8 +51,7 @@ pub(in crate::cli) fn unknown(topic: &str, known: &BTreeSet<String>) -> Option<S
 
 /// A sentence for each of `imported` that no campaign has. The rows are kept: the campaign may come later.
 pub(super) fn warnings(config: &Config, imported: &BTreeSet<String>) -> Vec<String> {
-    let fixed = [EVERY_TOPIC, LIFECYCLE_TOPIC, PAUSE_TOPIC];
-    if imported.iter().all(|topic| fixed.contains(&topic.as_str())) {
+    if imported.iter().all(|topic| FIXED.contains(&topic.as_str())) {
         return Vec::new();
     }
     let Some(known) = known(config) else { return Vec::new() };

@@ -5,11 +5,14 @@ use std::io::Write;
 
 use clap::Args;
 use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 
 use super::parse;
 use crate::cli::say::say;
+use crate::send::LISTED_REASONS;
+use crate::send::PAUSE;
 use crate::send::SendId;
 use crate::send::Suppression;
 use crate::store::Store;
@@ -28,7 +31,7 @@ pub struct List {
     #[arg(long)]
     address: Option<String>,
     /// Only this reason
-    #[arg(long, value_parser = ["hard_bounce", "soft_bounces", "complaint", "unsubscribe", "pause", "manual"])]
+    #[arg(long, value_parser = reasons())]
     reason: Option<String>,
     /// Only this topic: `*`, `lifecycle`, `pause`, or a campaign's
     #[arg(long, value_name = "NAME")]
@@ -50,6 +53,11 @@ enum Format {
     Csv,
     /// One JSON object a line.
     Jsonl,
+}
+
+/// Those of a list that somebody keeps, and that which people alone state.
+fn reasons() -> PossibleValuesParser {
+    PossibleValuesParser::new(LISTED_REASONS.map(|(reason, _)| reason).into_iter().chain([PAUSE]))
 }
 
 impl List {

@@ -15,6 +15,7 @@ use crate::send::AttemptCount;
 use crate::send::LIFECYCLE_TOPIC;
 use crate::send::LeaseToken;
 use crate::send::Outcome;
+use crate::send::SOFT_BOUNCES;
 use crate::send::SendId;
 use crate::send::State;
 use crate::send::Suppress;
@@ -375,7 +376,7 @@ async fn suppress(
         hard.extend(full.into_iter().map(|(address, send)| Suppression {
             address,
             topic: LIFECYCLE_TOPIC.to_owned(),
-            reason: "soft_bounces".to_owned(),
+            reason: SOFT_BOUNCES.to_owned(),
             at: now,
             send: Some(send),
             until: None,

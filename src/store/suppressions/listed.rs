@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::Row;
 use super::add;
 use crate::profile::Profile;
+use crate::send::SOFT_BOUNCES;
 use crate::send::Suppression;
 use crate::store::Error;
 use crate::store::Store;
@@ -63,9 +64,6 @@ pub enum Lifted {
     /// These are gone.
     Done(Vec<Suppression>),
 }
-
-/// The reason of an address that refused too many mails.
-const SOFT_BOUNCES: &str = "soft_bounces";
 
 const COLUMNS: &str = "select address, topic, reason, at, send_id, until from suppressions";
 
